@@ -1,0 +1,407 @@
+"""A benchmark: a table that answers queries under a budget and knows its exact front and optimum."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecnas import pareto
+from ecnas.budget import Budget
+from ecnas.cell import Cell
+from ecnas.errors import OutOfDomainError
+from ecnas.objectives import OBJECTIVES, Normalisation, Scalarisation, check_objectives, make_scalarisation, oriented
+from ecnas.space import Space
+from ecnas.table import COLUMNS, Provenance, Table
+
+T = TypeVar("T")
+
+DEFAULT_OBJECTIVES: Final = ("val_accuracy", "energy")
+
+REFERENCE_MARGIN: Final = 0.1
+"""How far the reference point lies behind the nadir, as a part of the distance from nadir to ideal."""
+
+
+class Evaluation(NamedTuple):
+    """What the benchmark says of a cell trained for a number of epochs. A figure that the table lacks is NaN.
+
+    Attributes:
+        val_accuracy: Validation accuracy, 0 to 1.
+        test_accuracy: Test accuracy, 0 to 1. To be reported, never to be searched by.
+        train_accuracy: Training accuracy, 0 to 1.
+        energy: Energy of the training in kWh.
+        co2: CO2 equivalent of that energy in g.
+        training_time: Time of the training in s.
+        trainable_parameters: Exact number of trainable parameters.
+        epochs: Epochs of the training.
+        provenance: "measured", "scaled" (from a shorter training) or "surrogate" (predicted).
+    """
+
+    val_accuracy: float
+    test_accuracy: float
+    train_accuracy: float
+    energy: float
+    co2: float
+    training_time: float
+    trainable_parameters: int
+    epochs: int
+    provenance: Provenance
+
+
+class Evaluations(NamedTuple):
+    """Evaluations of B cells: the fields of :class:`Evaluation` as arrays of shape (B,), and the cells' rows."""
+
+    val_accuracy: NDArray[np.float64]
+    test_accuracy: NDArray[np.float64]
+    train_accuracy: NDArray[np.float64]
+    energy: NDArray[np.float64]
+    co2: NDArray[np.float64]
+    training_time: NDArray[np.float64]
+    trainable_parameters: NDArray[np.int32]
+    epochs: int
+    provenance: Provenance
+    rows: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Front:
+    """An exact Pareto front.
+
+    Attributes:
+        rows: Rows of its cells, by ascending first objective; shape (n,).
+        figures: Their objectives in natural units, shape (n, m).
+        scores: Their normalised objectives (1 best, 0 worst on this front), shape (n, m).
+    """
+
+    rows: NDArray[np.int64]
+    figures: NDArray[np.float64]
+    scores: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+class Benchmark:
+    """Answers what a cell's training would give and cost.
+
+    Args:
+        table: The figures.
+
+    Example:
+        >>> import ecnas
+        >>> benchmark = ecnas.load("surrogate-5V")
+        >>> evaluation = benchmark.query(benchmark.space[1000])
+        >>> evaluation.epochs, evaluation.provenance
+        (108, 'surrogate')
+    """
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self._columns: dict[int, list[_Reader | None]] = {
+            epochs: [_reader(table, name, position) for name in COLUMNS] for position, epochs in enumerate(table.epochs)
+        }
+        self._num_cells = len(table.space)
+        self._parameters = table.space.trainable_parameters
+        self._caches: dict[Any, Any] = {}
+
+    @property
+    def name(self) -> str:
+        """The name that it was loaded by."""
+        return self.table.name
+
+    @property
+    def space(self) -> Space:
+        """The search space whose cells it answers for."""
+        return self.table.space
+
+    @property
+    def epochs(self) -> tuple[int, ...]:
+        """The numbers of epochs (fidelities) that it answers for, ascending."""
+        return self.table.epochs
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 that identifies the figures."""
+        return self.table.digest
+
+    def query(
+        self,
+        cell: Cell,
+        epochs: int | None = None,
+        *,
+        repeat: int | np.random.Generator | None = None,
+        budget: Budget | None = None,
+    ) -> Evaluation:
+        """Evaluates a cell.
+
+        Args:
+            cell: A cell of the space.
+            epochs: One of :attr:`epochs`; the highest by default (108 in all published files but the 4-epoch ones).
+            repeat: Where the table holds several trainings: the mean by default, the number of one of them, or a
+                generator that draws one.
+            budget: Charged with the training's cost, unless the query fails.
+
+        Raises:
+            OutOfDomainError: The benchmark has no such cell, epochs or repeat.
+            BudgetExhaustedError: The budget does not allow the training; nothing is charged.
+        """
+        row = cell.row
+        if not 0 <= row < self._num_cells:
+            row = self.space.row(cell)  # raises, and says why
+        return self.query_row(row, epochs, repeat=repeat, budget=budget)
+
+    def query_row(
+        self,
+        row: int,
+        epochs: int | None = None,
+        *,
+        repeat: int | np.random.Generator | None = None,
+        budget: Budget | None = None,
+    ) -> Evaluation:
+        """Evaluates the cell in a row of the space; otherwise as :meth:`query`."""
+        table = self.table
+        if epochs is None:
+            epochs = table.epochs[-1]
+        columns = self._columns.get(epochs)
+        if columns is None:
+            raise OutOfDomainError(f"epochs must be one of {list(table.epochs)} in {table.name!r}, got {epochs}")
+        if row in table.missing:
+            raise OutOfDomainError(
+                f"{table.name!r} lacks cell {self.space[row].hash}; it has {self._num_cells - len(table.missing)} of "
+                f"the {self._num_cells} cells of space {self.space.name}"
+            )
+        if isinstance(repeat, np.random.Generator):
+            repeat = int(repeat.integers(table.repeats))
+        elif repeat is not None and not 0 <= repeat < table.repeats:
+            raise OutOfDomainError(f"repeat must be from 0 to {table.repeats - 1} in {table.name!r}, got {repeat}")
+        figures = [math.nan if read is None else read(row, repeat) for read in columns]
+        evaluation = Evaluation._make((*figures, self._parameters.item(row), epochs, table.provenance[epochs]))
+        if budget is not None:
+            budget.charge(
+                epochs=epochs,
+                energy=evaluation.energy,
+                seconds=evaluation.training_time,
+                key=(table.digest, row, epochs, repeat),
+            )
+        return evaluation
+
+    def query_rows(self, rows: NDArray[np.integer], epochs: int | None = None) -> Evaluations:
+        """Evaluates the cells in many rows at once, shape (B,); a row of −1 or without figures gives NaN.
+
+        Raises:
+            OutOfDomainError: The benchmark has no such epochs.
+        """
+        epochs = self.check_epochs(epochs)
+        known = (rows >= 0) & (rows < self._num_cells)
+        safe = np.where(known, rows, 0)
+        figures = [np.where(known, self.values(name, epochs)[safe], np.nan) for name in COLUMNS]
+        parameters = np.where(known, self._parameters[safe], 0)
+        return Evaluations._make((*figures, parameters, epochs, self.table.provenance[epochs], rows.astype(np.int64)))
+
+    def check_epochs(self, epochs: int | None) -> int:
+        """Returns the epochs, the highest for None.
+
+        Raises:
+            OutOfDomainError: The benchmark has no such epochs.
+        """
+        if epochs is None:
+            return self.epochs[-1]
+        if epochs not in self.epochs:
+            raise OutOfDomainError(f"epochs must be one of {list(self.epochs)} in {self.name!r}, got {epochs}")
+        return epochs
+
+    def values(self, name: str, epochs: int | None = None) -> NDArray[np.float64]:
+        """A figure of all cells of the space, in row order.
+
+        Args:
+            name: A field of :class:`Evaluation` that holds a number.
+            epochs: One of :attr:`epochs`; the highest by default.
+
+        Returns:
+            Read-only float64, shape (cells,): means over repeats, NaN where there is no figure.
+        """
+        epochs = self.check_epochs(epochs)
+        if name != "trainable_parameters" and name not in COLUMNS:
+            raise OutOfDomainError(f"name must be one of {[*COLUMNS, 'trainable_parameters']}, got {name!r}")
+
+        def compute() -> NDArray[np.float64]:
+            if name == "trainable_parameters":
+                result = self._parameters.astype(np.float64)
+            else:
+                result = self.table.values(name, epochs)
+            result[list(self.table.missing)] = np.nan
+            result.flags.writeable = False
+            return result
+
+        return self._cached(("values", name, epochs), compute)
+
+    def pareto_front(self, objectives: Sequence[str] = DEFAULT_OBJECTIVES, epochs: int | None = None) -> Front:
+        """The exact Pareto front over all cells of the benchmark.
+
+        Args:
+            objectives: Names out of ``ecnas.objectives.OBJECTIVES``.
+            epochs: One of :attr:`epochs`; the highest by default.
+
+        Raises:
+            OutOfDomainError: The benchmark has no such epochs, or lacks an objective altogether.
+        """
+        names = check_objectives(objectives)
+        epochs = self.check_epochs(epochs)
+        normalisation = self.normalisation(names, epochs)
+        rows = self._front_rows(names, epochs)
+        figures = np.stack([self.values(name, epochs)[rows] for name in names], axis=1)
+        return Front(rows, figures, normalisation.scores(figures))
+
+    def normalisation(self, objectives: Sequence[str] = DEFAULT_OBJECTIVES, epochs: int | None = None) -> Normalisation:
+        """Normalises objectives between the ideal and the nadir point of their exact front.
+
+        An objective that has only one value on the front (as a single objective has) is normalised between its worst
+        and its best value over all cells instead.
+        """
+        names = check_objectives(objectives)
+        epochs = self.check_epochs(epochs)
+
+        def compute() -> Normalisation:
+            rows = self._front_rows(names, epochs)
+            ideal, nadir = [], []
+            for name in names:
+                figures = self.values(name, epochs)
+                best, worst = (np.max, np.min) if OBJECTIVES[name].maximise else (np.min, np.max)
+                low, high = worst(figures[rows]), best(figures[rows])
+                if low == high:
+                    low = (np.nanmin if OBJECTIVES[name].maximise else np.nanmax)(figures)
+                ideal.append(float(high))
+                nadir.append(float(low))
+            return Normalisation(names, tuple(ideal), tuple(nadir))
+
+        return self._cached(("normalisation", names, epochs), compute)
+
+    def _front_rows(self, names: tuple[str, ...], epochs: int) -> NDArray[np.int64]:
+        def compute() -> NDArray[np.int64]:
+            figures = np.stack([self.values(name, epochs) for name in names], axis=1)
+            for name, column in zip(names, figures.T, strict=True):
+                if np.isnan(column).all():
+                    raise OutOfDomainError(f"{self.name!r} has no {name} at {epochs} epochs")
+            return pareto.non_dominated(oriented(names, figures))
+
+        return self._cached(("front", names, epochs), compute)
+
+    def scalarisation(
+        self,
+        name: str = "linear",
+        objectives: Sequence[str] = DEFAULT_OBJECTIVES,
+        epochs: int | None = None,
+        weights: Sequence[float] | None = None,
+    ) -> Scalarisation:
+        """A scalarisation by name ("linear", "chebyshev", "cap", "power"), with this benchmark's bounds."""
+        return make_scalarisation(name, self.normalisation(objectives, epochs), weights)
+
+    def scalar_rewards(
+        self,
+        scalarisation: Scalarisation,
+        objectives: Sequence[str] = DEFAULT_OBJECTIVES,
+        epochs: int | None = None,
+    ) -> NDArray[np.float64]:
+        """The scalarised reward of every cell, float64 of shape (cells,); NaN where figures are missing."""
+        names = check_objectives(objectives)
+        rewards = self.vector_rewards(names, epochs)
+        figures = {name: self.values(name, epochs) for name in OBJECTIVES}
+        return np.where(np.isnan(rewards).any(axis=1), np.nan, scalarisation(rewards, figures))
+
+    def vector_rewards(
+        self, objectives: Sequence[str] = DEFAULT_OBJECTIVES, epochs: int | None = None
+    ) -> NDArray[np.float64]:
+        """The normalised objectives of every cell, clipped to [0, 1]: float64 of shape (cells, m)."""
+        names = check_objectives(objectives)
+        figures = np.stack([self.values(name, epochs) for name in names], axis=1)
+        return self.normalisation(names, epochs).rewards(figures)
+
+    def optimum(
+        self,
+        scalarisation: Scalarisation | None = None,
+        objectives: Sequence[str] = DEFAULT_OBJECTIVES,
+        epochs: int | None = None,
+    ) -> tuple[Cell, float]:
+        """The best cell of the whole table under a scalarisation (the default linear one), and its reward.
+
+        Of several equally good cells it is the first.
+        """
+        chosen = scalarisation or self.scalarisation("linear", objectives, epochs)
+        rewards = self.scalar_rewards(chosen, objectives, epochs)
+        row = int(np.nanargmax(rewards))
+        return self.space[row], float(rewards[row])
+
+    def reference_point(
+        self, objectives: Sequence[str] = DEFAULT_OBJECTIVES, epochs: int | None = None
+    ) -> NDArray[np.float64]:
+        """Where hypervolume is measured from: a tenth of the front's extent behind the exact nadir.
+
+        In natural units, shape (m,). Near the nadir, so that a gain in either objective counts, but behind it, so that
+        the extreme points of the front count too (Ishibuchi et al. 2018, https://doi.org/10.1162/evco_a_00226).
+        """
+        normalisation = self.normalisation(objectives, epochs)
+        return np.array([normalisation.figure(name, -REFERENCE_MARGIN) for name in normalisation.names])
+
+    def _cached(self, key: tuple[Any, ...], compute: Callable[[], T]) -> T:
+        if key not in self._caches:
+            self._caches[key] = compute()
+        result: T = self._caches[key]
+        return result
+
+    def __repr__(self) -> str:
+        return f"<Benchmark {self.name}: space {self.space.name}, epochs {list(self.epochs)}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.table.folder is None:
+            return Benchmark, (self.table,)
+        return _reopen, (self.table.folder,)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Benchmark:
+        return self  # it never changes but for its caches
+
+
+@functools.lru_cache(maxsize=32)
+def _reopen(folder: Any) -> Benchmark:
+    """Unpickling maps the same folder again instead of copying the table through a pipe."""
+    from ecnas.table import open_table
+
+    return Benchmark(open_table(folder))
+
+
+class _Reader:
+    """Reads single figures of one column at one number of epochs, without numpy's indexing overhead."""
+
+    __slots__ = ("_factor", "_item", "_offset", "_repeat_step", "_repeats", "_row_step", "_start")
+
+    def __init__(self, values: NDArray[Any], position: int, factor: float, offset: float) -> None:
+        cells, num_epochs, repeats = values.shape
+        self._item = values.reshape(-1).item
+        self._row_step = num_epochs * repeats if cells > 1 else 0
+        self._start = position * repeats if num_epochs > 1 else 0
+        self._repeat_step = 1 if repeats > 1 else 0
+        self._repeats = repeats
+        self._factor, self._offset = factor, offset
+
+    def __call__(self, row: int, repeat: int | None) -> float:
+        first = row * self._row_step + self._start
+        if repeat is not None:
+            stored = self._item(first + repeat * self._repeat_step)
+        elif self._repeats == 1:
+            stored = self._item(first)
+        else:
+            stored = math.fsum([self._item(first + k) for k in range(self._repeats)]) / self._repeats
+        result: float = stored * self._factor + self._offset
+        return result
+
+
+def _reader(table: Table, name: str, position: int) -> _Reader | None:
+    column = table.columns.get(name)
+    if column is None:
+        return None
+    times = table.epochs[position] if column.per_epoch else 1
+    return _Reader(column.values, position, column.scale * times, column.offset * times)

@@ -1,0 +1,79 @@
+"""Benchmarks by name: embedded, published or a path."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+from pathlib import Path
+from typing import Final
+
+from ecnas.benchmark import Benchmark
+from ecnas.errors import UnknownNameError
+from ecnas.space import SPACES, Space
+from ecnas.table import Column, Table, open_table
+
+EMBEDDED_FOLDER: Final = Path(__file__).parent / "data" / "surrogate"
+EMBEDDED: Final = {f"surrogate-{name}": name for name in SPACES}
+
+
+def load(name_or_path: str | os.PathLike[str]) -> Benchmark:
+    """Loads a benchmark; the same one twice is loaded once.
+
+    Args:
+        name_or_path: An embedded benchmark ("surrogate-4V", "surrogate-5V", "surrogate-7V"); the stem of a published
+            file such as "energy_4V9E_linscale", which is found, or fetched if need be, and converted once; or a path to
+            a ``.tfrecord`` file or to the folder of a table.
+
+    Raises:
+        UnknownNameError: No benchmark has this name and no file this path.
+        CorruptFileError: The file or table is damaged.
+        ChecksumError: A published file's bytes are not the published ones.
+    """
+    name = os.fspath(name_or_path)
+    if name in EMBEDDED:
+        return _load_embedded(EMBEDDED[name])
+    path = Path(name)
+    if path.exists():
+        return _load_path(path.resolve())
+    return _load_published(name)
+
+
+@functools.cache
+def _load_embedded(space_name: str) -> Benchmark:
+    return Benchmark(restrict(open_table(EMBEDDED_FOLDER), Space(space_name), f"surrogate-{space_name}"))
+
+
+@functools.lru_cache(maxsize=32)
+def _load_path(path: Path) -> Benchmark:
+    if path.is_dir():
+        return Benchmark(open_table(path))
+    from ecnas.official import table_of_file
+
+    return Benchmark(table_of_file(path))
+
+
+@functools.cache
+def _load_published(name: str) -> Benchmark:
+    from ecnas.official import CATALOGUE, table_of_published
+
+    if name not in CATALOGUE:
+        raise UnknownNameError("benchmark (and no such path)", name, [*EMBEDDED, *CATALOGUE])
+    return Benchmark(table_of_published(name))
+
+
+def restrict(table: Table, space: Space, name: str) -> Table:
+    """The part of a table that a smaller space holds: its first rows, without copying them."""
+
+    def cut(column: Column) -> Column:
+        values = column.values
+        return dataclasses.replace(column, values=values[: len(space)] if values.shape[0] > 1 else values)
+
+    return dataclasses.replace(
+        table,
+        name=name,
+        space=space,
+        columns={key: cut(column) for key, column in table.columns.items()},
+        missing=frozenset(row for row in table.missing if row < len(space)),
+        folder=table.folder if len(space) == len(table.space) else None,
+    )

@@ -1,0 +1,242 @@
+"""The three search spaces: which cells they hold, in which order, and how one moves among them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Final, NamedTuple, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecnas import isomorphism
+from ecnas.cell import Cell
+from ecnas.encoding import MAX_INNER, NUM_OPERATIONS, NUM_PATTERNS, OP_WEIGHTS, code_to_ops, edge_bit, to_frame
+from ecnas.errors import OutOfDomainError, UnknownNameError
+
+
+class Bounds(NamedTuple):
+    """What the cells of a space may have after pruning."""
+
+    num_vertices: int
+    max_edges: int
+    num_cells: int
+
+
+# The order of cells (ecnas.isomorphism) makes each space the beginning of the next: a cell has one row in all of them.
+SPACES: Final = {"4V": Bounds(4, 6, 91), "5V": Bounds(5, 9, 2532), "7V": Bounds(7, 9, 423624)}
+
+
+class Space:
+    """A search space of EC-NAS-Bench (Bakhtiarifard et al. 2024, https://arxiv.org/abs/2210.06015, section 2).
+
+    A space is a sequence of its unique cells, ascending by number of vertices, edge bits and operations. The cells of
+    "4V" are the first 91 of "5V", whose 2,532 are the first of the 423,624 of "7V".
+
+    Args:
+        name: "4V" (at most 4 vertices and 6 edges), "5V" (5 and 9) or "7V" (7 and 9); edges count after pruning.
+
+    Raises:
+        UnknownNameError: There is no such space.
+
+    Example:
+        >>> space = Space("5V")
+        >>> len(space), space.row(space[42])
+        (2532, 42)
+    """
+
+    def __init__(self, name: str) -> None:
+        if name not in SPACES:
+            raise UnknownNameError("search space", name, SPACES)
+        self.name = name
+        self.num_vertices, self.max_edges, self._num_cells = SPACES[name]
+
+    def __len__(self) -> int:
+        return self._num_cells
+
+    def __getitem__(self, row: int) -> Cell:
+        """The canonical cell of a row, 0 ≤ row < len(space)."""
+        if not 0 <= row < self._num_cells:
+            raise IndexError(f"row must be from 0 to {self._num_cells - 1}, got {row}")
+        num_vertices, edge_bits, op_code = isomorphism.unpack_cell(isomorphism.load_index().cells.item(row))
+        return Cell.from_frame(to_frame(num_vertices, edge_bits), op_code)
+
+    def __iter__(self) -> Iterator[Cell]:
+        return map(self.__getitem__, range(self._num_cells))
+
+    def __contains__(self, cell: object) -> bool:
+        return isinstance(cell, Cell) and 0 <= cell.row < self._num_cells
+
+    def __eq__(self, other: object) -> bool:
+        return self.name == other.name if isinstance(other, Space) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __repr__(self) -> str:
+        return f"Space({self.name!r})"
+
+    def row(self, cell: Cell) -> int:
+        """Position of a cell in the space.
+
+        Raises:
+            OutOfDomainError: The cell has too many vertices or edges for the space.
+        """
+        row = cell.row
+        if not 0 <= row < self._num_cells:
+            raise OutOfDomainError(
+                f"cell has {cell.num_vertices} vertices and {cell.num_edges} edges after pruning; space {self.name} "
+                f"allows at most {self.num_vertices} vertices and {self.max_edges} edges"
+            )
+        return row
+
+    def rows(self, frame_bits: NDArray[np.integer], op_codes: NDArray[np.integer]) -> NDArray[np.int64]:
+        """Rows of many labelled cells at once (:func:`ecnas.isomorphism.rows_of`); −1 for what is not in the space."""
+        rows = isomorphism.rows_of(frame_bits, op_codes)
+        rows[rows >= self._num_cells] = isomorphism.NOT_A_CELL
+        return rows
+
+    @cached_property
+    def cells(self) -> SpaceArrays:
+        """All cells of the space as arrays, in row order."""
+        packed = isomorphism.load_index().cells[: self._num_cells].astype(np.int64)
+        return SpaceArrays(
+            num_vertices=packed >> 29, edge_bits=packed & (NUM_PATTERNS - 1), op_codes=packed >> 21 & 0xFF
+        )
+
+    @property
+    def trainable_parameters(self) -> NDArray[np.int32]:
+        """Exact trainable parameters of all cells, int32 of shape (number of cells,), in row order."""
+        return isomorphism.load_index().parameters[: self._num_cells]
+
+    @overload
+    def sample(self, rng: np.random.Generator) -> Cell: ...
+
+    @overload
+    def sample(self, rng: np.random.Generator, size: int) -> list[Cell]: ...
+
+    def sample(self, rng: np.random.Generator, size: int | None = None) -> Cell | list[Cell]:
+        """Draws uniformly over the unique cells, with replacement: one, or a list of ``size``."""
+        if size is None:
+            return self[int(rng.integers(self._num_cells))]
+        return [self[row] for row in rng.integers(self._num_cells, size=size).tolist()]
+
+    def mutate(
+        self, cell: Cell, rng: np.random.Generator, expected_edges: float = 1.0, expected_ops: float = 1.0
+    ) -> Cell:
+        """A random variation of a cell that is another cell of the space.
+
+        As in NASBench-101's regularised evolution (Ying et al. 2019, supplement S3): every possible edge flips, and
+        every inner vertex gets another operation, independently of each other; draws that leave the space, or change
+        nothing, are repeated. A cell of fewer vertices than the space allows sits at random vertices of the full graph
+        and the others are unconnected, so a mutation can also add vertices.
+
+        Args:
+            cell: A cell of the space.
+            rng: Source of randomness; the same state gives the same mutation, whatever the labelling of ``cell``.
+            expected_edges: Mean number of flipped edges of a draw.
+            expected_ops: Mean number of changed operations of a draw.
+
+        Raises:
+            OutOfDomainError: ``cell`` is not in the space.
+            ValueError: The expected numbers are negative, both zero or more than there are edges or operations.
+        """
+        parent_row = self.row(cell)
+        num_inner = self.num_vertices - 2
+        num_pairs = self.num_vertices * (self.num_vertices - 1) // 2
+        for name, value, most in (
+            ("expected_edges", expected_edges, num_pairs),
+            ("expected_ops", expected_ops, num_inner),
+        ):
+            if not 0 <= value <= most:
+                raise ValueError(f"{name} must be from 0 to {most} in space {self.name}, got {value}")
+        if expected_edges == expected_ops == 0:
+            raise ValueError("expected_edges and expected_ops must not both be 0: nothing would ever change")
+        num_vertices, edge_bits, ops = cell.canonical()._pruned
+        while True:
+            seats = [0, *(np.sort(rng.permutation(num_inner)[: num_vertices - 2]) + 1).tolist(), self.num_vertices - 1]
+            all_ops = rng.integers(NUM_OPERATIONS, size=num_inner)
+            all_ops[[seat - 1 for seat in seats[1:-1]]] = ops
+            bits = 0
+            for y in range(1, num_vertices):
+                for x in range(y):
+                    bits |= (edge_bits >> edge_bit(x, y) & 1) << edge_bit(seats[x], seats[y])
+            flipped = np.flatnonzero(rng.random(num_pairs) < expected_edges / num_pairs)
+            bits ^= sum(1 << bit for bit in flipped.tolist())
+            changed = rng.random(num_inner) < expected_ops / num_inner
+            all_ops = np.where(
+                changed, (all_ops + rng.integers(1, NUM_OPERATIONS, num_inner)) % NUM_OPERATIONS, all_ops
+            )
+            code = int(all_ops @ np.array(OP_WEIGHTS[:num_inner]))
+            row = isomorphism.row_of(to_frame(self.num_vertices, bits), code)
+            if 0 <= row < self._num_cells and row != parent_row:
+                return self[row]
+
+    def neighbours(self, cell: Cell) -> list[Cell]:
+        """The cells one edit away, in row order.
+
+        An edit changes the operation of a vertex, removes an edge, adds an edge (in either direction that makes no
+        cycle), or adds a vertex with one edge in and one edge out; then the cell is pruned. So the neighbours depend on
+        the network alone, not on the labelling.
+
+        Raises:
+            OutOfDomainError: ``cell`` is not in the space.
+        """
+        rows = {self.row(cell)}
+        num_vertices, edge_bits, ops = cell.canonical()._pruned
+        last = num_vertices - 1
+        edges = frozenset((x, y) for y in range(1, num_vertices) for x in range(y) if edge_bits >> edge_bit(x, y) & 1)
+        variants: list[tuple[frozenset[tuple[int, int]], tuple[int, ...]]] = [(edges - {edge}, ops) for edge in edges]
+        for position, op in enumerate(ops):
+            variants += [(edges, (*ops[:position], o, *ops[position + 1 :])) for o in range(NUM_OPERATIONS) if o != op]
+        for x in range(last):
+            for y in range(1, num_vertices):
+                if x == y:
+                    continue
+                variants.append((edges | {(x, y)}, ops))
+                if num_vertices < self.num_vertices:  # the new vertex is number last + 1; labels need no order here
+                    variants += [(edges | {(x, last + 1), (last + 1, y)}, (*ops, o)) for o in range(NUM_OPERATIONS)]
+        for new_edges, new_ops in variants:
+            rows.add(_row_of_graph(new_edges, new_ops, last))
+        rows.discard(cell.row)
+        return [self[row] for row in sorted(rows) if 0 <= row < self._num_cells]
+
+
+class SpaceArrays(NamedTuple):
+    """Cells as arrays, each int64 of shape (number of cells,).
+
+    Attributes:
+        num_vertices: Vertices of each cell.
+        edge_bits: Edges in the cell's own labelling (:mod:`ecnas.encoding`).
+        op_codes: Operations as base-3 digits, vertex 1 most significant of five.
+    """
+
+    num_vertices: NDArray[np.int64]
+    edge_bits: NDArray[np.int64]
+    op_codes: NDArray[np.int64]
+
+    @property
+    def ops(self) -> NDArray[np.int8]:
+        """int8, shape (number of cells, 5): op of vertices 1 … 5, −1 where there is none."""
+        ops = code_to_ops(self.op_codes)
+        return np.where(np.arange(1, MAX_INNER + 1) <= self.num_vertices[:, None] - 2, ops, -1).astype(np.int8)
+
+
+def _row_of_graph(edges: frozenset[tuple[int, int]], ops: tuple[int, ...], output: int) -> int:
+    """Row of a graph whose vertices carry arbitrary numbers: 0 is the input, ``output`` the output; −1 for a cycle."""
+    inner = [v for v in range(1, len(ops) + 2) if v != output]
+    op_of = dict(zip(inner, ops, strict=True))
+    order = [0]
+    waiting = list(inner)
+    while waiting:
+        ready = [v for v in waiting if all(x in order for x, y in edges if y == v)]
+        if not ready:
+            return isomorphism.NOT_A_CELL
+        order += ready
+        waiting = [v for v in waiting if v not in ready]
+    position = {v: i for i, v in enumerate([*order, output])}
+    if any(position[x] > position[y] for x, y in edges):  # an edge out of the output
+        return isomorphism.NOT_A_CELL
+    bits = sum(1 << edge_bit(position[x], position[y]) for x, y in edges)
+    code = sum(op_of[v] * weight for v, weight in zip(order[1:], OP_WEIGHTS, strict=False))
+    return isomorphism.row_of(to_frame(len(order) + 1, bits), code)

@@ -1,0 +1,248 @@
+"""A table: the figures of the cells of a space, read-only and memory-mapped.
+
+On disk a table is a folder with ``table.json`` and one ``.npy`` file a column. A column has the shape (cells, epochs,
+repeats), where an axis along which nothing changes may have length 1, and is found by the row of its cell in the space.
+Columns may be stored as integers with a scale and an offset, and per epoch of training::
+
+    {
+      "format": "ecnas-table", "version": 1,
+      "name": "energy_4V9E_linscale", "space": "4V", "digest": "e18b…",
+      "epochs": [4, 12, 36, 108], "repeats": 1,
+      "provenance": {"4": "measured", "12": "scaled", "36": "scaled", "108": "scaled"},
+      "columns": {"energy": {"file": "energy.npy", "scale": 1.0, "offset": 0.0, "per_epoch": false}, …},
+      "missing": [17], "notes": "…"
+    }
+
+A figure is ``(stored · scale + offset) · (epochs if per_epoch else 1)``. Nothing is read before it is asked for, so a
+table of any size opens in milliseconds and its pages are shared by all processes that use it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecnas.errors import CorruptFileError
+from ecnas.space import Space
+
+Provenance = Literal["measured", "scaled", "surrogate"]
+
+COLUMNS: Final = ("val_accuracy", "test_accuracy", "train_accuracy", "energy", "co2", "training_time")
+"""Accuracies from 0 to 1, energy in kWh, CO2 in g, training time in s; all of one training to the row's epochs."""
+
+FORMAT: Final = "ecnas-table"
+VERSION: Final = 1
+
+
+@dataclass(frozen=True)
+class Column:
+    """How a column is stored; ``values`` has the shape (cells or 1, epochs or 1, repeats or 1)."""
+
+    values: NDArray[Any]
+    scale: float = 1.0
+    offset: float = 0.0
+    per_epoch: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the stored figures are the figures."""
+        return self.scale == 1.0 and self.offset == 0.0 and not self.per_epoch
+
+
+@dataclass(frozen=True)
+class Table:
+    """The figures of the cells of one space.
+
+    Attributes:
+        name: The name it is loaded by.
+        space: The space whose rows the columns follow.
+        epochs: The numbers of epochs that cells were trained for, ascending.
+        repeats: How often each cell was trained.
+        provenance: Per number of epochs, where the figures come from.
+        columns: Column by name (:data:`COLUMNS`); what is not there is NaN.
+        digest: SHA-256 of the file that the table was made from, or of its columns.
+        missing: Rows of the space for which the table has nothing.
+        notes: What a user must know, in a sentence or two.
+        folder: Where the table lies, if it was opened from disk.
+    """
+
+    name: str
+    space: Space
+    epochs: tuple[int, ...]
+    repeats: int
+    provenance: Mapping[int, Provenance]
+    columns: Mapping[str, Column]
+    digest: str
+    missing: frozenset[int] = frozenset()
+    notes: str = ""
+    folder: Path | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.epochs or list(self.epochs) != sorted(set(self.epochs)) or self.epochs[0] <= 0:
+            raise ValueError(f"epochs must be positive and strictly ascending, got {self.epochs}")
+        if set(self.provenance) != set(self.epochs):
+            raise ValueError(f"provenance must name the epochs {self.epochs}, got {sorted(self.provenance)}")
+        full = (len(self.space), len(self.epochs), self.repeats)
+        for name, column in self.columns.items():
+            if name not in COLUMNS:
+                raise ValueError(f"column must be one of {COLUMNS}, got {name!r}")
+            shape = column.values.shape
+            if len(shape) != 3 or any(n not in (1, most) for n, most in zip(shape, full, strict=True)):
+                raise ValueError(f"column {name!r} must have the shape {full} (or 1 along an axis), got {shape}")
+
+    def values(self, column: str, epochs: int, repeat: int | None = None) -> NDArray[np.float64]:
+        """A column's figures of all cells.
+
+        Args:
+            column: One of :data:`COLUMNS`.
+            epochs: One of :attr:`epochs`.
+            repeat: Which training; the mean over all by default.
+
+        Returns:
+            float64, shape (cells of the space,); NaN where the table has no figure.
+        """
+        stored = self.columns.get(column)
+        if stored is None:
+            return np.full(len(self.space), np.nan)
+        _, num_epochs, repeats = stored.values.shape
+        chosen = stored.values[:, self.epochs.index(epochs) if num_epochs > 1 else 0, :].astype(np.float64)
+        chosen = chosen * stored.scale + stored.offset
+        result = chosen.mean(axis=1) if repeat is None else chosen[:, repeat if repeats > 1 else 0]
+        if stored.per_epoch:
+            result = result * epochs
+        return np.array(np.broadcast_to(result, len(self.space)))
+
+    def save(self, folder: Path) -> None:
+        """Writes the table, so that the folder is complete or not there at all. An existing folder is replaced."""
+        with replaced_folder(folder) as temporary:
+            self.write_into(temporary)
+
+    def write_into(self, folder: Path) -> None:
+        """Writes the table's files into an existing folder."""
+        columns = {}
+        for name, column in self.columns.items():
+            np.save(folder / f"{name}.npy", column.values, allow_pickle=False)
+            columns[name] = {
+                "file": f"{name}.npy",
+                "scale": column.scale,
+                "offset": column.offset,
+                "per_epoch": column.per_epoch,
+            }
+        header = {
+            "format": FORMAT,
+            "version": VERSION,
+            "name": self.name,
+            "space": self.space.name,
+            "digest": self.digest,
+            "epochs": list(self.epochs),
+            "repeats": self.repeats,
+            "provenance": {str(epochs): origin for epochs, origin in self.provenance.items()},
+            "columns": columns,
+            "missing": sorted(self.missing),
+            "notes": self.notes,
+        }
+        (folder / "table.json").write_text(json.dumps(header, indent=1) + "\n", encoding="utf-8")
+
+
+def open_table(folder: Path) -> Table:
+    """Opens a table without reading its columns.
+
+    Raises:
+        FileNotFoundError: The folder holds no table.
+        CorruptFileError: The header or a column is damaged, or of another version.
+    """
+    path = folder / "table.json"
+    try:
+        header = json.loads(path.read_text(encoding="utf-8"))
+        if (header["format"], header["version"]) != (FORMAT, VERSION):
+            raise CorruptFileError(
+                f"{path}: must be {FORMAT} version {VERSION}, is {header['format']} {header['version']}"
+            )
+        columns = {}
+        for name, stored in header["columns"].items():
+            # A plain ndarray over the map: the memmap subclass makes every look-up several times slower.
+            values = np.asarray(np.load(folder / stored["file"], mmap_mode="r", allow_pickle=False))
+            columns[name] = Column(values, float(stored["scale"]), float(stored["offset"]), bool(stored["per_epoch"]))
+        return Table(
+            name=header["name"],
+            space=Space(header["space"]),
+            epochs=tuple(header["epochs"]),
+            repeats=header["repeats"],
+            provenance={int(epochs): origin for epochs, origin in header["provenance"].items()},
+            columns=columns,
+            digest=header["digest"],
+            missing=frozenset(header["missing"]),
+            notes=header["notes"],
+            folder=folder,
+        )
+    except FileNotFoundError as error:
+        if error.filename == str(path):
+            raise
+        raise CorruptFileError(f"{folder}: the column file {error.filename} is missing") from error
+    except CorruptFileError:
+        raise
+    except (ValueError, TypeError, KeyError, EOFError, AttributeError) as error:
+        raise CorruptFileError(f"{folder}: damaged table ({type(error).__name__}: {error})") from error
+
+
+def columns_digest(columns: Mapping[str, Column]) -> str:
+    """SHA-256 over the columns, for a table that was not made from one file."""
+    digest = hashlib.sha256()
+    for name in sorted(columns):
+        column = columns[name]
+        digest.update(f"{name} {column.values.dtype.str} {column.values.shape} ".encode())
+        digest.update(f"{column.scale!r} {column.offset!r} {column.per_epoch}".encode())
+        digest.update(np.ascontiguousarray(column.values).tobytes())
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def replaced_folder(folder: Path) -> Iterator[Path]:
+    """A temporary folder that takes the place of ``folder`` at the end, or vanishes on an error.
+
+    Of two processes that make the same folder at once, one's takes the place of the other's.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        while not _take_place(temporary, folder):
+            pass
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _take_place(temporary: Path, folder: Path) -> bool:
+    """Renames a folder; one that is in the way is moved aside first, then False asks for another try."""
+    try:
+        os.replace(temporary, folder)
+        return True
+    except OSError:
+        if not folder.exists():
+            raise
+    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    with contextlib.suppress(FileNotFoundError):  # another process was faster
+        os.replace(folder, aside)
+    shutil.rmtree(aside, ignore_errors=True)
+    return False
+
+
+def full_columns(values: Mapping[str, Sequence[Any] | NDArray[Any]]) -> dict[str, Column]:
+    """Columns of plain figures given per cell (shape (cells,)) or in full (cells, epochs, repeats)."""
+    columns = {}
+    for name, given in values.items():
+        array = np.asarray(given)
+        columns[name] = Column(array if array.ndim == 3 else array.reshape(len(array), 1, 1))
+    return columns

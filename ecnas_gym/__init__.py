@@ -1,0 +1,1 @@
+"""Gymnasium environments over energy-aware tabular neural architecture search."""
