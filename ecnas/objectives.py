@@ -130,7 +130,7 @@ class Linear:
 
 @dataclass(frozen=True)
 class Chebyshev:
-    """Augmented weighted Chebyshev distance to the ideal point, negated: −max wᵢ(1−rᵢ) − ρ Σ wᵢ(1−rᵢ).
+    """Augmented weighted Chebyshev distance to the ideal point, negated: −(max wᵢ(1−rᵢ) + ρ Σ wᵢ(1−rᵢ)) / (1 + ρ).
 
     Unlike :class:`Linear` it has an optimum at every point of the front for some weights, in its hollows too. Source:
     Steuer and Choo 1983, https://doi.org/10.1007/BF02591870; ρ keeps weakly dominated cells from being optimal.
@@ -146,7 +146,7 @@ class Chebyshev:
 
     def __call__(self, rewards: NDArray[np.float64], figures: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
         distance = _weights(self.weights, rewards.shape[-1]) * (1.0 - rewards)
-        result: NDArray[np.float64] = -distance.max(axis=-1) - self.rho * distance.sum(axis=-1)
+        result: NDArray[np.float64] = -(distance.max(axis=-1) + self.rho * distance.sum(axis=-1)) / (1 + self.rho)
         return result
 
 
@@ -154,7 +154,7 @@ class Chebyshev:
 class EnergyCap:
     """Validation accuracy under a cap on energy.
 
-    Cells within the cap score their accuracy; others −log(energy / cap), which is below zero and tells how far off they
+    Cells within the cap score their accuracy; others cap / energy − 1, which is below zero and tells how far off they
     are (the constraint rule of Deb 2000, https://doi.org/10.1016/S0045-7825(99)00389-8).
 
     Args:
@@ -169,7 +169,7 @@ class EnergyCap:
 
     def __call__(self, rewards: NDArray[np.float64], figures: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
         energy = figures["energy"]
-        return np.where(energy <= self.cap, figures["val_accuracy"], -np.log(np.maximum(energy / self.cap, 1.0)))
+        return np.where(energy <= self.cap, figures["val_accuracy"], self.cap / energy - 1.0)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,26 +29,32 @@ BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, YELLOW, BLACK = (
 _FILL = {
     INPUT: "#DDDDDD",
     OUTPUT: "#DDDDDD",
-    "conv3x3-bn-relu": "#F2B48C",
-    "conv1x1-bn-relu": "#A9D3EC",
+    "conv3x3": "#F2B48C",
+    "conv1x1": "#A9D3EC",
     "maxpool3x3": "#A8DBC5",
 }
 
 
 def draw_cell(cell: Cell, ax: Axes | None = None) -> Axes:
-    """Draws a cell from its input (top) to its output (bottom), one vertex a level, so that no two edges coincide."""
+    """Draws a cell from its input (top) to its output (bottom), one vertex a level."""
     from matplotlib import pyplot as plt
-    from matplotlib.patches import FancyArrowPatch
 
     if ax is None:
         _, ax = plt.subplots(figsize=(3.2, 0.75 * cell.num_vertices + 0.4), layout="constrained")
-    names = [INPUT, *cell.ops, OUTPUT]
-    last = cell.num_vertices - 1
     sources, targets = np.nonzero(cell.adjacency)
-    for source, target in zip(sources.tolist(), targets.tolist(), strict=True):
+    names = [INPUT, *(op.removesuffix("-bn-relu") for op in cell.ops), OUTPUT]
+    return draw_graph(names, list(zip(sources.tolist(), targets.tolist(), strict=True)), ax)
+
+
+def draw_graph(names: Sequence[str], edges: Sequence[tuple[int, int]], ax: Axes) -> Axes:
+    """Draws vertices, one a level, by name, and the edges among them so that no two coincide."""
+    from matplotlib.patches import FancyArrowPatch
+
+    last = len(names) - 1
+    for source, target in edges:
         span = target - source
         # Neighbours are joined by a straight line; longer edges bow out, to the left and to the right in turn.
-        bow = 0.0 if span == 1 else (0.32 if (source + target) % 2 else -0.32)
+        bow = 0.0 if span == 1 else (1.1 / span + 0.15) * (1 if (source + target) % 2 else -1)
         ax.add_patch(
             FancyArrowPatch(
                 (0.0, -source),
@@ -66,14 +73,18 @@ def draw_cell(cell: Cell, ax: Axes | None = None) -> Axes:
         ax.text(
             0.0,
             -vertex,
-            name.removesuffix("-bn-relu"),
+            name,
             ha="center",
             va="center",
             fontsize=9,
             zorder=2,
-            bbox={"boxstyle": "round,pad=0.35", "facecolor": _FILL[name], "edgecolor": "#444444", "linewidth": 0.8},
+            bbox={
+                "boxstyle": "round,pad=0.35",
+                "facecolor": _FILL.get(name, "#FFFFFF"),
+                "edgecolor": "#444444",
+                "linewidth": 0.8,
+            },
         )
-    reach = 0.32 * last / 2 + 0.3
-    ax.set(xlim=(-max(reach, 0.7), max(reach, 0.7)), ylim=(-last - 0.45, 0.45))
+    ax.set(xlim=(-1.3, 1.3), ylim=(-last - 0.45, 0.45))
     ax.axis("off")
     return ax

@@ -1,9 +1,10 @@
 """The run record: what every searcher and every controller leaves behind, one line an evaluation.
 
 A record is a JSON Lines file. Its first line says what ran: algorithm, seed, hyper-parameters, benchmark and digest,
-versions. Each further line is one evaluation in the order in which they were made, with the spending up to and with it.
-While a run is going on its file is called ``….jsonl.partial``; it gets its name when the run is complete. So a killed run
-leaves no record that could be taken for a complete one, is started again from its seed, and never counts twice.
+versions. Each further line is one evaluation in the order in which they were made, with the spending up to and with
+it. While a run is going on its file is called ``….jsonl.partial``; it gets its name when the run is complete. So a
+killed run leaves no record that could be taken for a complete one, is started again from its seed, and never counts
+twice.
 """
 
 from __future__ import annotations

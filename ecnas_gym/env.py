@@ -1,0 +1,358 @@
+"""The environments: a cell is built decision by decision and judged by the benchmark at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Generic, TypeVar
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.error import ResetNeeded
+from numpy.typing import NDArray
+
+import ecnas
+from ecnas import Benchmark, Budget, BudgetExhaustedError, Evaluation, OutOfDomainError, Scalarisation, Space
+from ecnas.benchmark import DEFAULT_OBJECTIVES
+from ecnas.encoding import NUM_OPERATIONS
+from ecnas.objectives import OBJECTIVES, check_objectives
+from ecnas_gym.builder import NUM_ACTIONS, CellBuilder
+
+INVALID_REWARD: Final = -1.0
+"""Reward of an action outside the mask, in every objective. No cell of any benchmark has less."""
+
+Reward = TypeVar("Reward")
+
+
+def _masks(dtype: Any) -> tuple[NDArray[Any], ...]:
+    """All masks by bit set; each step hands out a copy."""
+    return tuple(
+        np.array([bits >> action & 1 for action in range(NUM_ACTIONS)], dtype=dtype) for bits in range(1 << NUM_ACTIONS)
+    )
+
+
+_BOOL_MASKS: Final = _masks(np.bool_)
+_INT8_MASKS: Final = _masks(np.int8)  # what gymnasium's Discrete.sample(mask) takes
+
+
+class _BuildEnv(gym.Env[NDArray[np.float32], np.int64], Generic[Reward]):
+    """What the scalar and the vector environment share; they differ in the reward alone."""
+
+    metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 4}  # noqa: RUF012  # as gymnasium declares it
+
+    def __init__(
+        self,
+        space: str = "7V",
+        benchmark: str | Benchmark | None = None,
+        epochs: int | None = None,
+        objectives: Sequence[str] = DEFAULT_OBJECTIVES,
+        budget: Budget | int | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        self.cell_space = Space(space)
+        if benchmark is None:
+            benchmark = f"surrogate-{space}"
+        self.benchmark = benchmark if isinstance(benchmark, Benchmark) else ecnas.load(benchmark)
+        if self.benchmark.space != self.cell_space:
+            raise ValueError(
+                f"benchmark {self.benchmark.name!r} answers for space {self.benchmark.space.name}, but the environment "
+                f"builds cells of space {space}"
+            )
+        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
+            raise ValueError(f"render_mode must be one of {self.metadata['render_modes']} or None, got {render_mode!r}")
+        self.epochs = self.benchmark.check_epochs(epochs)
+        self.objectives = check_objectives(objectives)
+        self.normalisation = self.benchmark.normalisation(self.objectives, self.epochs)
+        self.budget = Budget(evaluations=budget) if isinstance(budget, int) else budget
+        self.render_mode = render_mode
+
+        self._builder = CellBuilder(self.cell_space)
+        num_inner, num_decisions = self.cell_space.num_vertices - 2, len(self._builder.decisions)
+        num_edges = num_decisions - num_inner
+        self._edges_at = num_inner * NUM_OPERATIONS
+        self._cursor_at = self._edges_at + num_edges
+        # Where each decision writes its outcome into the observation.
+        self._writes_at = []
+        edges_before = 0
+        for decision in self._builder.decisions:
+            if decision.is_edge:
+                self._writes_at.append(self._edges_at + edges_before)
+                edges_before += 1
+            else:
+                self._writes_at.append((decision.vertex - 1) * NUM_OPERATIONS)
+        self.action_space = gym.spaces.Discrete(NUM_ACTIONS)
+        low = np.zeros(self._cursor_at + num_decisions, dtype=np.float32)
+        low[self._edges_at : self._cursor_at] = -1.0
+        self.observation_space = gym.spaces.Box(low, np.ones_like(low), dtype=np.float32)
+        self._observation = np.zeros_like(low)
+        self._running = False
+        self._last: Evaluation | None = None
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Which actions are allowed now: bool, shape (3,). The name is what MaskablePPO looks for."""
+        mask: NDArray[np.bool_] = _BOOL_MASKS[self._builder.mask].copy()
+        return mask
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Starts a new cell.
+
+        Raises:
+            BudgetExhaustedError: The budget is spent.
+        """
+        super().reset(seed=seed)
+        if self.budget is not None and self.budget.exhausted:
+            raise BudgetExhaustedError(f"no episode is left: {self.budget!r} is spent")
+        self._builder.reset()
+        self._observation[:] = 0.0
+        self._observation[self._cursor_at] = 1.0
+        self._running = True
+        self._last = None
+        return self._observation.copy(), {"action_mask": _INT8_MASKS[self._builder.mask].copy()}
+
+    def step(self, action: np.int64 | int) -> tuple[NDArray[np.float32], Any, bool, bool, dict[str, Any]]:
+        """Carries out a decision.
+
+        Raises:
+            ValueError: The action is not in the action space.
+            BudgetExhaustedError: The finished cell costs more than the budget has left; nothing was charged, and
+                ``reset`` starts another cell.
+        """
+        if not self._running:
+            raise ResetNeeded("call reset before step: the episode has ended, or none was started")
+        builder = self._builder
+        if not 0 <= action < NUM_ACTIONS:
+            raise ValueError(f"action must be from 0 to {NUM_ACTIONS - 1}, got {action!r}")
+        choice = int(action)
+        if not builder.mask >> choice & 1:
+            return self._end_invalid("action outside of the mask")
+
+        observation, cursor = self._observation, builder.cursor
+        if builder.decisions[cursor].is_edge:
+            observation[self._writes_at[cursor]] = 1.0 if choice else -1.0
+        else:
+            observation[self._writes_at[cursor] + choice] = 1.0
+        builder.apply(choice)
+        observation[self._cursor_at + cursor] = 0.0
+        if not builder.finished:
+            observation[self._cursor_at + cursor + 1] = 1.0
+            return (
+                observation.copy(),
+                self._no_reward(),
+                False,
+                False,
+                {"action_mask": _INT8_MASKS[builder.mask].copy()},
+            )
+        return self._end_finished()
+
+    def _end_finished(self) -> tuple[NDArray[np.float32], Any, bool, bool, dict[str, Any]]:
+        self._running = False
+        cell = self._builder.cell()
+        try:
+            evaluation = self.benchmark.query(cell, self.epochs, budget=self.budget)
+        except OutOfDomainError:
+            return self._end_invalid("the benchmark lacks this cell")
+        self._last = evaluation
+        figures = {name: np.float64(getattr(evaluation, name)) for name in OBJECTIVES}
+        vector = self.normalisation.rewards(np.array([figures[name] for name in self.objectives]))
+        info = {
+            "action_mask": _INT8_MASKS[self._builder.mask].copy(),
+            "cell": cell,
+            "evaluation": evaluation,
+            "vector_reward": vector,
+            "budget": None if self.budget is None else self.budget.as_dict(),
+        }
+        return self._observation.copy(), self._reward(vector, figures), True, False, info
+
+    def _end_invalid(self, reason: str) -> tuple[NDArray[np.float32], Any, bool, bool, dict[str, Any]]:
+        self._running = False
+        info = {"action_mask": _INT8_MASKS[0].copy(), "invalid": reason}
+        return self._observation.copy(), self._invalid_reward(), True, False, info
+
+    def _no_reward(self) -> Reward:
+        raise NotImplementedError
+
+    def _invalid_reward(self) -> Reward:
+        raise NotImplementedError
+
+    def _reward(self, vector: NDArray[np.float64], figures: Mapping[str, NDArray[np.float64]]) -> Reward:
+        raise NotImplementedError
+
+    def render(self) -> Any:
+        """The cell as it stands: a string ("ansi") or uint8 pixels of shape (480, 480, 3) ("rgb_array")."""
+        from ecnas_gym import rendering
+
+        if self.render_mode == "ansi":
+            return rendering.text(self._builder, self._last)
+        if self.render_mode == "rgb_array":
+            return rendering.pixels(self._builder, self._last)
+        gym.logger.warn("render() needs a render_mode: gym.make(..., render_mode='ansi' or 'rgb_array')")
+        return None
+
+
+class CellEnv(_BuildEnv[float]):
+    """Build a cell decision by decision; its accuracy and energy, as one number, are the reward.
+
+    ## Description
+    An agent designs the cell of a CIFAR-10 network: a directed acyclic graph from an input to an output vertex, with an
+    operation (3×3 convolution, 1×1 convolution, 3×3 max-pooling) at each inner vertex, as in NAS-Bench-101 (Ying et al.
+    2019, https://arxiv.org/abs/1902.09635). When all is decided, the EC-NAS benchmark (Bakhtiarifard et al. 2024,
+    https://arxiv.org/abs/2210.06015) says how accurate the network would be and how much energy its training would
+    take. An episode always has 8 (`ECNAS-4V`), 13 (`ECNAS-5V`) or 26 (`ECNAS-7V`) steps; the spaces hold 91, 2,532 and
+    423,624 different cells.
+
+    ## Action Space
+    `Discrete(3)`. Decisions come in a fixed order: for each vertex 1, 2, … its operation, then whether there is an edge
+    from each earlier vertex 0, 1, …; the output, the last vertex, has edge decisions alone.
+
+    | Action | Operation decision | Edge decision |
+    |--------|--------------------|---------------|
+    | 0      | `conv3x3-bn-relu`  | no edge       |
+    | 1      | `conv1x1-bn-relu`  | edge          |
+    | 2      | `maxpool3x3`       | (never)       |
+
+    `info["action_mask"]` (int8) and `env.unwrapped.action_masks()` (bool) tell which are allowed. Under the mask every
+    finished cell is in the space and every cell of the space can be built: edges start only at vertices that are
+    connected to the input, what dangles is connected to the output, and the edge cap (6, 9 and 9 edges) is never
+    passed. A vertex may stay unconnected; the cell then has fewer vertices.
+
+    ## Observation Space
+    `Box(-1, 1, (n,), float32)` with n = 20, 32 and 62. It holds all that is decided, so the process is Markov.
+
+    | Entries (7V) | Meaning                                                                            |
+    |--------------|------------------------------------------------------------------------------------|
+    | 0 – 14       | Operation of vertices 1 to 5, one-hot; zeros while undecided                       |
+    | 15 – 35      | Edges in the order of their decisions: 1 edge, −1 no edge, 0 undecided              |
+    | 36 – 61      | The decision that is next, one-hot; zeros at the end                               |
+
+    ## Rewards
+    0 until the cell is finished, then the scalarised objectives. By default the mean of two rewards in [0, 1]:
+    validation accuracy, and energy on a logarithmic scale, each 0 at its worst and 1 at its best value on the exact
+    Pareto front of the benchmark (and clipped to this range beyond). Test accuracy is reported, never rewarded.
+
+    An action outside the mask ends the episode with −1, and so does a cell that the benchmark lacks (three cells of
+    `energy_4V9E_rtx3060`); nothing is charged.
+
+    ## Starting State
+    Nothing is decided. There is no randomness in the environment.
+
+    ## Episode End
+    The episode terminates when the last decision is made, or at an action outside the mask. It is never truncated.
+
+    ## Information
+    `action_mask` always. At the end of a finished cell also `cell` (`ecnas.Cell`), `evaluation` (`ecnas.Evaluation`),
+    `vector_reward` (float64, one entry an objective) and `budget` (what is spent and the limits, or None). At the end
+    of an invalid episode `invalid` says why.
+
+    ## Arguments
+    - `benchmark`: a name for `ecnas.load`, or an `ecnas.Benchmark`. Default: the embedded `surrogate-…` of the space.
+    - `epochs`: for how many epochs the cells are trained; the benchmark's most by default.
+    - `objectives`: names out of `ecnas.OBJECTIVES`; validation accuracy and energy by default.
+    - `scalarisation`: "linear", "chebyshev", "cap", "power", or an object such as `ecnas.Linear((0.8, 0.2))`.
+    - `budget`: an `ecnas.Budget`, or a number of evaluations. The episode that spends the last unit ends normally, and
+      the next `reset` raises `ecnas.BudgetExhaustedError`. One budget can serve many environments of a process.
+    - `render_mode`: "ansi" or "rgb_array".
+
+    ```python
+    >>> import gymnasium as gym
+    >>> import ecnas_gym
+    >>> env = gym.make("ECNAS-7V-v0", budget=100)
+    >>> observation, info = env.reset(seed=0)
+    >>> env.action_space.seed(0)
+    0
+    >>> terminated = False
+    >>> while not terminated:
+    ...     action = env.action_space.sample(mask=info["action_mask"])
+    ...     observation, reward, terminated, truncated, info = env.step(action)
+    >>> info["budget"]["evaluations"]
+    1
+
+    ```
+
+    ## Version History
+    - v0: first version.
+    """
+
+    def __init__(
+        self,
+        space: str = "7V",
+        benchmark: str | Benchmark | None = None,
+        epochs: int | None = None,
+        objectives: Sequence[str] = DEFAULT_OBJECTIVES,
+        scalarisation: str | Scalarisation = "linear",
+        budget: Budget | int | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        super().__init__(space, benchmark, epochs, objectives, budget, render_mode)
+        if isinstance(scalarisation, str):
+            scalarisation = self.benchmark.scalarisation(scalarisation, self.objectives, self.epochs)
+        self.scalarisation = scalarisation
+        # Weights that do not fit the objectives are an error now, not at the end of the first episode.
+        scalarisation(np.zeros((1, len(self.objectives))), {name: np.ones(1) for name in OBJECTIVES})
+
+    def _no_reward(self) -> float:
+        return 0.0
+
+    def _invalid_reward(self) -> float:
+        return INVALID_REWARD
+
+    def _reward(self, vector: NDArray[np.float64], figures: Mapping[str, NDArray[np.float64]]) -> float:
+        return float(self.scalarisation(vector, figures))
+
+
+class MOCellEnv(_BuildEnv[NDArray[np.float64]]):
+    """The environment of :class:`CellEnv` with the vector of objectives as its reward.
+
+    ## Description, Action Space, Observation Space, Starting State, Episode End, Information
+    See :class:`CellEnv`.
+
+    ## Rewards
+    A new float64 array with one entry an objective, in the order of `objectives`: zeros until the cell is finished,
+    then each objective between 0 (worst on the benchmark's exact Pareto front) and 1 (best). All are maximised. An
+    action outside the mask gives −1 in every entry. After MO-Gymnasium's convention the environment has `reward_space`,
+    `reward_dim` and `pareto_front(gamma)`.
+
+    ## Arguments
+    Those of :class:`CellEnv` but for `scalarisation`. MO-Gymnasium's wrappers apply:
+
+    ```python
+    >>> import gymnasium as gym
+    >>> import ecnas_gym
+    >>> env = gym.make("MO-ECNAS-7V-v0", objectives=("val_accuracy", "energy", "trainable_parameters"))
+    >>> env.unwrapped.reward_dim
+    3
+
+    ```
+
+    ## Version History
+    - v0: first version.
+    """
+
+    def __init__(
+        self,
+        space: str = "7V",
+        benchmark: str | Benchmark | None = None,
+        epochs: int | None = None,
+        objectives: Sequence[str] = DEFAULT_OBJECTIVES,
+        budget: Budget | int | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        super().__init__(space, benchmark, epochs, objectives, budget, render_mode)
+        self.reward_dim = len(self.objectives)
+        self.reward_space = gym.spaces.Box(INVALID_REWARD, 1.0, (self.reward_dim,), dtype=np.float64)
+
+    def pareto_front(self, gamma: float = 1.0) -> list[NDArray[np.float64]]:
+        """Returns of the exact Pareto front: the discounted reward vectors, by ascending first objective."""
+        scores = self.benchmark.pareto_front(self.objectives, self.epochs).scores
+        returns: NDArray[np.float64] = scores * gamma ** (len(self._builder.decisions) - 1)
+        return list(returns)
+
+    def _no_reward(self) -> NDArray[np.float64]:
+        return np.zeros(self.reward_dim)
+
+    def _invalid_reward(self) -> NDArray[np.float64]:
+        return np.full(self.reward_dim, INVALID_REWARD)
+
+    def _reward(self, vector: NDArray[np.float64], figures: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+        copy: NDArray[np.float64] = vector.copy()
+        return copy
