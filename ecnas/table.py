@@ -131,12 +131,15 @@ class Table:
     def write_into(self, folder: Path) -> None:
         """Writes the table's files into an existing folder."""
         columns = {}
+        files: dict[int, str] = {}  # columns that share an array, such as CO2 and energy, share its file
         for name, column in self.columns.items():
-            np.save(folder / f"{name}.npy", column.values, allow_pickle=False)
+            file = files.setdefault(id(column.values), f"{name}.npy")
+            if file == f"{name}.npy":
+                np.save(folder / file, column.values, allow_pickle=False)
             columns[name] = {
-                "file": f"{name}.npy",
-                "scale": column.scale,
-                "offset": column.offset,
+                "file": file,
+                "scale": float(column.scale),
+                "offset": float(column.offset),
                 "per_epoch": column.per_epoch,
             }
         header = {
