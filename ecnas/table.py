@@ -91,6 +91,8 @@ class Table:
     def __post_init__(self) -> None:
         if not self.epochs or list(self.epochs) != sorted(set(self.epochs)) or self.epochs[0] <= 0:
             raise ValueError(f"epochs must be positive and strictly ascending, got {self.epochs}")
+        if self.repeats < 1:
+            raise ValueError(f"repeats must be 1 or more, got {self.repeats}")
         if set(self.provenance) != set(self.epochs):
             raise ValueError(f"provenance must name the epochs {self.epochs}, got {sorted(self.provenance)}")
         full = (len(self.space), len(self.epochs), self.repeats)

@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+
+import numpy as np
+import pytest
+from conftest import synthetic_table
+
+import ecnas
+from ecnas import Benchmark, Budget, BudgetExhaustedError, Column, OutOfDomainError, UnknownNameError
+from ecnas.objectives import OBJECTIVES
+
+
+@pytest.fixture(scope="module")
+def three_repeats():
+    """4V, two repeats whose energies differ, and no test accuracy."""
+    n = 91
+    rng = np.random.default_rng(0)
+    columns = {
+        "val_accuracy": Column(rng.uniform(0.5, 0.9, (n, 2, 3))),
+        "energy": Column(rng.uniform(0.1, 0.2, (n, 2, 3))),
+        "training_time": Column(rng.uniform(10, 20, (n, 1, 1)), per_epoch=True),
+    }
+    return Benchmark(synthetic_table("4V", columns=columns, repeats=3, missing=frozenset({5})))
+
+
+def test_query_reads_the_cell_that_was_asked_for(synthetic_4v):
+    table = synthetic_4v.table
+    for row in (0, 17, 90):
+        for position, epochs in enumerate((4, 108)):
+            evaluation = synthetic_4v.query(synthetic_4v.space[row], epochs)
+            for name, column in table.columns.items():
+                stored = column.values[row, min(position, column.values.shape[1] - 1), 0]
+                assert getattr(evaluation, name) == pytest.approx(stored, rel=1e-15)
+            assert evaluation.trainable_parameters == synthetic_4v.space[row].trainable_parameters
+            assert (evaluation.epochs, evaluation.provenance) == (epochs, "measured")
+            assert all(type(value) in (float, int, str) for value in evaluation)
+
+
+def test_highest_epochs_by_default(synthetic_4v):
+    cell = synthetic_4v.space[3]
+    assert synthetic_4v.query(cell) == synthetic_4v.query(cell, 108)
+
+
+def test_quantised_and_per_epoch_columns():
+    stored = np.arange(91, dtype=np.uint16).reshape(-1, 1, 1)
+    columns = {
+        "val_accuracy": Column(stored, scale=0.01, offset=0.05),
+        "energy": Column(stored, scale=0.001, offset=0.002, per_epoch=True),
+    }
+    benchmark = Benchmark(synthetic_table("4V", columns=columns))
+    evaluation = benchmark.query_row(40, 4)
+    assert evaluation.val_accuracy == pytest.approx(0.45)
+    assert evaluation.energy == pytest.approx(0.042 * 4)
+    assert benchmark.query_row(40, 108).energy == pytest.approx(0.042 * 108)
+    assert math.isnan(evaluation.test_accuracy)
+    for name in ("val_accuracy", "energy"):
+        for epochs in (4, 108):
+            one_by_one = [getattr(benchmark.query_row(row, epochs), name) for row in range(91)]
+            assert np.allclose(benchmark.values(name, epochs), one_by_one, rtol=1e-12)
+
+
+def test_repeats(three_repeats):
+    stored = three_repeats.table.columns["energy"].values[7, 1]
+    assert three_repeats.query_row(7).energy == pytest.approx(stored.mean())
+    assert three_repeats.query_row(7, repeat=2).energy == stored[2]
+    drawn = {three_repeats.query_row(7, repeat=np.random.default_rng(seed)).energy for seed in range(20)}
+    assert drawn == set(stored)
+    same = [three_repeats.query_row(7, repeat=np.random.default_rng(1)) for _ in range(2)]
+    assert repr(same[0]) == repr(same[1])
+    assert three_repeats.values("energy")[7] == pytest.approx(stored.mean())
+    with pytest.raises(OutOfDomainError, match="repeat must be from 0 to 2 .* got 3"):
+        three_repeats.query_row(7, repeat=3)
+
+
+def test_out_of_domain_says_what_is_allowed(synthetic_4v, three_repeats):
+    with pytest.raises(OutOfDomainError, match=r"epochs must be one of \[4, 108\] .* got 36"):
+        synthetic_4v.query(synthetic_4v.space[0], 36)
+    with pytest.raises(OutOfDomainError, match="space 4V allows at most 4 vertices"):
+        synthetic_4v.query(ecnas.Space("5V")[100])
+    missing = three_repeats.space[5]
+    with pytest.raises(OutOfDomainError, match=f"lacks cell {missing.hash}; it has 90 of the 91"):
+        three_repeats.query(missing)
+    assert np.isnan(three_repeats.values("energy")[5])
+
+
+def test_budget_is_charged_with_the_cost(synthetic_4v):
+    budget = Budget(evaluations=2)
+    evaluations = [synthetic_4v.query(synthetic_4v.space[row], 4, budget=budget) for row in (1, 1)]
+    assert budget.spent.evaluations == 2
+    assert budget.spent.epochs == 8
+    assert budget.spent.energy == pytest.approx(sum(e.energy for e in evaluations))
+    assert budget.spent.seconds == pytest.approx(sum(e.training_time for e in evaluations))
+    with pytest.raises(BudgetExhaustedError):
+        synthetic_4v.query(synthetic_4v.space[2], 4, budget=budget)
+
+
+def test_a_failed_query_costs_nothing(three_repeats):
+    budget = Budget(evaluations=1)
+    with pytest.raises(OutOfDomainError):
+        three_repeats.query_row(5, budget=budget)
+    assert budget.spent.evaluations == 0
+
+
+def test_unique_budget_tells_epochs_apart(synthetic_4v):
+    budget = Budget(evaluations=5, unique=True)
+    for epochs in (4, 4, 108, 108):
+        synthetic_4v.query(synthetic_4v.space[1], epochs, budget=budget)
+    assert budget.spent.evaluations == 2
+
+
+def test_query_rows(synthetic_4v):
+    answers = synthetic_4v.query_rows(np.array([3, -1, 90]), 4)
+    assert answers.energy[0] == synthetic_4v.query_row(3, 4).energy
+    assert np.isnan(answers.energy[1])
+    assert answers.val_accuracy[2] == synthetic_4v.query_row(90, 4).val_accuracy
+    assert answers.trainable_parameters.tolist()[1] == 0
+
+
+def front_by_definition(points):
+    """Positions of points that no other point dominates, by comparing all pairs; of equal ones the first."""
+    no_worse = (points[:, None] >= points).all(axis=2)  # [i, j]: i is nowhere worse than j
+    equal = (points[:, None] == points).all(axis=2)
+    dominated = (no_worse & ~equal).any(axis=0)
+    duplicate = np.triu(equal, 1).any(axis=0)
+    return np.flatnonzero(~dominated & ~duplicate).tolist()
+
+
+@pytest.mark.parametrize("objectives", [("val_accuracy", "energy"), ("val_accuracy", "training_time")])
+@pytest.mark.parametrize("epochs", [4, 108])
+def test_front_is_exact(synthetic_5v, objectives, epochs):
+    front = synthetic_5v.pareto_front(objectives, epochs)
+    figures = np.stack([synthetic_5v.values(name, epochs) for name in objectives], axis=1)
+    signs = np.array([1 if OBJECTIVES[name].maximise else -1 for name in objectives])
+    assert sorted(front.rows.tolist()) == front_by_definition(figures * signs)
+    assert (np.diff(front.figures[:, 0]) > 0).all()
+    assert (figures[front.rows] == front.figures).all()
+    # The ends of a front of two objectives are its ideal and nadir.
+    assert front.scores[0] == pytest.approx([0, 1])
+    assert front.scores[-1] == pytest.approx([1, 0])
+
+
+def test_reference_point_is_just_behind_the_nadir(synthetic_5v):
+    normalisation = synthetic_5v.normalisation()
+    reference = synthetic_5v.reference_point()
+    assert normalisation.scores(reference) == pytest.approx([-0.1, -0.1])
+    assert reference[0] < normalisation.nadir[0]
+    assert reference[1] > normalisation.nadir[1]
+
+
+@pytest.mark.parametrize("name", ["linear", "chebyshev", "cap", "power"])
+def test_optimum_is_the_best_of_all_cells(synthetic_5v, name):
+    scalarisation = synthetic_5v.scalarisation(name)
+    cell, reward = synthetic_5v.optimum(scalarisation)
+    rewards = synthetic_5v.scalar_rewards(scalarisation)
+    assert reward == rewards.max() == rewards[cell.row]
+    evaluation = synthetic_5v.query(cell)
+    figures = {objective: np.array(getattr(evaluation, objective)) for objective in OBJECTIVES}
+    vector = synthetic_5v.normalisation().rewards(np.array([evaluation.val_accuracy, evaluation.energy]))
+    assert float(scalarisation(vector, figures)) == pytest.approx(reward)
+
+
+def test_cap_optimum_is_the_most_accurate_cell_within_the_cap(synthetic_5v):
+    cap = float(np.median(synthetic_5v.values("energy")))
+    cell, reward = synthetic_5v.optimum(ecnas.EnergyCap(cap))
+    within = synthetic_5v.values("energy") <= cap
+    assert synthetic_5v.query(cell).energy <= cap
+    assert reward == synthetic_5v.values("val_accuracy")[within].max()
+
+
+def test_a_single_objective_is_normalised_over_all_cells(synthetic_4v):
+    normalisation = synthetic_4v.normalisation(("val_accuracy",))
+    accuracy = synthetic_4v.values("val_accuracy")
+    assert normalisation.ideal == (accuracy.max(),)
+    assert normalisation.nadir == (accuracy.min(),)
+
+
+def test_objectives_that_the_table_lacks(three_repeats):
+    with pytest.raises(OutOfDomainError, match="has no co2"):
+        three_repeats.pareto_front(("val_accuracy", "co2"))
+
+
+def test_test_accuracy_is_no_objective(synthetic_4v):
+    with pytest.raises(UnknownNameError, match="unknown objective 'test_accuracy'"):
+        synthetic_4v.pareto_front(("test_accuracy", "energy"))
+    with pytest.raises(ValueError, match="different names"):
+        synthetic_4v.pareto_front(("energy", "energy"))
+    with pytest.raises(ValueError, match="sequence of names"):
+        synthetic_4v.pareto_front("energy")
+
+
+def test_values_cannot_be_spoilt(synthetic_4v):
+    with pytest.raises(ValueError, match="read-only"):
+        synthetic_4v.values("energy")[0] = 0
+    with pytest.raises(OutOfDomainError, match="name must be one of"):
+        synthetic_4v.values("provenance")
+
+
+def test_copies(synthetic_4v, tmp_path):
+    cell = synthetic_4v.space[9]
+    assert copy.deepcopy(synthetic_4v) is synthetic_4v
+    assert pickle.loads(pickle.dumps(synthetic_4v)).query(cell) == synthetic_4v.query(cell)
+    synthetic_4v.table.save(tmp_path / "table")
+    mapped = ecnas.load(tmp_path / "table")
+    dump = pickle.dumps(mapped)
+    assert len(dump) < 1000  # a path, not the figures
+    assert pickle.loads(dump).query(cell) == synthetic_4v.query(cell)
+
+
+def test_embedded_spaces_share_their_rows():
+    benchmarks = [ecnas.load(f"surrogate-{name}") for name in ("4V", "5V", "7V")]
+    assert [len(b.space) for b in benchmarks] == [91, 2532, 423624]
+    for row in (0, 44, 90):
+        answers = {repr(b.query_row(row, 36)) for b in benchmarks}
+        assert len(answers) == 1
+    evaluation = benchmarks[2].query_row(400_000)
+    assert evaluation.provenance == "surrogate"
+    assert 0 < evaluation.val_accuracy < 1
+    assert evaluation.energy > 0
+    small = pickle.loads(pickle.dumps(benchmarks[0]))
+    assert (small.name, len(small.space)) == ("surrogate-4V", 91)
+
+
+def test_loading_twice_gives_the_same_benchmark():
+    assert ecnas.load("surrogate-5V") is ecnas.load("surrogate-5V")
+
+
+def test_unknown_benchmark_suggests():
+    with pytest.raises(UnknownNameError, match="Did you mean 'surrogate-7V'"):
+        ecnas.load("surrogate-7v")
+
+
+@pytest.mark.parametrize("space", ["4V", "5V", "7V"])
+def test_default_reward_poses_a_trade_off_on_the_embedded_benchmark(space):
+    benchmark = ecnas.load(f"surrogate-{space}")
+    front = benchmark.pareto_front()
+    cell, _ = benchmark.optimum()
+    position = front.rows.tolist().index(cell.row)
+    assert 0 < position < len(front) - 1
