@@ -1,0 +1,227 @@
+"""REINFORCE with a policy of independent categoricals, or of an autoregressive LSTM.
+
+Sources: Williams 1992, https://doi.org/10.1007/BF00992696. The categorical policy, its step size and its baseline are
+those of NAS-Bench-101's reinforcement learning baseline (Ying et al. 2019, https://arxiv.org/abs/1902.09635,
+supplement): a table of logits per decision, no network. The LSTM is the controller of Zoph and Le 2017,
+https://arxiv.org/abs/1611.01578: it reads its previous decision and emits the logits of the next.
+
+    python agents/reinforce.py --env-id ECNAS-7V-v0 --policy lstm --budget 300 --seed 0
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before the import: no banner of its builders
+
+import gymnasium as gym
+import keras
+import numpy as np
+import tensorflow as tf
+import tyro
+from numpy.typing import NDArray
+
+if __package__ in (None, ""):  # run as a file: the checkout is not on the path yet
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from agents.common import Search, SearchArgs
+from ecnas_gym.builder import NUM_ACTIONS, decisions
+
+
+@dataclass
+class Args(SearchArgs):
+    """Search with REINFORCE."""
+
+    policy: Literal["categorical", "lstm"] = "categorical"
+    """A table of logits per decision, or an LSTM that reads all earlier decisions."""
+    batch_size: int = 1
+    """Cells that are built between two updates of the policy."""
+    learning_rate: float | None = None
+    """Step size: by default 0.5 of gradient descent for the categorical policy, 0.01 of Adam for the LSTM."""
+    baseline_decay: float = 0.9
+    """Decay of the moving average of rewards that a reward must beat to be reinforced."""
+    entropy_coefficient: float = 0.0
+    """What a nat of the policy's entropy, summed over the decisions of a cell, is worth in reward."""
+    hidden_units: int = 32
+    """Units of the LSTM, and of the embedding of its previous decision."""
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Policies: logits of shape (batch, decisions, actions) for sequences of decisions, of which only the earlier are read.
+
+
+class CategoricalPolicy(keras.Model):
+    """Logits that depend on the decision's number alone: at first all actions are equally likely."""
+
+    def __init__(self, num_decisions: int) -> None:
+        super().__init__()
+        self.logits = self.add_weight(shape=(num_decisions, NUM_ACTIONS), initializer="zeros", name="logits")
+
+    def call(self, actions: tf.Tensor) -> tf.Tensor:
+        """Logits of whole sequences: int32 (B, T) to float32 (B, T, 3)."""
+        return tf.tile(self.logits[None], [tf.shape(actions)[0], 1, 1])
+
+    def begin(self, batch: int) -> Any:
+        """State before the first decision."""
+        return None
+
+    def next(self, position: int, previous: NDArray[np.int32], state: Any) -> tuple[NDArray[np.float32], Any]:
+        """Logits (B, 3) of one decision."""
+        logits = np.broadcast_to(self.logits.numpy()[position], (len(previous), NUM_ACTIONS))
+        return logits, state
+
+
+class LSTMPolicy(keras.Model):
+    """An LSTM over the decisions so far. Each decision has an embedding of its number and of the action before it."""
+
+    def __init__(self, num_decisions: int, hidden_units: int) -> None:
+        super().__init__()
+        self.embed_action = keras.layers.Embedding(NUM_ACTIONS + 1, hidden_units)  # the last one: no action yet
+        self.embed_position = keras.layers.Embedding(num_decisions, hidden_units)
+        self.cell = keras.layers.LSTMCell(hidden_units)
+        # Small, so that the first cells are nearly uniform over the allowed actions.
+        small = keras.initializers.RandomUniform(-0.01, 0.01)
+        self.head = keras.layers.Dense(NUM_ACTIONS, kernel_initializer=small)
+        self.num_decisions, self.hidden_units = num_decisions, hidden_units
+        self._compiled_step = tf.function(self._step, reduce_retracing=True)
+
+    def call(self, actions: tf.Tensor) -> tf.Tensor:
+        """Logits of whole sequences: int32 (B, T) to float32 (B, T, 3); entry t depends on actions before t alone."""
+        batch = tf.shape(actions)[0]
+        start = tf.fill([batch, 1], NUM_ACTIONS)
+        previous = tf.concat([start, actions[:, :-1]], axis=1)
+        state = [tf.zeros([batch, self.hidden_units])] * 2
+        logits = []
+        for position in range(self.num_decisions):
+            step_logits, state = self._step(tf.constant(position), previous[:, position], state)
+            logits.append(step_logits)
+        return tf.stack(logits, axis=1)
+
+    def _step(self, position: tf.Tensor, previous: tf.Tensor, state: Any) -> tuple[tf.Tensor, Any]:
+        output, state = self.cell(self.embed_action(previous) + self.embed_position(position), state)
+        return self.head(output), state
+
+    def begin(self, batch: int) -> Any:
+        """State before the first decision."""
+        return [tf.zeros([batch, self.hidden_units])] * 2
+
+    def next(self, position: int, previous: NDArray[np.int32], state: Any) -> tuple[NDArray[np.float32], Any]:
+        """Logits (B, 3) of one decision, and the state after it."""
+        logits, state = self._compiled_step(tf.constant(position), tf.constant(previous), state)
+        return logits.numpy(), state
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Building cells, and learning from their rewards.
+
+
+class Batch(NamedTuple):
+    """Finished cells: actions int32 (B, T), masks bool (B, T, 3), rewards float32 (B,)."""
+
+    actions: NDArray[np.int32]
+    masks: NDArray[np.bool_]
+    rewards: NDArray[np.float32]
+
+
+def build_cells(policy: Any, envs: list[gym.Env[Any, Any]], rng: np.random.Generator, num_decisions: int) -> Batch:
+    """Builds one cell in each environment, decision by decision in all of them."""
+    size = len(envs)
+    masks = np.zeros((size, num_decisions, NUM_ACTIONS), dtype=bool)
+    actions = np.zeros((size, num_decisions), dtype=np.int32)
+    rewards = np.zeros(size, dtype=np.float32)
+    previous = np.full(size, NUM_ACTIONS, dtype=np.int32)
+    state = policy.begin(size)
+    infos = [env.reset()[1] for env in envs]
+    for position in range(num_decisions):
+        logits, state = policy.next(position, previous, state)
+        masks[:, position] = [info["action_mask"] for info in infos]
+        # The Gumbel-max trick: the largest of logits plus Gumbel noise is a draw from their softmax.
+        noisy = np.where(masks[:, position], logits + rng.gumbel(size=logits.shape), -np.inf)
+        previous = actions[:, position] = noisy.argmax(axis=1)
+        for k, env in enumerate(envs):
+            _, rewards[k], _, _, infos[k] = env.step(actions[k, position])
+    return Batch(actions, masks, rewards)
+
+
+def log_probability_and_entropy(logits: tf.Tensor, actions: tf.Tensor, masks: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Of whole cells, in nats: both float32 (B,). Actions that are masked have no probability and no gradient."""
+    log_p = tf.nn.log_softmax(tf.where(masks, logits, -1e9))
+    taken = tf.gather(log_p, actions, axis=2, batch_dims=2)
+    entropy = -tf.reduce_sum(tf.where(masks, tf.exp(log_p) * log_p, 0.0), axis=2)
+    return tf.reduce_sum(taken, axis=1), tf.reduce_sum(entropy, axis=1)
+
+
+def policy_gradient(
+    policy: keras.Model, actions: tf.Tensor, masks: tf.Tensor, advantages: tf.Tensor, entropy_coefficient: float
+) -> list[tf.Tensor]:
+    """Gradient of −mean(advantage · log p(cell)) − coefficient · mean entropy, for each weight of the policy."""
+    with tf.GradientTape() as tape:
+        log_p, entropy = log_probability_and_entropy(policy(actions), actions, masks)
+        loss = -tf.reduce_mean(advantages * log_p) - entropy_coefficient * tf.reduce_mean(entropy)
+    return tape.gradient(loss, policy.trainable_variables)
+
+
+class MovingAverage:
+    """An exponential moving average of which the weights always sum to 1, so that it does not start at 0."""
+
+    def __init__(self, decay: float) -> None:
+        self.decay = decay
+        self.total = self.weight = 0.0
+
+    def update(self, value: float) -> float:
+        """Takes in a value and returns the average."""
+        self.total = self.decay * self.total + (1 - self.decay) * float(value)
+        self.weight = self.decay * self.weight + (1 - self.decay)
+        return self.total / self.weight
+
+
+def main(args: Args) -> Search:
+    """Searches until the budget is spent, and reports."""
+    limit_threads()
+    keras.utils.set_random_seed(args.seed)  # initial weights
+    rng = np.random.default_rng(args.seed)  # decisions
+
+    with Search(f"reinforce-{args.policy}", args) as search:
+        envs = [search.make_env() for _ in range(args.batch_size)]
+        num_decisions = len(decisions(search.benchmark.space))
+        if args.policy == "categorical":
+            policy = CategoricalPolicy(num_decisions)
+            optimiser = keras.optimizers.SGD(args.learning_rate or 0.5)
+        else:
+            policy = LSTMPolicy(num_decisions, args.hidden_units)
+            optimiser = keras.optimizers.Adam(args.learning_rate or 0.01)
+        policy(np.zeros((1, num_decisions), dtype=np.int32))  # makes the weights
+        gradient = tf.function(policy_gradient)
+        baseline = MovingAverage(args.baseline_decay)
+
+        while True:  # the budget ends this: an environment raises at the first cell that it does not allow
+            batch = build_cells(policy, envs, rng, num_decisions)
+            # As in NAS-Bench-101's code the average takes in the new rewards before it is their baseline.
+            advantages = batch.rewards - baseline.update(batch.rewards.mean())
+            gradients = gradient(
+                policy,
+                tf.constant(batch.actions),
+                tf.constant(batch.masks),
+                tf.constant(advantages, dtype=tf.float32),
+                tf.constant(args.entropy_coefficient),
+            )
+            optimiser.apply_gradients(zip(gradients, policy.trainable_variables, strict=True))
+    search.report()
+    return search
+
+
+def limit_threads() -> None:
+    """One thread for tensorflow: networks of this size are faster so, and sums keep their order."""
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError:
+        pass  # something has used tensorflow before; whoever did so has chosen the threads
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Args))
