@@ -1,0 +1,11 @@
+"""The published EC-NAS-Bench files: catalogue, fetching, conversion to tables, and writing tables in their format.
+
+Only fetching needs the network, and only converting and writing need tensorflow
+(``pip install 'ecnas-gym[official]'``).
+"""
+
+from ecnas.official.cache import table_of_file, table_of_published
+from ecnas.official.catalogue import CATALOGUE, PublishedFile
+from ecnas.official.fetch import cache_folder, fetch
+
+__all__ = ["CATALOGUE", "PublishedFile", "cache_folder", "fetch", "table_of_file", "table_of_published"]

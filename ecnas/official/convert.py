@@ -1,0 +1,275 @@
+"""Makes a memory-mapped table of a published file, or of any file in its format.
+
+The records stream through: tensorflow reads them and checks their CRC in one process while this one parses, checks and
+stores them, so that a file of any size needs little memory. What is checked: every cell is in the space, the published
+number of parameters is its exact one, a cell has one hash and it is the module hash of its cell.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from ecnas.encoding import to_frame
+from ecnas.errors import CorruptFileError
+from ecnas.isomorphism import NOT_A_CELL
+from ecnas.official.blocks import Rows, parse_block
+from ecnas.official.catalogue import PublishedFile
+from ecnas.official.messages import FIGURE_FIELDS
+from ecnas.official.records import FRAME_BYTES, RecordBlock, read_blocks
+from ecnas.official.source import MESSAGES_FILE, ROW, ROWS_FILE
+from ecnas.space import SPACES, Space
+from ecnas.table import Column, Provenance, Table
+
+_LARGEST: Final = Space("7V")
+
+# Hashing takes some tenths of a millisecond a cell: all cells of a 5V file, and a sample of those of a larger one.
+_HASHED_FIRST: Final = 2_600
+_HASHED_STEP: Final = 256
+
+_SCALE_TOLERANCE: Final = 1e-6
+
+
+def convert(path: Path, folder: Path, entry: PublishedFile | None, digest: str, *, is_fast: bool = True) -> Table:
+    """Writes a table's files into a folder.
+
+    Args:
+        path: The TFRecord file.
+        folder: An existing, empty folder.
+        entry: What the catalogue says of the file, if it is a published one.
+        digest: The file's SHA-256.
+        is_fast: Whether rows that look alike are parsed together; the result does not depend on it.
+
+    Returns:
+        The table in memory, as it was written.
+
+    Raises:
+        CorruptFileError: The file is damaged or a row is not what it should be; the message names the record.
+        TensorFlowMissingError: tensorflow is not installed.
+    """
+    figures_path = folder / "figures.tmp"
+    rows, epochs, is_measured = _store(path, folder, figures_path, is_fast)
+    if not len(rows):
+        raise CorruptFileError(f"{path} holds no records")
+    figures = np.fromfile(figures_path).reshape(-1, len(FIGURE_FIELDS))
+    figures_path.unlink()
+    space = _space(path, rows, entry)
+    all_epochs, position = np.unique(epochs, return_inverse=True)
+    repeat, counts = _repeats(rows, position.astype(np.int64), len(all_epochs))
+    if counts.min() < counts.max():
+        _refuse_copies(path, folder)
+    shape = (len(space), len(all_epochs), int(counts.max()))
+    columns = {}
+    for number, name in enumerate(FIGURE_FIELDS):
+        if np.isnan(figures[:, number]).all():
+            continue
+        values = np.full(shape, np.nan)
+        values[rows, position, repeat] = figures[:, number]
+        columns[name] = Column(values)
+    del figures
+    numbers = tuple(all_epochs.tolist())
+    provenance = entry.provenance(numbers) if entry else _provenance(numbers, columns, epochs, is_measured)
+    present = np.zeros(len(space), np.bool_)
+    present[rows] = True
+    table = Table(
+        name=entry.name if entry else path.stem,
+        space=space,
+        epochs=numbers,
+        repeats=shape[2],
+        provenance=provenance,
+        columns=columns,
+        digest=digest,
+        missing=frozenset(np.flatnonzero(~present).tolist()),
+        notes=_notes(entry, path, counts),
+    )
+    table.write_into(folder)
+    return table
+
+
+def _store(
+    path: Path, folder: Path, figures_path: Path, is_fast: bool
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]:
+    """Parses, checks and stores all rows; returns the cell's row, the epochs and ``is_measured`` of each."""
+    checks = _Checks(path)
+    found: list[tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]] = []
+    stored_bytes = 0
+    with (
+        (folder / MESSAGES_FILE).open("wb") as messages,
+        (folder / ROWS_FILE).open("wb") as sources,
+        figures_path.open("wb") as figures,
+        # Silent where nobody looks, and for files that take no time.
+        tqdm(total=path.stat().st_size, desc=path.name, unit="B", unit_scale=True, disable=None, delay=1) as progress,
+    ):
+        for block in read_blocks(path):
+            parsed = parse_block(block, path, is_fast)
+            rows = checks.rows_of(block, parsed)
+            _write_sources(sources, parsed, rows, stored_bytes)
+            messages.write(parsed.stored)
+            figures.write(parsed.figures.tobytes())
+            stored_bytes += len(parsed.stored)
+            found.append((rows, parsed.epochs, parsed.is_measured))
+            progress.update(len(block.content) + FRAME_BYTES * len(block.lengths))
+    if not found:
+        nothing = np.zeros(0, np.int32)
+        return nothing, nothing, np.zeros(0, np.bool_)
+    return (
+        np.concatenate([rows for rows, _, _ in found]),
+        np.concatenate([epochs for _, epochs, _ in found]),
+        np.concatenate([is_measured for _, _, is_measured in found]),
+    )
+
+
+def _write_sources(file: IO[bytes], parsed: Rows, rows: NDArray[np.int32], stored_bytes: int) -> None:
+    entries = np.zeros(len(rows), ROW)
+    entries["row"] = rows
+    entries["epochs"] = parsed.epochs
+    entries["hash"] = parsed.hashes
+    entries["edge_bits"] = parsed.edge_bits
+    entries["num_vertices"] = parsed.num_vertices
+    entries["op_code"] = parsed.op_codes
+    entries["is_verbatim"] = parsed.is_verbatim
+    entries["offset"] = parsed.offsets + stored_bytes
+    entries["length"] = parsed.lengths
+    file.write(entries.tobytes())
+
+
+@dataclass
+class _Checks:
+    """Finds the cells of rows and checks what is published about them."""
+
+    path: Path
+
+    def __post_init__(self) -> None:
+        self._is_known = np.zeros(len(_LARGEST), np.bool_)
+        self._hashes = np.zeros((len(_LARGEST), 2), np.uint64)
+        self._num_known = 0
+
+    def rows_of(self, block: RecordBlock, parsed: Rows) -> NDArray[np.int32]:
+        """Rows of the cells in the largest space, int32 of shape (n,).
+
+        Raises:
+            CorruptFileError: A record contradicts what is known of its cell.
+        """
+        rows = _LARGEST.rows(to_frame(parsed.num_vertices.astype(np.int64), parsed.edge_bits), parsed.op_codes)
+        self._refuse(block, rows == NOT_A_CELL, lambda i: "the cell is not connected or has more than 9 edges")
+        exact = np.asarray(_LARGEST.trainable_parameters)[rows]
+        given = parsed.parameters
+        self._refuse(
+            block,
+            (given != exact) & (given != -1),
+            lambda i: f"{given[i]} trainable parameters; the network of this cell has {exact[i]}",
+        )
+        hashes = parsed.hashes.view(np.uint64)
+        new, where = np.unique(rows, return_index=True)
+        is_new = ~self._is_known[new]
+        new, where = new[is_new], where[is_new]
+        self._hashes[new] = hashes[where]
+        self._is_known[new] = True
+        self._refuse(
+            block,
+            (self._hashes[rows] != hashes).any(axis=1),
+            lambda i: f"hash {parsed.hashes[i].tobytes().hex()}; another record names the same cell otherwise",
+        )
+        for row, i in zip(new.tolist(), where.tolist(), strict=True):
+            number = self._num_known
+            self._num_known += 1
+            if number >= _HASHED_FIRST and number % _HASHED_STEP:
+                continue
+            given_hash, exact_hash = parsed.hashes[i].tobytes().hex(), _LARGEST[row].hash
+            if given_hash != exact_hash:
+                self._raise(block, i, f"hash {given_hash}; the module hash of this cell is {exact_hash}")
+        return rows.astype(np.int32)
+
+    def _refuse(self, block: RecordBlock, is_wrong: NDArray[np.bool_], why: Callable[[int], str]) -> None:
+        if is_wrong.any():
+            i = int(np.argmax(is_wrong))
+            self._raise(block, i, why(i))
+
+    def _raise(self, block: RecordBlock, i: int, why: str) -> NoReturn:
+        number, offset = block.place(i)
+        raise CorruptFileError(f"{self.path}: record {number} at byte {offset}: {why}")
+
+
+def _space(path: Path, rows: NDArray[np.int32], entry: PublishedFile | None) -> Space:
+    """The catalogue's space, or the smallest that holds all cells."""
+    largest = int(rows.max())
+    if entry is not None:
+        space = Space(entry.space)
+        if largest >= len(space):
+            raise CorruptFileError(f"{path} holds cells that are not in the space {entry.space}")
+        return space
+    return next(space for space in map(Space, SPACES) if largest < len(space))
+
+
+def _repeats(
+    rows: NDArray[np.int32], position: NDArray[np.int64], num_epochs: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """For each row of the file, which training of its cell to its epochs it is; and how many there are of each."""
+    key = rows.astype(np.int64) * num_epochs + position
+    order = np.argsort(key, kind="stable")
+    _, first, counts = np.unique(key[order], return_index=True, return_counts=True)
+    repeat = np.empty(len(key), np.int64)
+    repeat[order] = np.arange(len(key)) - np.repeat(first, counts)
+    return repeat, counts
+
+
+def _refuse_copies(path: Path, folder: Path) -> None:
+    """Where cells were not trained equally often, a record that repeats another byte for byte is one too many.
+
+    Raises:
+        CorruptFileError: There is such a record.
+    """
+    sources = np.memmap(folder / ROWS_FILE, ROW, mode="r")
+    messages = np.memmap(folder / MESSAGES_FILE, np.uint8, mode="r")
+    seen: dict[tuple[int, int, bytes], int] = {}
+    columns = (sources[name].tolist() for name in ("row", "epochs", "offset", "length"))
+    for number, (row, epochs, offset, length) in enumerate(zip(*columns, strict=True)):
+        content = hashlib.sha256(messages[offset : offset + length].tobytes()).digest()
+        earlier = seen.setdefault((row, epochs, content), number)
+        if earlier != number:
+            raise CorruptFileError(f"{path}: record {number} is a copy of record {earlier}")
+
+
+def _provenance(
+    numbers: tuple[int, ...],
+    columns: Mapping[str, Column],
+    epochs: NDArray[np.int32],
+    is_measured: NDArray[np.bool_],
+) -> dict[int, Provenance]:
+    """Judges from its content where the figures of an unknown file come from.
+
+    A file without energies is one of NAS-Bench-101's, hence measured. Energies that are exact multiples of those of the
+    lowest number of epochs are scaled. Otherwise figures count as measured only if all their messages bear traces of a
+    measurement (when an evaluation was started, power per device), as all published measurements do.
+    """
+    energy = columns.get("energy")
+    if energy is None:
+        return dict.fromkeys(numbers, "measured")
+    lowest = energy.values[:, 0, :] / numbers[0]
+    result: dict[int, Provenance] = {}
+    for i, number in enumerate(numbers):
+        ratio = energy.values[:, i, :] / number / lowest
+        ratio = ratio[~np.isnan(ratio)]
+        if i > 0 and len(ratio) and (np.abs(ratio - 1) <= _SCALE_TOLERANCE).all():
+            result[number] = "scaled"
+        else:
+            result[number] = "measured" if is_measured[epochs == number].all() else "surrogate"
+    return result
+
+
+def _notes(entry: PublishedFile | None, path: Path, counts: NDArray[np.int64]) -> str:
+    notes = []
+    if entry is not None:
+        notes.append(entry.notes)
+    else:
+        notes.append(f"Made from {path.name}; where its figures come from was judged from their bytes.")
+    if counts.min() < counts.max():
+        notes.append(f"Cells were trained {counts.min()} to {counts.max()} times.")
+    return " ".join(notes)
