@@ -156,12 +156,14 @@ class _Text:
 
 
 def _word(text: bytes) -> np.uint64:
-    return np.uint64(int.from_bytes(text, "little"))
+    word: np.uint64 = np.uint64(int.from_bytes(text, "little"))
+    return word
 
 
 def _mask(count: int) -> np.uint64:
     """Keeps the first ``count`` bytes of a word."""
-    return np.uint64((1 << 8 * count) - 1)
+    mask: np.uint64 = np.uint64((1 << 8 * count) - 1)
+    return mask
 
 
 def _equal(words: NDArray[np.uint64], text: bytes) -> NDArray[np.bool_]:

@@ -116,13 +116,16 @@ def read_blocks(path: Path, mode: str = "light") -> Iterator[RecordBlock]:
         raise CorruptFileError(f"{path}: record {number} at byte {offset} is truncated (the file ends at byte {size})")
 
 
-def write_records(path: Path, records: Iterable[bytes], mode: str = "light") -> None:
+def write_records(path: Path, records: Iterable[bytes], mode: str = "light") -> int:
     """Writes a TFRecord file, which is complete or not there at all.
 
     Args:
         path: The file; one that exists is replaced.
         records: The content of each record.
         mode: As in :func:`read_blocks`.
+
+    Returns:
+        How many records were written.
 
     Raises:
         TensorFlowMissingError: tensorflow is not installed.
@@ -135,8 +138,9 @@ def write_records(path: Path, records: Iterable[bytes], mode: str = "light") -> 
     try:
         with _Worker("write", mode, temporary) as worker:
             block: list[bytes] = []
-            size = 0
+            number = size = 0
             for record in records:
+                number += 1
                 block.append(record)
                 size += len(record)
                 if size >= _BLOCK_BYTES:
@@ -147,6 +151,7 @@ def write_records(path: Path, records: Iterable[bytes], mode: str = "light") -> 
             worker.finish()
         temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, path)
+        return number
     finally:
         temporary.unlink(missing_ok=True)
 
