@@ -104,8 +104,9 @@ def parse_block(block: RecordBlock, path: Path, is_fast: bool = True) -> Rows:
     """
     rows = Rows.empty(len(block.lengths))
     done = _parse_alike(block, rows) if is_fast else np.zeros(len(block.lengths), np.bool_)
+    starts = block.starts
     for i in np.flatnonzero(~done).tolist():
-        record = block.record(i)
+        record = block.content[starts[i] : starts[i] + block.lengths[i]].tobytes()
         try:
             _put(rows, i, record, read_row(record))
         except RowError as error:
@@ -155,17 +156,20 @@ class _Text:
 
 
 def _word(text: bytes) -> np.uint64:
-    return np.frombuffer(text.ljust(8, b"\0"), "<u8")[0]  # type: ignore[no-any-return]
+    word: np.uint64 = np.uint64(int.from_bytes(text, "little"))
+    return word
 
 
 def _mask(count: int) -> np.uint64:
     """Keeps the first ``count`` bytes of a word."""
-    return np.uint64((1 << 8 * count) - 1)
+    mask: np.uint64 = np.uint64((1 << 8 * count) - 1)
+    return mask
 
 
 def _equal(words: NDArray[np.uint64], text: bytes) -> NDArray[np.bool_]:
     """Whether words begin with a text of at most eight bytes."""
-    return (words & _mask(len(text))) == _word(text)
+    is_equal: NDArray[np.bool_] = (words & _mask(len(text))) == _word(text)
+    return is_equal
 
 
 _CONV: Final = tuple(_word(name) for name in (b"conv3x3-", b"conv1x1-"))

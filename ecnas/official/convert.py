@@ -119,8 +119,11 @@ def _store(
     if not found:
         nothing = np.zeros(0, np.int32)
         return nothing, nothing, np.zeros(0, np.bool_)
-    rows, epochs, is_measured = zip(*found, strict=True)
-    return np.concatenate(rows), np.concatenate(epochs), np.concatenate(is_measured)
+    return (
+        np.concatenate([rows for rows, _, _ in found]),
+        np.concatenate([epochs for _, epochs, _ in found]),
+        np.concatenate([is_measured for _, _, is_measured in found]),
+    )
 
 
 def _write_sources(file: IO[bytes], parsed: Rows, rows: NDArray[np.int32], stored_bytes: int) -> None:
@@ -228,7 +231,7 @@ def _refuse_copies(path: Path, folder: Path) -> None:
     seen: dict[tuple[int, int, bytes], int] = {}
     columns = (sources[name].tolist() for name in ("row", "epochs", "offset", "length"))
     for number, (row, epochs, offset, length) in enumerate(zip(*columns, strict=True)):
-        content = hashlib.sha256(messages[offset : offset + length]).digest()
+        content = hashlib.sha256(messages[offset : offset + length].tobytes()).digest()
         earlier = seen.setdefault((row, epochs, content), number)
         if earlier != number:
             raise CorruptFileError(f"{path}: record {number} is a copy of record {earlier}")

@@ -66,11 +66,6 @@ class RecordBlock(NamedTuple):
         starts: NDArray[np.int64] = np.cumsum(self.lengths) - self.lengths
         return starts
 
-    def record(self, i: int) -> bytes:
-        """The i-th record."""
-        start = int(self.lengths[:i].sum())
-        return self.content[start : start + int(self.lengths[i])].tobytes()
-
     def place(self, i: int) -> tuple[int, int]:
         """Number and byte offset in the file of the i-th record, for messages."""
         return self.number + i, self.offset + int(self.lengths[:i].sum()) + FRAME_BYTES * i
@@ -121,13 +116,16 @@ def read_blocks(path: Path, mode: str = "light") -> Iterator[RecordBlock]:
         raise CorruptFileError(f"{path}: record {number} at byte {offset} is truncated (the file ends at byte {size})")
 
 
-def write_records(path: Path, records: Iterable[bytes], mode: str = "light") -> None:
+def write_records(path: Path, records: Iterable[bytes], mode: str = "light") -> int:
     """Writes a TFRecord file, which is complete or not there at all.
 
     Args:
         path: The file; one that exists is replaced.
         records: The content of each record.
         mode: As in :func:`read_blocks`.
+
+    Returns:
+        How many records were written.
 
     Raises:
         TensorFlowMissingError: tensorflow is not installed.
@@ -140,8 +138,9 @@ def write_records(path: Path, records: Iterable[bytes], mode: str = "light") -> 
     try:
         with _Worker("write", mode, temporary) as worker:
             block: list[bytes] = []
-            size = 0
+            number = size = 0
             for record in records:
+                number += 1
                 block.append(record)
                 size += len(record)
                 if size >= _BLOCK_BYTES:
@@ -152,6 +151,7 @@ def write_records(path: Path, records: Iterable[bytes], mode: str = "light") -> 
             worker.finish()
         temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, path)
+        return number
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -164,7 +164,7 @@ class _Worker:
     """The process that runs tensorflow, and the stream of blocks from or to it."""
 
     def __init__(self, action: str, mode: str, path: Path) -> None:
-        self._errors: IO[bytes] = tempfile.TemporaryFile()
+        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed in __exit__)
         self._process = subprocess.Popen(
             [sys.executable, str(_WORKER), action, mode, str(path)],
             stdin=subprocess.PIPE if action == "write" else subprocess.DEVNULL,

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import json
 import math
 import re
@@ -50,7 +51,7 @@ class Row:
     op_code: int
     message: bytes
 
-    @property
+    @functools.cached_property
     def layout(self) -> Layout:
         """Where the message has its figures."""
         try:
@@ -136,9 +137,19 @@ def _read_metrics(metrics: object) -> bytes:
 
 def write_row(row: Row) -> bytes:
     """Writes a row byte for byte as the publisher does."""
-    v = row.num_vertices
-    adjacency = "".join(str(row.edge_bits >> edge_bit(x, y) & 1) if x < y else "0" for x in range(v) for y in range(v))
-    inner = [OPERATIONS[row.op_code // weight % len(OPERATIONS)] for weight in OP_WEIGHTS[: v - 2]]
-    operations = ",".join([INPUT, *inner, OUTPUT])
+    adjacency = _write_adjacency(row.num_vertices, row.edge_bits)
+    operations = _write_operations(row.num_vertices, row.op_code)
     metrics = base64.encodebytes(row.message).decode().replace("\n", "\\n")
     return f'["{row.hash}", {row.epochs}, "{adjacency}", "{operations}", "{metrics}"]'.encode()
+
+
+@functools.lru_cache(maxsize=1024)
+def _write_adjacency(num_vertices: int, edge_bits: int) -> str:
+    v = range(num_vertices)
+    return "".join(str(edge_bits >> edge_bit(x, y) & 1) if x < y else "0" for x in v for y in v)
+
+
+@functools.lru_cache(maxsize=1024)
+def _write_operations(num_vertices: int, op_code: int) -> str:
+    inner = [OPERATIONS[op_code // weight % len(OPERATIONS)] for weight in OP_WEIGHTS[: num_vertices - 2]]
+    return ",".join([INPUT, *inner, OUTPUT])

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -60,25 +60,25 @@ class Source:
         found: list[int] = np.flatnonzero((self.rows["row"] == row) & (self.rows["epochs"] == epochs)).tolist()
         return found
 
-    def stored(self, position: int) -> bytes:
-        """The message at a position in the file, or the whole record of a verbatim row."""
-        offset, length = int(self.rows["offset"][position]), int(self.rows["length"][position])
-        return self._messages[offset : offset + length].tobytes()
+    def part(self, first: int, last: int) -> Iterator[bytes | Row]:
+        """The rows from position ``first`` up to ``last``, in the order of the file; verbatim ones as they are."""
+        entries = self.rows[first:last]
+        hashes = np.ascontiguousarray(entries["hash"]).tobytes().hex()
+        names = ("epochs", "num_vertices", "edge_bits", "op_code", "is_verbatim", "offset", "length")
+        columns = (entries[name].tolist() for name in names)
+        for i, (epochs, num_vertices, edge_bits, op_code, is_verbatim, offset, length) in enumerate(
+            zip(*columns, strict=True)
+        ):
+            stored = self._messages[offset : offset + length].tobytes()
+            if is_verbatim:
+                yield stored
+            else:
+                yield Row(hashes[32 * i : 32 * (i + 1)], epochs, num_vertices, edge_bits, op_code, stored)
 
     def read(self, position: int) -> Row:
         """The row at a position in the file."""
-        stored = self.stored(position)
-        entry = self.rows[position]
-        if entry["is_verbatim"]:
-            return read_row(stored)
-        return Row(
-            hash=entry["hash"].tobytes().hex(),
-            epochs=int(entry["epochs"]),
-            num_vertices=int(entry["num_vertices"]),
-            edge_bits=int(entry["edge_bits"]),
-            op_code=int(entry["op_code"]),
-            message=stored,
-        )
+        row = next(self.part(position, position + 1))
+        return read_row(row) if isinstance(row, bytes) else row
 
 
 def has_source(table: Table) -> bool:

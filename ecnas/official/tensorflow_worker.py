@@ -2,8 +2,8 @@
 
 ``python tensorflow_worker.py read light|full FILE`` writes the records to standard output, ``… write light|full FILE``
 takes them from standard input. Either way they travel in blocks: the number of records n, their n lengths (each a
-little-endian uint32), then their bytes; n = 0 ends the stream. When something is wrong the stream ends with n = 0xFFFFFFFF,
-a length, and a JSON object that says what.
+little-endian uint32), then their bytes; n = 0 ends the stream. When something is wrong the stream ends with
+n = 0xFFFFFFFF, a length, and a JSON object that says what.
 
 "light" loads only the compiled part of tensorflow that reads and writes records, which takes half a second and 0.35 GB
 less than the 4 s and 0.7 GB of ``import tensorflow``. That part is not public, so "full" is what to do when it fails.
