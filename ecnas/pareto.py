@@ -1,6 +1,13 @@
-"""Pareto fronts of points that are maximised in every coordinate."""
+"""Pareto fronts of points that are maximised in every coordinate, what they are worth, and their special points.
+
+Fronts of two coordinates and knees need numpy alone; the rest is moocore's (https://multi-objective.github.io/moocore),
+which is imported when it is needed.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,3 +59,177 @@ def _sweep(points: NDArray[np.float64], candidates: NDArray[np.int64]) -> NDArra
     before = np.maximum.accumulate(np.concatenate(([-np.inf], second[:-1])))
     front: NDArray[np.int64] = order[second > before][::-1]
     return front
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# How good a set of points is
+
+
+def hypervolume(points: NDArray[np.float64], reference: NDArray[np.float64]) -> float:
+    """The volume that points dominate, as far as the reference point; 0 for no points.
+
+    Args:
+        points: Shape (n, m), to be maximised. Points that do not exceed the reference everywhere count nothing.
+        reference: Shape (m,).
+
+    Returns:
+        The volume, in the product of the units of the coordinates (Zitzler and Thiele 1998).
+    """
+    if len(points) == 0:
+        return 0.0
+    if points.shape[1] == 1:
+        return max(float(points.max() - reference[0]), 0.0)
+    import moocore
+
+    return float(moocore.hypervolume(points, ref=reference, maximise=True))
+
+
+def contributions(points: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How much of the hypervolume each point alone dominates.
+
+    Args:
+        points: Shape (n, m), to be maximised; dominated points contribute nothing.
+        reference: Shape (m,).
+
+    Returns:
+        Shape (n,).
+    """
+    if points.shape[1] == 1:
+        whole = hypervolume(points, reference)
+        return np.array([whole - hypervolume(np.delete(points, i, axis=0), reference) for i in range(len(points))])
+    import moocore
+
+    result: NDArray[np.float64] = moocore.hv_contributions(points, ref=reference, maximise=True)
+    return result
+
+
+def igd_plus(points: NDArray[np.float64], front: NDArray[np.float64]) -> float:
+    """Mean distance from each point of a front to what a set of points leaves missing of it; 0 is best.
+
+    Source: Ishibuchi et al. 2015, https://doi.org/10.1007/978-3-319-15892-1_8 (inverted generational distance plus).
+
+    Args:
+        points: Shape (n, m), to be maximised.
+        front: Shape (k, m), the reference front.
+
+    Returns:
+        The distance in units of the coordinates, which should be normalised; infinite for no points.
+    """
+    import moocore
+
+    return float(moocore.igd_plus(points, ref=front, maximise=True)) if len(points) else float("inf")
+
+
+def additive_epsilon(points: NDArray[np.float64], front: NDArray[np.float64]) -> float:
+    """By how much all points must rise in every coordinate to weakly dominate a front; 0 is best for the exact front.
+
+    Source: Zitzler et al. 2003, https://doi.org/10.1109/TEVC.2003.810758, section IV-B.
+
+    Args:
+        points: Shape (n, m), to be maximised.
+        front: Shape (k, m), the reference front.
+
+    Returns:
+        The shift in units of the coordinates, which should be normalised; infinite for no points.
+    """
+    import moocore
+
+    return float(moocore.epsilon_additive(points, ref=front, maximise=True)) if len(points) else float("inf")
+
+
+def attainment_surfaces(fronts: Sequence[NDArray[np.float64]], parts: Sequence[float]) -> list[NDArray[np.float64]]:
+    """Surfaces that a part of several runs attains (Fonseca and Fleming 1996; moocore computes them exactly).
+
+    Args:
+        fronts: What each of the runs found, shape (nᵢ, m) each with m of 2 or 3, to be maximised.
+        parts: For each surface, the part of the runs that must reach it, in (0, 1]: 1/runs gives the best surface, 0.5
+            the median and 1 the worst.
+
+    Returns:
+        For each part the surface's corner points, ascending in the first coordinate, shape (kᵢ, m).
+
+    Raises:
+        ValueError: There is no run, a run found nothing, or a part is not in (0, 1].
+    """
+    import moocore
+
+    if not fronts or not all(len(front) for front in fronts):
+        raise ValueError("fronts must hold one or more runs with one or more points each")
+    if not all(0 < part <= 1 for part in parts):
+        raise ValueError(f"parts must be above 0 and at most 1, got {list(parts)}")
+    points = -np.concatenate(fronts)  # moocore minimises here
+    runs = np.repeat(np.arange(len(fronts)), [len(front) for front in fronts])
+    surfaces = []
+    for part in parts:
+        found = -moocore.eaf(points, runs, percentiles=[100.0 * part])[:, :-1]
+        surfaces.append(found[np.argsort(found[:, 0], kind="stable")])
+    return surfaces
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Single solutions of a front
+
+
+class Solutions(NamedTuple):
+    """Positions of the three solutions that the EC-NAS paper's Table 1 reports of a front.
+
+    Attributes:
+        r0: The least energy (best in the second coordinate).
+        r1: The best accuracy (best in the first coordinate).
+        knee: Where the front bends most.
+    """
+
+    r0: int
+    r1: int
+    knee: int
+
+
+def bend_angles(front: NDArray[np.float64], neighbours: str = "extremes") -> NDArray[np.float64]:
+    """How sharply a front of two coordinates bends at each of its points.
+
+    Source: Deb and Gupta 2011, https://doi.org/10.1080/0305215X.2010.548863, section 3: the angle between the line from
+    the left neighbour and the line to the right neighbour, after both coordinates are scaled to [0, 1]. Positive where
+    the front bulges towards the ideal point.
+
+    Args:
+        front: Shape (n, 2), to be maximised, ascending in the first coordinate.
+        neighbours: "extremes" takes the two ends of the front as neighbours of every point, so that noise in single
+            points matters little; "adjacent" the points next to it.
+
+    Returns:
+        Angles in radians, shape (n,); 0 at both ends.
+
+    Raises:
+        ValueError: ``neighbours`` is neither of the two.
+    """
+    if neighbours not in ("extremes", "adjacent"):
+        raise ValueError(f"neighbours must be 'extremes' or 'adjacent', got {neighbours!r}")
+    angles = np.zeros(len(front))
+    if len(front) < 3:
+        return angles
+    extent = np.ptp(front, axis=0)
+    x, y = ((front - front.min(axis=0)) / np.where(extent > 0, extent, 1.0)).T
+    left, right = (x[0], y[0]), (x[-1], y[-1])
+    if neighbours == "adjacent":
+        left, right = (x[:-2], y[:-2]), (x[2:], y[2:])
+    inner_x, inner_y = x[1:-1], y[1:-1]
+    angles[1:-1] = np.arctan2(inner_y - right[1], right[0] - inner_x) - np.arctan2(left[1] - inner_y, inner_x - left[0])
+    return angles
+
+
+def knee(front: NDArray[np.float64], neighbours: str = "extremes") -> int:
+    """Position of the point of a front with the largest bend angle (:func:`bend_angles`).
+
+    A front of two points has no bend; its knee is the first.
+    """
+    return int(np.argmax(bend_angles(front, neighbours)[1:-1])) + 1 if len(front) > 2 else 0
+
+
+def solutions(front: NDArray[np.float64], neighbours: str = "extremes") -> Solutions:
+    """The least-energy, best-accuracy and knee solutions of a front.
+
+    Args:
+        front: Accuracy and negated energy, shape (n, 2), to be maximised, ascending in the first coordinate.
+        neighbours: As in :func:`bend_angles`.
+    """
+    return Solutions(int(np.argmax(front[:, 1])), int(np.argmax(front[:, 0])), knee(front, neighbours))

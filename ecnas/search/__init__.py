@@ -1,0 +1,27 @@
+"""Searchers that are not reinforcement learning, behind one small interface.
+
+A searcher is a frozen dataclass of its hyper-parameters; :func:`run` spends a budget with it and leaves the same
+:class:`~ecnas.record.RunRecord` as a reinforcement learning controller does.
+
+>>> import ecnas
+>>> from ecnas import search
+>>> record = search.run(search.RegularisedEvolution(), ecnas.load("surrogate-5V"), budget=200, seed=0)
+"""
+
+from ecnas.search.evaluator import Candidate, Evaluator, Searcher
+from ecnas.search.local_search import LocalSearch
+from ecnas.search.random_search import RandomSearch
+from ecnas.search.regularised_evolution import RegularisedEvolution
+from ecnas.search.runner import run
+from ecnas.search.semoa import SEMOA
+
+__all__ = [
+    "SEMOA",
+    "Candidate",
+    "Evaluator",
+    "LocalSearch",
+    "RandomSearch",
+    "RegularisedEvolution",
+    "Searcher",
+    "run",
+]

@@ -1,0 +1,174 @@
+"""What a searcher sees of the world: a function that trains a cell, charges for it and writes it down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecnas.benchmark import DEFAULT_OBJECTIVES, REFERENCE_MARGIN, Benchmark, Evaluation
+from ecnas.budget import Budget
+from ecnas.cell import Cell
+from ecnas.errors import BudgetExhaustedError
+from ecnas.objectives import OBJECTIVES, Scalarisation, check_objectives
+from ecnas.record import RunRecord
+
+FREE_QUERIES: Final = 1000
+"""With ``Budget(unique=True)``: so many queries in a row that cost nothing end the search, which goes in circles."""
+
+FRESH_TRIES: Final = 50
+"""Draws in which :meth:`Evaluator.mutate_anew` looks for a cell that was not trained yet."""
+
+
+class Candidate(NamedTuple):
+    """A cell and what its training gave.
+
+    Attributes:
+        cell: The cell.
+        evaluation: All figures. Searchers use ``reward`` and ``scores``, which know nothing of the test accuracy.
+        reward: The scalarised objectives, to be maximised.
+        scores: The objectives, shape (m,), to be maximised; 1 is best and 0 worst on the exact front.
+    """
+
+    cell: Cell
+    evaluation: Evaluation
+    reward: float
+    scores: NDArray[np.float64]
+
+
+class Searcher(Protocol):
+    """A search algorithm: a frozen dataclass of its hyper-parameters."""
+
+    @property
+    def name(self) -> str:
+        """How records, tables and figures call it."""
+
+    def run(self, evaluate: Evaluator, rng: np.random.Generator) -> None:
+        """Searches until ``evaluate`` raises :class:`~ecnas.errors.BudgetExhaustedError`.
+
+        Args:
+            evaluate: Trains cells; the only source of figures.
+            rng: The only source of randomness.
+        """
+
+
+class Evaluator:
+    """Trains cells: queries the benchmark, charges the budget and writes the record.
+
+    Args:
+        benchmark: What answers.
+        budget: What is charged for every query.
+        record: Where every query is written.
+        objectives: What candidates' scores hold.
+        scalarisation: What candidates' rewards are; the default linear one of the benchmark by default.
+        epochs: Fidelity of the search: epochs of training unless the searcher asks for others; the highest by default.
+        tick: Called after every query, to advance a progress bar.
+
+    Attributes:
+        reference: Reference point of hypervolumes of scores, shape (m,).
+    """
+
+    def __init__(
+        self,
+        benchmark: Benchmark,
+        budget: Budget,
+        record: RunRecord,
+        objectives: Sequence[str] = DEFAULT_OBJECTIVES,
+        scalarisation: Scalarisation | None = None,
+        epochs: int | None = None,
+        tick: Callable[[], object] | None = None,
+    ) -> None:
+        self.benchmark, self.budget, self.record, self._tick = benchmark, budget, record, tick
+        self.objectives = check_objectives(objectives)
+        self.epochs = benchmark.check_epochs(epochs)
+        self.scalarisation = scalarisation or benchmark.scalarisation("linear", self.objectives, self.epochs)
+        self.reference = np.full(len(self.objectives), -REFERENCE_MARGIN)
+        self._normalisation = benchmark.normalisation(self.objectives, self.epochs)
+        self._missing = benchmark.table.missing
+        self._seen: set[int] = set()
+        self._free_queries = 0
+        self._last_spent = -1
+
+    def __call__(self, cell: Cell, epochs: int | None = None) -> Candidate:
+        """Trains a cell.
+
+        Args:
+            cell: A cell of the space.
+            epochs: Epochs of training; the fidelity of the search by default.
+
+        Raises:
+            BudgetExhaustedError: The training would overspend: the search is over.
+            OutOfDomainError: The benchmark has no such cell or epochs.
+        """
+        epochs = self.epochs if epochs is None else epochs
+        self._check_progress()
+        evaluation = self.benchmark.query(cell, epochs, budget=self.budget)
+        self._seen.add(cell.row)
+        candidate = Candidate(cell, evaluation, *self._judge(evaluation))
+        self.record.append(cell, evaluation, candidate.reward)
+        if self._tick is not None:
+            self._tick()
+        return candidate
+
+    def _judge(self, evaluation: Evaluation) -> tuple[float, NDArray[np.float64]]:
+        figures = {name: np.float64(getattr(evaluation, name)) for name in OBJECTIVES}
+        scores = self._normalisation.scores(np.array([figures[name] for name in self.objectives]))
+        return float(self.scalarisation(np.clip(scores, 0.0, 1.0), figures)), scores
+
+    def _check_progress(self) -> None:
+        if not self.budget.unique:
+            return
+        spent = self.budget.spent.evaluations
+        self._free_queries = self._free_queries + 1 if spent == self._last_spent else 0
+        self._last_spent = spent
+        if self._free_queries > FREE_QUERIES:
+            raise BudgetExhaustedError(f"{FREE_QUERIES} queries in a row asked for what is already known")
+
+    @property
+    def fraction_spent(self) -> float:
+        """The part of the budget that is spent, of the limit that is nearest; 0 without limits."""
+        spent = self.budget.spent
+        return max((getattr(spent, name) / limit for name, limit in self.budget.limits.items()), default=0.0)
+
+    def has_seen(self, cell: Cell) -> bool:
+        """Whether the cell was trained in this search, for whatever number of epochs."""
+        return cell.row in self._seen
+
+    # The moves of Space, kept to the cells that the benchmark has figures for (one published file lacks three).
+
+    def sample(self, rng: np.random.Generator) -> Cell:
+        """A cell drawn uniformly over the unique cells that were not trained yet; over all when all were."""
+        num_cells = len(self.benchmark.space)
+        if len(self._seen) + len(self._missing) < num_cells // 2:
+            while True:
+                row = int(rng.integers(num_cells))
+                if row not in self._seen and row not in self._missing:
+                    return self.benchmark.space[row]
+        present = [row for row in range(num_cells) if row not in self._missing]
+        fresh = [row for row in present if row not in self._seen]
+        return self.benchmark.space[int(rng.choice(fresh or present))]
+
+    def mutate(self, cell: Cell, rng: np.random.Generator, expected_edges: float, expected_ops: float) -> Cell:
+        """A random variation of a cell (:meth:`ecnas.space.Space.mutate`)."""
+        while True:
+            child = self.benchmark.space.mutate(cell, rng, expected_edges, expected_ops)
+            if child.row not in self._missing:
+                return child
+
+    def mutate_anew(self, cell: Cell, rng: np.random.Generator, expected_edges: float, expected_ops: float) -> Cell:
+        """A random variation that was not trained yet, unless :data:`FRESH_TRIES` draws in a row found none.
+
+        Many matrices prune to the same cell, so without this more than half of a search's trainings can be repeats.
+        """
+        all_seen = len(self._seen) + len(self._missing) >= len(self.benchmark.space)
+        for _ in range(1 if all_seen else FRESH_TRIES):
+            child = self.mutate(cell, rng, expected_edges, expected_ops)
+            if not self.has_seen(child):
+                break
+        return child
+
+    def neighbours(self, cell: Cell) -> list[Cell]:
+        """The cells one edit away (:meth:`ecnas.space.Space.neighbours`)."""
+        return [other for other in self.benchmark.space.neighbours(cell) if other.row not in self._missing]

@@ -1,0 +1,71 @@
+"""How multi-objective searchers choose: survivors, parents, ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecnas import pareto
+from ecnas.search.evaluator import Candidate
+
+
+def score_matrix(candidates: Sequence[Candidate]) -> NDArray[np.float64]:
+    """Scores of n candidates, shape (n, m)."""
+    return np.array([candidate.scores for candidate in candidates])
+
+
+def non_dominated(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The candidates that no other dominates, the first of equal ones, ascending in the first objective."""
+    return [candidates[position] for position in pareto.non_dominated(score_matrix(candidates)).tolist()]
+
+
+def by_contribution(front: Sequence[Candidate], reference: NDArray[np.float64]) -> list[Candidate]:
+    """A front, the largest contributing hypervolume first (ties in the order given)."""
+    contributions = pareto.contributions(score_matrix(front), reference)
+    return [front[position] for position in np.argsort(-contributions, kind="stable").tolist()]
+
+
+def linear_ranking(size: int, pressure: float) -> NDArray[np.float64]:
+    """Probabilities of linear ranking selection, the best first.
+
+    Source: Baker 1985. With pressure η⁺ from 1 (uniform) to 2 the candidate of rank i of n, counted from 0, has
+    probability (η⁺ − (2η⁺ − 2) i/(n − 1)) / n: the best η⁺/n, the worst (2 − η⁺)/n.
+
+    Args:
+        size: n, at least 1.
+        pressure: η⁺.
+
+    Returns:
+        Shape (n,), summing to 1.
+
+    Raises:
+        ValueError: ``pressure`` is not from 1 to 2.
+    """
+    if not 1 <= pressure <= 2:
+        raise ValueError(f"pressure must be from 1 to 2, got {pressure}")
+    if size == 1:
+        return np.ones(1)
+    probabilities: NDArray[np.float64] = np.linspace(pressure, 2 - pressure, size) / size
+    return probabilities
+
+
+def non_domination_ranks(candidates: Sequence[Candidate]) -> NDArray[np.int64]:
+    """Which front each candidate is in when fronts are peeled off one by one, from 0; shape (n,).
+
+    Of candidates that are equal in all objectives all but the first go to later fronts.
+    """
+    scores = score_matrix(candidates)
+    ranks = np.full(len(candidates), -1, dtype=np.int64)
+    left = np.arange(len(candidates))
+    rank = 0
+    while len(left):
+        front = left[pareto.non_dominated(scores[left])]
+        if not len(front):  # what is left lacks an objective
+            ranks[left] = rank
+            break
+        ranks[front] = rank
+        left = np.setdiff1d(left, front)
+        rank += 1
+    return ranks
