@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeVar
@@ -11,13 +10,14 @@ from typing import Any, Final, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ecnas import pareto
+from ecnas import isomorphism, pareto
 from ecnas.budget import Budget
 from ecnas.cell import Cell
+from ecnas.encoding import batch_to_frame
 from ecnas.errors import OutOfDomainError
 from ecnas.objectives import OBJECTIVES, Normalisation, Scalarisation, check_objectives, make_scalarisation, oriented
 from ecnas.space import Space
-from ecnas.table import COLUMNS, Provenance, Table
+from ecnas.table import COLUMNS, Column, Provenance, Table
 
 T = TypeVar("T")
 
@@ -102,10 +102,9 @@ class Benchmark:
 
     def __init__(self, table: Table) -> None:
         self.table = table
-        self._columns: dict[int, list[_Reader | None]] = {
-            epochs: [_reader(table, name, position) for name in COLUMNS] for position, epochs in enumerate(table.epochs)
-        }
+        self._places = {epochs: [_place(table, name, epochs) for name in COLUMNS] for epochs in table.epochs}
         self._num_cells = len(table.space)
+        self._missing = np.array(sorted(table.missing), dtype=np.int64)
         self._parameters = table.space.trainable_parameters
         self._caches: dict[Any, Any] = {}
 
@@ -167,9 +166,9 @@ class Benchmark:
         table = self.table
         if epochs is None:
             epochs = table.epochs[-1]
-        columns = self._columns.get(epochs)
-        if columns is None:
-            raise OutOfDomainError(f"epochs must be one of {list(table.epochs)} in {table.name!r}, got {epochs}")
+        places = self._places.get(epochs)
+        if places is None:
+            raise self._no_epochs(epochs)
         if row in table.missing:
             raise OutOfDomainError(
                 f"{table.name!r} lacks cell {self.space[row].hash}; it has {self._num_cells - len(table.missing)} of "
@@ -177,9 +176,12 @@ class Benchmark:
             )
         if isinstance(repeat, np.random.Generator):
             repeat = int(repeat.integers(table.repeats))
-        elif repeat is not None and not 0 <= repeat < table.repeats:
-            raise OutOfDomainError(f"repeat must be from 0 to {table.repeats - 1} in {table.name!r}, got {repeat}")
-        figures = [math.nan if read is None else read(row, repeat) for read in columns]
+        elif repeat is not None:
+            self._check_repeat(repeat)
+        if table.repeats == 1:
+            figures = [item(row * step + start) * factor + summand for item, step, start, _, factor, summand in places]
+        else:
+            figures = [_mean_figure(place, row, table.repeats, repeat) for place in places]
         evaluation = Evaluation._make((*figures, self._parameters.item(row), epochs, table.provenance[epochs]))
         if budget is not None:
             budget.charge(
@@ -190,18 +192,109 @@ class Benchmark:
             )
         return evaluation
 
-    def query_rows(self, rows: NDArray[np.integer], epochs: int | None = None) -> Evaluations:
-        """Evaluates the cells in many rows at once, shape (B,); a row of −1 or without figures gives NaN.
+    def query_batch(
+        self,
+        adjacency: NDArray[Any],
+        ops: NDArray[Any],
+        epochs: int | None = None,
+        *,
+        repeat: int | None = None,
+        budget: Budget | None = None,
+    ) -> Evaluations:
+        """Evaluates B labelled cells of V vertices at once; pruning and isomorphism included.
+
+        Args:
+            adjacency: B×V×V upper-triangular matrices of the integers 0 and 1, 2 ≤ V ≤ 7; or B integers, the edge bits
+                of :mod:`ecnas.encoding`.
+            ops: Op codes (positions in ``ecnas.OPERATIONS``) of the inner vertices, B×(V−2). A vertex that is pruned
+                needs one too.
+            epochs: One of :attr:`epochs`; the highest by default.
+            repeat: Number of one of several trainings; the mean by default.
+            budget: Charged with every cell that is found, in order, as by :meth:`query` one by one; but all or nothing.
+
+        Returns:
+            Arrays of shape (B,). What :meth:`query` would refuse (no path from input to output, not in the space,
+            missing in the table) has row −1, NaN and 0 parameters.
 
         Raises:
-            OutOfDomainError: The benchmark has no such epochs.
+            InvalidCellError: An argument has the wrong shape, type or values.
+            OutOfDomainError: The benchmark has no such epochs or repeat.
+            BudgetExhaustedError: The budget does not allow all of it; nothing is charged.
+
+        Example:
+            >>> import ecnas
+            >>> import numpy as np
+            >>> benchmark = ecnas.load("surrogate-7V")
+            >>> adjacency = np.triu(np.ones((2, 3, 3), dtype=np.int8), k=1)
+            >>> benchmark.query_batch(adjacency, np.array([[0], [1]])).trainable_parameters
+            array([11051402,  2973322], dtype=int32)
         """
+        rows = self.space.rows(*batch_to_frame(adjacency, ops))
+        return self.query_rows(rows, epochs, repeat=repeat, budget=budget)
+
+    def query_rows(
+        self,
+        rows: NDArray[np.integer],
+        epochs: int | None = None,
+        *,
+        repeat: int | None = None,
+        budget: Budget | None = None,
+    ) -> Evaluations:
+        """Evaluates the cells in many rows of the space, shape (B,), otherwise as :meth:`query_batch`."""
         epochs = self.check_epochs(epochs)
+        if repeat is not None:
+            self._check_repeat(repeat)
+        rows = np.asarray(rows)
         known = (rows >= 0) & (rows < self._num_cells)
-        safe = np.where(known, rows, 0)
-        figures = [np.where(known, self.values(name, epochs)[safe], np.nan) for name in COLUMNS]
-        parameters = np.where(known, self._parameters[safe], 0)
-        return Evaluations._make((*figures, parameters, epochs, self.table.provenance[epochs], rows.astype(np.int64)))
+        if len(self._missing):
+            known &= ~np.isin(rows, self._missing)
+        all_known = bool(known.all())
+        safe = rows if all_known else np.where(known, rows, 0)
+        figures = [self.table.values(name, epochs, repeat, safe) for name in COLUMNS]
+        parameters = self._parameters[safe]
+        if not all_known:
+            unknown = ~known
+            rows = np.where(known, rows, isomorphism.NOT_A_CELL)
+            parameters[unknown] = 0
+            for column in figures:
+                column[unknown] = np.nan
+        evaluations = Evaluations._make(
+            (*figures, parameters, epochs, self.table.provenance[epochs], rows.astype(np.int64))
+        )
+        if budget is not None:
+            self.charge(evaluations, budget, repeat=repeat)
+        return evaluations
+
+    def charge(
+        self, evaluations: Evaluations, budget: Budget, *, repeat: int | None = None, partly: bool = False
+    ) -> int:
+        """Charges a budget with evaluations in order; those without a row cost nothing.
+
+        Args:
+            evaluations: B evaluations of this benchmark.
+            budget: The budget.
+            repeat: The repeat that was evaluated.
+            partly: Charge those before the first that would overspend, instead of all or none.
+
+        Returns:
+            How many of the evaluations are paid: B, unless ``partly``.
+
+        Raises:
+            BudgetExhaustedError: The budget does not allow all, and ``partly`` is not set; nothing is charged.
+        """
+        found = np.flatnonzero(evaluations.rows >= 0)
+        charged = budget.charge_many(
+            epochs=evaluations.epochs,
+            energy=evaluations.energy[found].tolist(),
+            seconds=evaluations.training_time[found].tolist(),
+            keys=[(self.digest, row, evaluations.epochs, repeat) for row in evaluations.rows[found].tolist()],
+            partly=partly,
+        )
+        return int(found[charged]) if charged < len(found) else len(evaluations.rows)
+
+    def _check_repeat(self, repeat: int) -> None:
+        if not 0 <= repeat < self.table.repeats:
+            raise OutOfDomainError(f"repeat must be from 0 to {self.table.repeats - 1} in {self.name!r}, got {repeat}")
 
     def check_epochs(self, epochs: int | None) -> int:
         """Returns the epochs, the highest for None.
@@ -212,8 +305,11 @@ class Benchmark:
         if epochs is None:
             return self.epochs[-1]
         if epochs not in self.epochs:
-            raise OutOfDomainError(f"epochs must be one of {list(self.epochs)} in {self.name!r}, got {epochs}")
+            raise self._no_epochs(epochs)
         return epochs
+
+    def _no_epochs(self, epochs: int) -> OutOfDomainError:
+        return OutOfDomainError(f"epochs must be one of {list(self.epochs)} in {self.name!r}, got {epochs}")
 
     def values(self, name: str, epochs: int | None = None) -> NDArray[np.float64]:
         """A figure of all cells of the space, in row order.
@@ -373,35 +469,41 @@ def _reopen(folder: Any) -> Benchmark:
     return Benchmark(open_table(folder))
 
 
-class _Reader:
-    """Reads single figures of one column at one number of epochs, without numpy's indexing overhead."""
+class _Place(NamedTuple):
+    """Where the figures of a column at one number of epochs lie in its flat array, and what makes figures of them.
 
-    __slots__ = ("_factor", "_item", "_offset", "_repeat_step", "_repeats", "_row_step", "_start")
+    Reading a single number so takes a fraction of the time of numpy's indexing.
+    """
 
-    def __init__(self, values: NDArray[Any], position: int, factor: float, offset: float) -> None:
-        cells, num_epochs, repeats = values.shape
-        self._item = values.reshape(-1).item
-        self._row_step = num_epochs * repeats if cells > 1 else 0
-        self._start = position * repeats if num_epochs > 1 else 0
-        self._repeat_step = 1 if repeats > 1 else 0
-        self._repeats = repeats
-        self._factor, self._offset = factor, offset
-
-    def __call__(self, row: int, repeat: int | None) -> float:
-        first = row * self._row_step + self._start
-        if repeat is not None:
-            stored = self._item(first + repeat * self._repeat_step)
-        elif self._repeats == 1:
-            stored = self._item(first)
-        else:
-            stored = math.fsum([self._item(first + k) for k in range(self._repeats)]) / self._repeats
-        result: float = stored * self._factor + self._offset
-        return result
+    item: Callable[[int], float]
+    row_step: int
+    start: int
+    repeat_step: int
+    factor: float
+    summand: float
 
 
-def _reader(table: Table, name: str, position: int) -> _Reader | None:
-    column = table.columns.get(name)
-    if column is None:
-        return None
-    times = table.epochs[position] if column.per_epoch else 1
-    return _Reader(column.values, position, column.scale * times, column.offset * times)
+def _place(table: Table, name: str, epochs: int) -> _Place:
+    column = table.columns.get(name, _NO_COLUMN)
+    cells, num_epochs, repeats = column.values.shape
+    return _Place(
+        column.values.reshape(-1).item,
+        num_epochs * repeats if cells > 1 else 0,
+        table.epochs.index(epochs) * repeats if num_epochs > 1 else 0,
+        1 if repeats > 1 else 0,
+        *column.decoding(epochs),
+    )
+
+
+_NO_COLUMN: Final = Column(np.full((1, 1, 1), np.nan))
+
+
+def _mean_figure(place: _Place, row: int, repeats: int, repeat: int | None) -> float:
+    item, row_step, start, repeat_step, factor, summand = place
+    first = row * row_step + start
+    if repeat is not None or not repeat_step:
+        return item(first + (repeat or 0) * repeat_step) * factor + summand
+    total = item(first)
+    for number in range(1, repeats):  # from the first to the last, as Table.values adds, so that both agree to the bit
+        total += item(first + number)
+    return total / repeats * factor + summand

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any
@@ -88,28 +88,76 @@ class Budget:
             BudgetExhaustedError: The evaluation would overspend.
             ValueError: A limited amount is NaN or an amount is negative.
         """
-        amounts = {"evaluations": Decimal(1)}
-        for name, amount in (("epochs", epochs), ("energy", energy), ("seconds", seconds)):
-            if math.isnan(amount):
-                if name in self._limits:
-                    raise ValueError(f"the budget limits {name}, but this benchmark has no figure for it (NaN)")
-                amount = 0.0
-            if amount < 0:
-                raise ValueError(f"{name} must not be negative, got {amount}")
-            amounts[name] = _decimal(amount)
         with self._lock:
-            if self.unique and key in self._charged:
-                return
-            for name, most in self._limits.items():
-                if self._spent[name] + amounts[name] > most:
-                    raise BudgetExhaustedError(
-                        f"budget of {most} {_UNITS[name]} exhausted: {self._spent[name]} spent, this evaluation would "
-                        f"cost {amounts[name]}"
-                    )
-            for name, charged in amounts.items():
-                self._spent[name] += charged
-            if self.unique:
-                self._charged.add(key)
+            self._charge(epochs, energy, seconds, key)
+
+    def charge_many(
+        self,
+        *,
+        epochs: int,
+        energy: Sequence[float],
+        seconds: Sequence[float],
+        keys: Sequence[Hashable],
+        partly: bool = False,
+    ) -> int:
+        """Charges evaluations in their order: what :meth:`charge` does one by one, at once.
+
+        Args:
+            epochs: Epochs of each training.
+            energy: kWh of each.
+            seconds: Seconds of each.
+            keys: What makes evaluations the same.
+            partly: Charge those before the first that would overspend, instead of all or none.
+
+        Returns:
+            How many were charged: all, unless ``partly``.
+
+        Raises:
+            BudgetExhaustedError: One would overspend, and ``partly`` is not set; nothing was charged.
+            ValueError: A limited amount is NaN or an amount is negative; nothing was charged.
+        """
+        with self._lock:
+            spent, charged = self._spent.copy(), self._charged.copy()
+            count = 0
+            try:
+                for evaluation in zip(energy, seconds, keys, strict=True):
+                    self._charge(epochs, *evaluation)
+                    count += 1
+            except (BudgetExhaustedError, ValueError) as error:
+                if not (partly and isinstance(error, BudgetExhaustedError)):
+                    self._spent, self._charged = spent, charged
+                    raise
+        return count
+
+    def _charge(self, epochs: int, energy: float, seconds: float, key: Hashable) -> None:
+        amounts = {
+            "evaluations": 1,
+            "epochs": self._amount("epochs", epochs),
+            "energy": self._amount("energy", energy),
+            "seconds": self._amount("seconds", seconds),
+        }
+        if self.unique and key in self._charged:
+            return
+        spent = self._spent
+        for name, most in self._limits.items():
+            if spent[name] + amounts[name] > most:
+                raise BudgetExhaustedError(
+                    f"budget of {most} {_UNITS[name]} exhausted: {spent[name]} spent, this evaluation would cost "
+                    f"{amounts[name]}"
+                )
+        for name, amount in amounts.items():
+            spent[name] += amount
+        if self.unique:
+            self._charged.add(key)
+
+    def _amount(self, name: str, amount: float) -> Decimal | int:
+        if amount >= 0:
+            return amount if isinstance(amount, int) else _decimal(amount)
+        if amount < 0:
+            raise ValueError(f"{name} must not be negative, got {amount}")
+        if name in self._limits:
+            raise ValueError(f"the budget limits {name}, but this benchmark has no figure for it (NaN)")
+        return 0
 
     @property
     def spent(self) -> Spending:

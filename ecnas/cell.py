@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -27,27 +28,31 @@ from ecnas.errors import InvalidCellError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_OP_NUMBER: Final = {name: number for number, name in enumerate(OPERATIONS)}
 _SHORT_NAME: Final = {name: name.removesuffix("-bn-relu") for name in OPERATIONS}
 
 # A 0/1 matrix becomes digits of one integer: bytes 0 and 1 to "0" and "1", all else to a digit that int() refuses.
 _DIGITS: Final = b"01" + b"x" * 254
 
 
-def _row_tables(num_vertices: int) -> list[list[int]]:
-    """``tables[x][digits]``: the edge bits (in the frame of seven vertices) of row x, given as V binary digits."""
+@functools.cache
+def _row_tables(num_vertices: int) -> tuple[int, list[tuple[int, list[int]]]]:
+    """How to read a V×V matrix that is written as V² binary digits, row after row.
+
+    Returns:
+        The digits that must be 0, on and below the diagonal; and for each row its shift, and a list with the edge bits
+        (in the frame of seven vertices) of each of its 2ⱽ contents.
+    """
+    lower = 0
     tables = []
     for x in range(num_vertices):
-        table = []
-        for digits in range(1 << num_vertices):
-            targets = [y for y in range(num_vertices) if digits >> (num_vertices - 1 - y) & 1]
-            upper = all(y > x for y in targets)
-            table.append(to_frame(num_vertices, sum(1 << edge_bit(x, y) for y in targets)) if upper else -1)
-        tables.append(table)
-    return tables
-
-
-_ROW_TABLES: Final = {n: _row_tables(n) for n in range(2, MAX_VERTICES + 1)}
+        shift = (num_vertices - 1 - x) * num_vertices
+        edges = [to_frame(num_vertices, 1 << edge_bit(x, y)) if y > x else 0 for y in range(num_vertices)]
+        table = [0]
+        for edge in reversed(edges):  # the last digit is the last vertex
+            table += [bits | edge for bits in table]
+        tables.append((shift, table))
+        lower |= (1 << num_vertices) - (1 << (num_vertices - 1 - x)) << shift
+    return lower, tables[:-1]
 
 
 class Cell:
@@ -221,21 +226,25 @@ def _frame_bits(matrix: NDArray[Any]) -> int:
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise InvalidCellError(f"adjacency must be a square matrix, got shape {matrix.shape}")
     num_vertices = len(matrix)
-    if num_vertices not in _ROW_TABLES:
+    if not 2 <= num_vertices <= MAX_VERTICES:
         raise InvalidCellError(f"adjacency must have 2 to {MAX_VERTICES} vertices, got {num_vertices}")
     if matrix.dtype.kind not in "iu":
         raise InvalidCellError(f"adjacency must be integers 0 and 1, got dtype {matrix.dtype}")
+    try:
+        digits = int(bytes(matrix.ravel().tolist()).translate(_DIGITS), 2)
+    except ValueError:
+        source, target = np.argwhere((matrix != 0) & (matrix != 1))[0].tolist()
+        raise InvalidCellError(
+            f"adjacency must hold 0 and 1, got {matrix[source, target]} at [{source}, {target}]"
+        ) from None
+    lower, tables = _row_tables(num_vertices)
+    if digits & lower:
+        source, target = np.argwhere(np.tril(matrix))[0].tolist()
+        raise InvalidCellError(f"adjacency must be upper-triangular, got an edge at [{source}, {target}]")
     frame_bits = 0
-    for source, (row, table) in enumerate(zip(matrix.tolist(), _ROW_TABLES[num_vertices], strict=True)):
-        try:
-            edges = table[int(bytes(row).translate(_DIGITS), 2)]
-        except ValueError:
-            target, value = next((y, v) for y, v in enumerate(row) if v not in (0, 1))
-            raise InvalidCellError(f"adjacency must hold 0 and 1, got {value} at [{source}, {target}]") from None
-        if edges < 0:
-            target = next(y for y in range(source + 1) if row[y])
-            raise InvalidCellError(f"adjacency must be upper-triangular, got an edge at [{source}, {target}]")
-        frame_bits |= edges
+    row_mask = (1 << num_vertices) - 1
+    for shift, table in tables:
+        frame_bits |= table[digits >> shift & row_mask]
     return frame_bits
 
 
@@ -243,24 +252,32 @@ def _op_code(ops: Sequence[str], num_vertices: int) -> int:
     """Checks the operations and returns their code."""
     if isinstance(ops, str):
         raise InvalidCellError(f"ops must be a sequence of names, got the string {ops!r}")
-    names = list(ops)
+    names = tuple(ops)
+    try:
+        return _code_of_names(names, num_vertices)
+    except TypeError:  # something that cannot be hashed is no name; the check says which
+        return _code_of_names.__wrapped__(names, num_vertices)
+
+
+@functools.lru_cache(maxsize=1024)
+def _code_of_names(names: tuple[str, ...], num_vertices: int) -> int:
     if len(names) == num_vertices:
         if names[0] != INPUT or names[-1] != OUTPUT:
             raise InvalidCellError(
-                f"{num_vertices} ops must begin with {INPUT!r} and end with {OUTPUT!r}, got {names!r}"
+                f"{num_vertices} ops must begin with {INPUT!r} and end with {OUTPUT!r}, got {list(names)!r}"
             )
         names = names[1:-1]
     if len(names) != num_vertices - 2:
         raise InvalidCellError(
-            f"ops must name the {num_vertices - 2} inner vertices (or all {num_vertices}), got {len(names)}: {names!r}"
+            f"ops must name the {num_vertices - 2} inner vertices (or all {num_vertices}), got {len(names)}: "
+            f"{list(names)!r}"
         )
-    try:
-        return sum([_OP_NUMBER[name] * weight for name, weight in zip(names, OP_WEIGHTS, strict=False)])
-    except (KeyError, TypeError):
-        position, name = next((i, n) for i, n in enumerate(names) if n not in OPERATIONS)
-        near = difflib.get_close_matches(str(name), OPERATIONS, n=1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise InvalidCellError(f"ops[{position}] must be one of {list(OPERATIONS)}, got {name!r}{hint}") from None
+    for position, name in enumerate(names):
+        if name not in OPERATIONS:
+            near = difflib.get_close_matches(str(name), OPERATIONS, n=1)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            raise InvalidCellError(f"ops[{position}] must be one of {list(OPERATIONS)}, got {name!r}{hint}")
+    return sum(OPERATIONS.index(name) * weight for name, weight in zip(names, OP_WEIGHTS, strict=False))
 
 
 def _live(frame_bits: int) -> list[int]:

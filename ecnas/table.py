@@ -59,6 +59,11 @@ class Column:
         """Whether the stored figures are the figures."""
         return self.scale == 1.0 and self.offset == 0.0 and not self.per_epoch
 
+    def decoding(self, epochs: int) -> tuple[float, float]:
+        """``(factor, summand)`` that make a figure of a stored number, at a number of epochs."""
+        times = epochs if self.per_epoch else 1
+        return self.scale * times, self.offset * times
+
 
 @dataclass(frozen=True)
 class Table:
@@ -103,27 +108,42 @@ class Table:
             if len(shape) != 3 or any(n not in (1, most) for n, most in zip(shape, full, strict=True)):
                 raise ValueError(f"column {name!r} must have the shape {full} (or 1 along an axis), got {shape}")
 
-    def values(self, column: str, epochs: int, repeat: int | None = None) -> NDArray[np.float64]:
-        """A column's figures of all cells.
+    def values(
+        self,
+        column: str,
+        epochs: int,
+        repeat: int | None = None,
+        rows: NDArray[np.integer] | slice = slice(None),
+    ) -> NDArray[np.float64]:
+        """A column's figures of all cells, or of the cells in some rows.
 
         Args:
             column: One of :data:`COLUMNS`.
             epochs: One of :attr:`epochs`.
             repeat: Which training; the mean over all by default.
+            rows: Which rows of the space; only these are read and decoded.
 
         Returns:
-            float64, shape (cells of the space,); NaN where the table has no figure.
+            float64, shape (rows,); NaN where the table has no figure.
         """
+        num_rows = len(range(*rows.indices(len(self.space)))) if isinstance(rows, slice) else len(rows)
         stored = self.columns.get(column)
         if stored is None:
-            return np.full(len(self.space), np.nan)
-        _, num_epochs, repeats = stored.values.shape
-        chosen = stored.values[:, self.epochs.index(epochs) if num_epochs > 1 else 0, :].astype(np.float64)
-        chosen = chosen * stored.scale + stored.offset
-        result = chosen.mean(axis=1) if repeat is None else chosen[:, repeat if repeats > 1 else 0]
-        if stored.per_epoch:
-            result = result * epochs
-        return np.array(np.broadcast_to(result, len(self.space)))
+            return np.full(num_rows, np.nan)
+        cells, num_epochs, repeats = stored.values.shape
+        chosen = stored.values[:, self.epochs.index(epochs) if num_epochs > 1 else 0, :]
+        if cells > 1:
+            chosen = chosen[rows]
+        runs = chosen.T if repeat is None else chosen.T[[repeat if repeats > 1 else 0]]
+        figures = runs[0].astype(np.float64)
+        for run in runs[1:]:
+            figures += run
+        if len(runs) > 1:
+            figures /= len(runs)
+        factor, summand = stored.decoding(epochs)
+        figures *= factor
+        figures += summand
+        return figures if cells > 1 else np.repeat(figures, num_rows)
 
     def save(self, folder: Path) -> None:
         """Writes the table, so that the folder is complete or not there at all. An existing folder is replaced."""
