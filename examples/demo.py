@@ -1,6 +1,6 @@
 """Trains PPO and REINFORCE on ECNAS-7V-v0 for a few hundred evaluations and compares them: what ``make demo`` runs.
 
-    python examples/demo.py [--budget 300] [--out runs/demo]
+python examples/demo.py [--budget 300] [--out runs/demo]
 """
 
 from __future__ import annotations
