@@ -8,6 +8,7 @@ told of and made anew.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -21,7 +22,6 @@ from typing import Final
 
 from ecnas.errors import CorruptFileError
 from ecnas.official.catalogue import BY_DIGEST
-from ecnas.official.convert import convert
 from ecnas.official.fetch import cache_folder, fetch, published, sha256_of
 from ecnas.table import Table, open_table
 
@@ -53,13 +53,30 @@ def table_of_file(path: Path) -> Table:
         CorruptFileError: It is damaged or not in the published format; the message names the record.
         TensorFlowMissingError: It has to be converted, and tensorflow is not installed.
     """
-    table = _cached(sha256_of(path), lambda: path)
+    table = _cached(_digest_of(path.resolve()), lambda: path)
     return table if table.digest in BY_DIGEST else replace(table, name=path.stem)
 
 
 def table_folder(digest: str) -> Path:
     """Where the table of the file with this SHA-256 lies, once it is converted."""
     return cache_folder() / "tables" / digest
+
+
+def _digest_of(path: Path) -> str:
+    """SHA-256 of a file, remembered as long as the file keeps its size and modification time."""
+    found = path.stat()
+    state = [str(path), found.st_size, found.st_mtime_ns]
+    memo = cache_folder() / "digests" / f"{hashlib.sha256(str(path).encode()).hexdigest()}.json"
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        noted = json.loads(memo.read_text(encoding="utf-8"))
+        if noted["state"] == state:
+            return str(noted["digest"])
+    digest = sha256_of(path)
+    memo.parent.mkdir(parents=True, exist_ok=True)
+    temporary = memo.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_text(json.dumps({"state": state, "digest": digest}), encoding="utf-8")
+    temporary.replace(memo)
+    return digest
 
 
 def _cached(digest: str, path_of_file: Callable[[], Path]) -> Table:
@@ -95,6 +112,8 @@ def _open(folder: Path) -> Table | None:
 
 def _make(folder: Path, digest: str, path: Path) -> None:
     """Converts a file into a new folder that takes its place when it is complete."""
+    from ecnas.official.convert import convert  # not needed to open a table
+
     folder.parent.mkdir(parents=True, exist_ok=True)
     _clear_stale(folder.parent)
     temporary = Path(tempfile.mkdtemp(prefix=".", suffix=".tmp", dir=folder.parent))

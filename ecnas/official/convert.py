@@ -7,6 +7,7 @@ number of parameters is its exact one, a cell has one hash and it is the module 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ _LARGEST: Final = Space("7V")
 
 # Hashing takes some tenths of a millisecond a cell: all cells of a 5V file, and a sample of those of a larger one.
 _HASHED_FIRST: Final = 2_600
-_HASHED_STEP: Final = 256
+_HASHED_STEP: Final = 1_024
 
 _SCALE_TOLERANCE: Final = 1e-6
 
@@ -54,26 +55,26 @@ def convert(path: Path, folder: Path, entry: PublishedFile | None, digest: str, 
         CorruptFileError: The file is damaged or a row is not what it should be; the message names the record.
         TensorFlowMissingError: tensorflow is not installed.
     """
-    figures_path = folder / "figures.tmp"
-    rows, epochs, is_measured = _store(path, folder, figures_path, is_fast)
+    rows, epochs, is_measured = _store(path, folder, is_fast)
     if not len(rows):
         raise CorruptFileError(f"{path} holds no records")
-    figures = np.fromfile(figures_path).reshape(-1, len(FIGURE_FIELDS))
-    figures_path.unlink()
     space = _space(path, rows, entry)
-    all_epochs, position = np.unique(epochs, return_inverse=True)
-    repeat, counts = _repeats(rows, position.astype(np.int64), len(all_epochs))
+    all_epochs = np.unique(epochs)
+    position = np.searchsorted(all_epochs, epochs).astype(np.int32)
+    repeat, counts = _repeats(rows, position, len(all_epochs))
     if counts.min() < counts.max():
         _refuse_copies(path, folder)
     shape = (len(space), len(all_epochs), int(counts.max()))
     columns = {}
-    for number, name in enumerate(FIGURE_FIELDS):
-        if np.isnan(figures[:, number]).all():
+    for name in FIGURE_FIELDS:
+        spilled = folder / f"{name}.tmp"
+        figures = np.fromfile(spilled)
+        spilled.unlink()
+        if np.isnan(figures).all():
             continue
         values = np.full(shape, np.nan)
-        values[rows, position, repeat] = figures[:, number]
+        values[rows, position, repeat] = figures
         columns[name] = Column(values)
-    del figures
     numbers = tuple(all_epochs.tolist())
     provenance = entry.provenance(numbers) if entry else _provenance(numbers, columns, epochs, is_measured)
     present = np.zeros(len(space), np.bool_)
@@ -93,26 +94,28 @@ def convert(path: Path, folder: Path, entry: PublishedFile | None, digest: str, 
     return table
 
 
-def _store(
-    path: Path, folder: Path, figures_path: Path, is_fast: bool
-) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]:
-    """Parses, checks and stores all rows; returns the cell's row, the epochs and ``is_measured`` of each."""
+def _store(path: Path, folder: Path, is_fast: bool) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]:
+    """Parses, checks and stores all rows; returns the cell's row, the epochs and ``is_measured`` of each.
+
+    The figures wait on disk, a file for each column, until the shape of the table is known.
+    """
     checks = _Checks(path)
     found: list[tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]] = []
     stored_bytes = 0
     with (
-        (folder / MESSAGES_FILE).open("wb") as messages,
-        (folder / ROWS_FILE).open("wb") as sources,
-        figures_path.open("wb") as figures,
+        contextlib.ExitStack() as stack,
         # Silent where nobody looks, and for files that take no time.
         tqdm(total=path.stat().st_size, desc=path.name, unit="B", unit_scale=True, disable=None, delay=1) as progress,
     ):
+        messages, sources = (stack.enter_context((folder / name).open("wb")) for name in (MESSAGES_FILE, ROWS_FILE))
+        spilled = [stack.enter_context((folder / f"{name}.tmp").open("wb")) for name in FIGURE_FIELDS]
         for block in read_blocks(path):
             parsed = parse_block(block, path, is_fast)
             rows = checks.rows_of(block, parsed)
             _write_sources(sources, parsed, rows, stored_bytes)
             messages.write(parsed.stored)
-            figures.write(parsed.figures.tobytes())
+            for file, figures in zip(spilled, parsed.figures.T, strict=True):
+                file.write(figures.tobytes())
             stored_bytes += len(parsed.stored)
             found.append((rows, parsed.epochs, parsed.is_measured))
             progress.update(len(block.content) + FRAME_BYTES * len(block.lengths))
@@ -209,13 +212,15 @@ def _space(path: Path, rows: NDArray[np.int32], entry: PublishedFile | None) -> 
 
 
 def _repeats(
-    rows: NDArray[np.int32], position: NDArray[np.int64], num_epochs: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    rows: NDArray[np.int32], position: NDArray[np.int32], num_epochs: int
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """For each row of the file, which training of its cell to its epochs it is; and how many there are of each."""
     key = rows.astype(np.int64) * num_epochs + position
     order = np.argsort(key, kind="stable")
-    _, first, counts = np.unique(key[order], return_index=True, return_counts=True)
-    repeat = np.empty(len(key), np.int64)
+    key = key[order]
+    first = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1])))
+    counts = np.diff(np.append(first, len(key)))
+    repeat = np.empty(len(key), np.int32)
     repeat[order] = np.arange(len(key)) - np.repeat(first, counts)
     return repeat, counts
 

@@ -14,7 +14,6 @@ import logging
 import os
 import shutil
 import urllib.parse
-import urllib.request
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -121,6 +120,8 @@ def _download(entry: PublishedFile, source: str) -> tuple[str, Callable[[str, st
         address = source.rstrip("/") + "/" + entry.path
         return address, pooch.choose_downloader(address, progressbar=True)
     if scheme == "file":
+        import urllib.request
+
         source = urllib.request.url2pathname(urllib.parse.urlsplit(source).path)
     folder = Path(source).expanduser()
     candidates = [folder / entry.path, folder / Path(entry.path).name]
