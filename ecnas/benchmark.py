@@ -15,7 +15,7 @@ from ecnas.budget import Budget
 from ecnas.cell import Cell
 from ecnas.encoding import batch_to_frame
 from ecnas.errors import OutOfDomainError
-from ecnas.objectives import OBJECTIVES, Normalisation, Scalarisation, check_objectives, make_scalarisation, oriented
+from ecnas.objectives import OBJECTIVES, Normalisation, Scalarisation, check_objectives, make_scalarisation
 from ecnas.space import Space
 from ecnas.table import COLUMNS, Column, Provenance, Table
 
@@ -25,6 +25,8 @@ DEFAULT_OBJECTIVES: Final = ("val_accuracy", "energy")
 
 REFERENCE_MARGIN: Final = 0.1
 """How far the reference point lies behind the nadir, as a part of the distance from nadir to ideal."""
+
+_FRONT_PART: Final = 1 << 16
 
 
 class Evaluation(NamedTuple):
@@ -311,30 +313,40 @@ class Benchmark:
     def _no_epochs(self, epochs: int) -> OutOfDomainError:
         return OutOfDomainError(f"epochs must be one of {list(self.epochs)} in {self.name!r}, got {epochs}")
 
-    def values(self, name: str, epochs: int | None = None) -> NDArray[np.float64]:
-        """A figure of all cells of the space, in row order.
+    def values(
+        self, name: str, epochs: int | None = None, rows: NDArray[np.integer] | None = None
+    ) -> NDArray[np.float64]:
+        """A figure of all cells of the space in row order, or of some rows.
 
         Args:
             name: A field of :class:`Evaluation` that holds a number.
             epochs: One of :attr:`epochs`; the highest by default.
+            rows: Rows of the space, shape (n,); then only these are read. All by default, which are kept in memory.
 
         Returns:
-            Read-only float64, shape (cells,): means over repeats, NaN where there is no figure.
+            Float64, shape (cells,) and read-only, or (n,): means over repeats, NaN where there is no figure.
         """
         epochs = self.check_epochs(epochs)
         if name != "trainable_parameters" and name not in COLUMNS:
             raise OutOfDomainError(f"name must be one of {[*COLUMNS, 'trainable_parameters']}, got {name!r}")
 
-        def compute() -> NDArray[np.float64]:
+        def compute(rows: NDArray[np.integer] | slice) -> NDArray[np.float64]:
             if name == "trainable_parameters":
-                result = self._parameters.astype(np.float64)
-            else:
-                result = self.table.values(name, epochs)
-            result[list(self.table.missing)] = np.nan
+                return self._parameters[rows].astype(np.float64)
+            return self.table.values(name, epochs, rows=rows)
+
+        def compute_all() -> NDArray[np.float64]:
+            result = compute(slice(None))
+            result[self._missing] = np.nan
             result.flags.writeable = False
             return result
 
-        return self._cached(("values", name, epochs), compute)
+        if rows is None:
+            return self._cached(("values", name, epochs), compute_all)
+        result = compute(rows)
+        if len(self._missing):
+            result[np.isin(rows, self._missing)] = np.nan
+        return result
 
     def pareto_front(self, objectives: Sequence[str] = DEFAULT_OBJECTIVES, epochs: int | None = None) -> Front:
         """The exact Pareto front over all cells of the benchmark.
@@ -350,7 +362,7 @@ class Benchmark:
         epochs = self.check_epochs(epochs)
         normalisation = self.normalisation(names, epochs)
         rows = self._front_rows(names, epochs)
-        figures = np.stack([self.values(name, epochs)[rows] for name in names], axis=1)
+        figures = np.stack([self.values(name, epochs, rows) for name in names], axis=1)
         return Front(rows, figures, normalisation.scores(figures))
 
     def normalisation(self, objectives: Sequence[str] = DEFAULT_OBJECTIVES, epochs: int | None = None) -> Normalisation:
@@ -366,11 +378,11 @@ class Benchmark:
             rows = self._front_rows(names, epochs)
             ideal, nadir = [], []
             for name in names:
-                figures = self.values(name, epochs)
+                figures = self.values(name, epochs, rows)
                 best, worst = (np.max, np.min) if OBJECTIVES[name].maximise else (np.min, np.max)
-                low, high = worst(figures[rows]), best(figures[rows])
+                low, high = worst(figures), best(figures)
                 if low == high:
-                    low = (np.nanmin if OBJECTIVES[name].maximise else np.nanmax)(figures)
+                    low = (np.nanmin if OBJECTIVES[name].maximise else np.nanmax)(self.values(name, epochs))
                 ideal.append(float(high))
                 nadir.append(float(low))
             return Normalisation(names, tuple(ideal), tuple(nadir))
@@ -379,11 +391,19 @@ class Benchmark:
 
     def _front_rows(self, names: tuple[str, ...], epochs: int) -> NDArray[np.int64]:
         def compute() -> NDArray[np.int64]:
-            figures = np.stack([self.values(name, epochs) for name in names], axis=1)
-            for name, column in zip(names, figures.T, strict=True):
-                if np.isnan(column).all():
-                    raise OutOfDomainError(f"{self.name!r} has no {name} at {epochs} epochs")
-            return pareto.non_dominated(oriented(names, figures))
+            front = np.empty(0, dtype=np.int64)
+            # The front of all is the front of the fronts of parts: one part at a time needs little memory.
+            for start in range(0, self._num_cells, _FRONT_PART):
+                rows = np.append(front, np.arange(start, min(start + _FRONT_PART, self._num_cells)))
+                figures = [self.values(name, epochs, rows) for name in names]
+                for column, name in zip(figures, names, strict=True):
+                    if not OBJECTIVES[name].maximise:
+                        np.negative(column, out=column)
+                front = rows[pareto.non_dominated(np.stack(figures).T)]
+            if not len(front):
+                lacking = next(name for name in names if np.isnan(self.values(name, epochs)).all())
+                raise OutOfDomainError(f"{self.name!r} has no {lacking} at {epochs} epochs")
+            return front
 
         return self._cached(("front", names, epochs), compute)
 
