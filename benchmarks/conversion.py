@@ -5,8 +5,8 @@ figures are random), converts it in a fresh process, and opens the table in othe
 
     python benchmarks/conversion.py --folder /tmp/conversion --processes 4
 
-The file is kept in the folder and used again. "Peak" is the largest resident set, as ``/usr/bin/time -v`` reports it, of
-the converting process, and of the process beside it that runs tensorflow; their sum is an upper bound, since their
+The file is kept in the folder and used again. "Peak" is the largest resident set, as ``/usr/bin/time -v`` reports it,
+of the converting process, and of the process beside it that runs tensorflow; their sum is an upper bound, since their
 peaks need not coincide. Shared libraries and mapped files are counted wherever they are in use.
 """
 

@@ -13,11 +13,11 @@ import hashlib
 import logging
 import os
 import shutil
-import urllib.parse
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from ecnas.errors import ChecksumError, ECNASError, UnknownNameError
 from ecnas.official.catalogue import CATALOGUE, PublishedFile
@@ -113,16 +113,16 @@ def fetch(name: str, source: str | None = None) -> Path:
 
 def _download(entry: PublishedFile, source: str) -> tuple[str, Callable[[str, str, Any], None]]:
     """The address of a file, and what downloads it."""
-    scheme = urllib.parse.urlsplit(source).scheme
+    scheme = urlsplit(source).scheme
     if scheme in ("http", "https", "ftp"):
         import pooch
 
         address = source.rstrip("/") + "/" + entry.path
         return address, pooch.choose_downloader(address, progressbar=True)
     if scheme == "file":
-        import urllib.request
+        from urllib.request import url2pathname
 
-        source = urllib.request.url2pathname(urllib.parse.urlsplit(source).path)
+        source = url2pathname(urlsplit(source).path)
     folder = Path(source).expanduser()
     candidates = [folder / entry.path, folder / Path(entry.path).name]
     for path in candidates:
