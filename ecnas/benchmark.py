@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeVar
@@ -526,4 +527,7 @@ def _mean_figure(place: _Place, row: int, repeats: int, repeat: int | None) -> f
     total = item(first)
     for number in range(1, repeats):  # from the first to the last, as Table.values adds, so that both agree to the bit
         total += item(first + number)
+    if total != total:  # NaN: the cell has fewer trainings than others
+        there = [run for run in map(item, range(first, first + repeats)) if run == run]
+        total, repeats = sum(there, start=0.0) if there else math.nan, max(len(there), 1)
     return total / repeats * factor + summand

@@ -20,6 +20,7 @@ table of any size opens in milliseconds and its pages are shared by all processe
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -120,7 +121,7 @@ class Table:
         Args:
             column: One of :data:`COLUMNS`.
             epochs: One of :attr:`epochs`.
-            repeat: Which training; the mean over all by default.
+            repeat: Which training; the mean over all that the cell has by default.
             rows: Which rows of the space; only these are read and decoded.
 
         Returns:
@@ -140,6 +141,9 @@ class Table:
             figures += run
         if len(runs) > 1:
             figures /= len(runs)
+            fewer = np.isnan(figures)
+            if fewer.any():  # cells may have been trained unequally often; what is not there is no part of the mean
+                figures[fewer] = _mean_of_some(runs[:, fewer])
         factor, summand = stored.decoding(epochs)
         figures *= factor
         figures += summand
@@ -221,6 +225,16 @@ def open_table(folder: Path) -> Table:
         raise CorruptFileError(f"{folder}: damaged table ({type(error).__name__}: {error})") from error
 
 
+def _mean_of_some(runs: NDArray[Any]) -> NDArray[np.float64]:
+    """Means over the first axis of what is not NaN; NaN where nothing is."""
+    there = ~np.isnan(runs)
+    total = np.zeros(runs.shape[1])
+    for run, here in zip(runs, there, strict=True):
+        total += np.where(here, run, 0.0)
+    number = there.sum(axis=0)
+    return np.where(number > 0, total / np.maximum(number, 1), np.nan)
+
+
 def columns_digest(columns: Mapping[str, Column]) -> str:
     """SHA-256 over the columns, for a table that was not made from one file."""
     digest = hashlib.sha256()
@@ -254,8 +268,9 @@ def _take_place(temporary: Path, folder: Path) -> bool:
     try:
         os.replace(temporary, folder)
         return True
-    except OSError:
-        if not folder.exists():
+    except OSError as error:
+        # It may have been in the way and be gone by now, moved aside by another process.
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) and not folder.exists():
             raise
     aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     with contextlib.suppress(FileNotFoundError):  # another process was faster
