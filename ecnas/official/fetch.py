@@ -114,11 +114,11 @@ def fetch(name: str, source: str | None = None) -> Path:
 def _download(entry: PublishedFile, source: str) -> tuple[str, Callable[[str, str, Any], None]]:
     """The address of a file, and what downloads it."""
     scheme = urlsplit(source).scheme
-    if scheme in ("http", "https", "ftp"):
+    if scheme in ("http", "https"):
         import pooch
 
         address = source.rstrip("/") + "/" + entry.path
-        return address, pooch.choose_downloader(address, progressbar=True)
+        return address, pooch.HTTPDownloader(progressbar=True)
     if scheme == "file":
         from urllib.request import url2pathname
 
@@ -128,7 +128,7 @@ def _download(entry: PublishedFile, source: str) -> tuple[str, Callable[[str, st
     for path in candidates:
         if path.is_file():
             return str(path), _copy
-    raise FetchError(f"{entry.name}: there is neither {' nor '.join(map(str, dict.fromkeys(candidates)))}")
+    raise FetchError(f"{entry.name}: there is no file {' or '.join(map(str, dict.fromkeys(candidates)))}")
 
 
 def _copy(source: str, target: str, _: Any) -> None:

@@ -1,0 +1,71 @@
+"""Finds a cell by its published hash.
+
+A converted table knows the hashes of its cells from its file. For any other the hashes of the whole space are computed,
+which takes a minute or two for 7V, once; they are kept in the cache folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from ecnas.benchmark import Benchmark
+from ecnas.errors import OutOfDomainError
+from ecnas.official.fetch import cache_folder
+from ecnas.official.source import Source, has_source
+from ecnas.space import SPACES, Space
+
+_HASH: Final = re.compile("[0-9a-f]{32}")
+
+
+def row_of_hash(benchmark: Benchmark, module_hash: str) -> int:
+    """Row of the cell that has a published module hash.
+
+    Args:
+        benchmark: Where to look for it.
+        module_hash: 32 hexadecimal digits.
+
+    Raises:
+        ValueError: It is not a hash.
+        OutOfDomainError: No cell of the benchmark's space has this hash.
+    """
+    wanted = module_hash.strip().lower()
+    if not _HASH.fullmatch(wanted):
+        raise ValueError(f"hash must be 32 hexadecimal digits, got {module_hash!r}")
+    digits = np.frombuffer(bytes.fromhex(wanted), np.uint8)
+    if has_source(benchmark.table):
+        source = Source(benchmark.table)
+        found = np.flatnonzero((source.rows["hash"] == digits).all(axis=1))
+        if len(found):
+            return int(source.rows["row"][found[0]])
+    # A small space is the beginning of a large one, and done in a second.
+    spaces = [name for name in SPACES if len(Space(name)) <= len(benchmark.space)]
+    for name in spaces:
+        found = np.flatnonzero((_hashes(Space(name)) == digits).all(axis=1))
+        if len(found):
+            return int(found[0])
+    raise OutOfDomainError(f"hash {wanted} is of no cell of space {benchmark.space.name}")
+
+
+def _hashes(space: Space) -> NDArray[np.uint8]:
+    """The hashes of all cells of a space, uint8 of shape (cells, 16)."""
+    path = cache_folder() / "hashes" / f"{space.name}.npy"
+    with contextlib.suppress(OSError, ValueError, EOFError):
+        known: NDArray[np.uint8] = np.load(path, allow_pickle=False)
+        if known.shape == (len(space), 16):
+            return known
+    rows = tqdm(range(len(space)), desc=f"hashing the cells of {space.name}", unit=" cells", disable=None, delay=1)
+    text = "".join(space[row].hash for row in rows)
+    hashes = np.frombuffer(bytes.fromhex(text), np.uint8).reshape(-1, 16)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        np.save(file, hashes)
+    temporary.replace(path)
+    return hashes
