@@ -48,8 +48,7 @@ class SearchArgs:
     env_id: str = "ECNAS-7V-v0"
     """Environment to search in: ECNAS-4V-v0, ECNAS-5V-v0 or ECNAS-7V-v0."""
     benchmark: str | None = None
-    """Benchmark that answers: an embedded one, the stem of a published file, or a path; the space's embedded one by
-    default."""
+    """Benchmark that answers: an embedded one (the default), the stem of a published file, or a path."""
     epochs: int | None = None
     """Epochs for which each cell is trained; the benchmark's most by default."""
     objectives: tuple[str, ...] = ("val_accuracy", "energy")
@@ -59,7 +58,7 @@ class SearchArgs:
     weights: tuple[float, ...] | None = None
     """Weight of each objective, for linear and chebyshev; equal by default."""
     budget: int | None = None
-    """Most evaluations; 300 if no other budget is given."""
+    """Most evaluations; 300 if no other budget is given. The first evaluation that a budget refuses ends the search."""
     budget_epochs: int | None = None
     """Most epochs of training, summed over evaluations."""
     budget_kwh: float | None = None
@@ -159,7 +158,8 @@ class Search:
             self._best = reward
             best = f"reward {reward:.4f}, accuracy {evaluation.val_accuracy:.4f}, {evaluation.energy:.4f} kWh"
             self._bar.set_postfix_str(f"best: {best}", refresh=False)
-        self._bar.update(getattr(self.budget.spent, self._currency) - self._bar.n)
+        if not self._bar.disable:
+            self._bar.update(getattr(self.budget.spent, self._currency) - self._bar.n)
         return reward
 
     def reward(self, evaluation: Evaluation) -> float:
@@ -186,6 +186,8 @@ class Search:
         ``report.md`` has the tables, ``front.csv`` the front found and the exact one, ``cell.png`` and ``cell.txt`` the
         best cell, ``front.png`` and ``learning.png`` the plots.
         """
+        if self.folder is None and not self.args.progress:
+            return
         if not len(self.record):
             print(f"{self.budget!r} does not allow a single evaluation")
             return
@@ -267,8 +269,6 @@ class Outcome:
     @classmethod
     def of(cls, search: Search) -> Outcome:
         """Compares a search with the exact figures of its benchmark."""
-        import moocore
-
         benchmark, record, names = search.benchmark, search.record, search.args.objectives
         best = int(np.argmax(record.column("reward")))
         optimum_cell, optimum_reward = benchmark.optimum(search.scalarisation, names, search.epochs)
@@ -277,8 +277,6 @@ class Outcome:
         exact = benchmark.pareto_front(names, search.epochs)
         scores = benchmark.normalisation(names, search.epochs).scores(_figures(search, front))
         reference = np.full(len(names), -REFERENCE_MARGIN)
-        found_volume = moocore.hypervolume(scores, ref=reference, maximise=True)
-        exact_volume = moocore.hypervolume(exact.scores, ref=reference, maximise=True)
         return cls(
             best,
             benchmark.space[record.rows[best]["row"]],
@@ -287,7 +285,7 @@ class Outcome:
             optimum_reward,
             front,
             exact.rows,
-            float(found_volume / exact_volume),
+            pareto.hypervolume(scores, reference) / pareto.hypervolume(exact.scores, reference),
         )
 
     def as_markdown(self, search: Search) -> str:
@@ -296,7 +294,6 @@ class Outcome:
         best = record.rows[self.best]
         unique = len(set(record.column("row").tolist()))
         budget = ", ".join(f"{spent_text} of {limit:g}" for spent_text, limit in _spent_and_limits(search.budget))
-        co2 = record.column("co2").sum() / 1000
         provenance = ", ".join(sorted({row["provenance"] for row in record.rows}))
         lines = [
             f"# {record.header['algorithm']} on {search.benchmark.name}, seed {args.seed}",
@@ -328,15 +325,12 @@ class Outcome:
         for row, figures in zip(self.front.tolist(), _figures(search, self.front), strict=True):
             cells = [f"{figure:.5g}" for figure in figures] + [f"{rewards[row]:.4f}"]
             lines.append("| " + " | ".join(cells) + f" | {'yes' if row in self.exact else 'no'} |")
-        # Budgets count what a benchmark does not know as nothing; here it must not pass for nothing.
-        totals = {unit: record.column(name).sum() for name, unit in (("energy", "kWh"), ("training_time", "s"))}
-        totals = {"kWh": totals["kWh"], "kg CO2": co2, "hours": totals["s"] / 3600}
-        costs = [
-            f"{total:.2f} {unit}" if not math.isnan(total) else f"unknown {unit}" for unit, total in totals.items()
-        ]
+        # The sums are NaN where the benchmark lacks a figure, which must not pass for no cost.
+        kwh, co2, hours = (record.column(name).sum() / unit for name, unit in _COSTS)
         lines += [
             "",
-            f"Had every network been trained, the search would have cost {', '.join(costs)} of training.",
+            f"Had every network been trained, the search would have cost {_known(kwh)} kWh, {_known(co2)} kg CO2 and "
+            f"{_known(hours)} hours of training.",
         ]
         if search.invalid_episodes:
             lines += ["", f"{search.invalid_episodes} episodes left the mask; they cost nothing."]
@@ -379,6 +373,8 @@ class Outcome:
 
     def draw_front(self, search: Search, ax: Axes) -> None:
         """All evaluations, the front found and the exact front, in the first two objectives."""
+        from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
         from ecnas import plots
 
         names = search.args.objectives[:2] if len(search.args.objectives) > 1 else (*search.args.objectives, "energy")
@@ -392,7 +388,8 @@ class Outcome:
         dots = ax.scatter(x, y, c=np.arange(len(rows)), s=14, cmap="viridis", alpha=0.7, linewidths=0, zorder=2)
         ax.figure.colorbar(dots, ax=ax, label="evaluation")
         y, x = points(self.exact).T
-        ax.plot(x, y, "-", color=plots.BLACK, marker=".", markersize=4, linewidth=1, label="exact front", zorder=3)
+        # A staircase: between two cells of the front the cheaper one is the best there is.
+        ax.step(x, y, ".-", where="post", color=plots.BLACK, markersize=4, linewidth=1, label="exact front", zorder=3)
         y, x = points(self.front).T
         ax.plot(x, y, "o", mfc="none", color=plots.VERMILLION, markersize=7, label="front found", zorder=4)
         y, x = points(np.array([search.benchmark.space.row(self.optimum_cell)])).T
@@ -403,6 +400,10 @@ class Outcome:
             getattr(ax, f"set_{axis}label")(_label(name))
             if OBJECTIVES[name].log:
                 getattr(ax, f"set_{axis}scale")("log")
+                ticks = getattr(ax, f"{axis}axis")
+                ticks.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                ticks.set_major_formatter(FuncFormatter(lambda figure, _: f"{figure:g}"))
+                ticks.set_minor_formatter(NullFormatter())
         exact = points(self.exact)[:, 0]
         if names[0] == "val_accuracy" and len(self.exact) > 1:
             # A failed training at accuracy 0.1 would squeeze all else into a line.
@@ -428,6 +429,14 @@ class Outcome:
         ax.axhline(self.optimum_reward, color=plots.BLACK, linestyle="--", linewidth=1, label="optimum")
         ax.set(xlabel="evaluations", ylabel="reward")
         ax.legend(fontsize=8, loc="lower right")
+
+
+_COSTS = (("energy", 1), ("co2", 1000), ("training_time", 3600))
+"""What a search would have cost, and by what its sum is divided to be in kWh, kg and hours."""
+
+
+def _known(figure: float) -> str:
+    return "an unknown number of" if math.isnan(figure) else f"{figure:.2f}"
 
 
 def _figures(search: Search, rows: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -29,8 +29,7 @@ class Args(SearchArgs):
     """Search with PPO."""
 
     masked: bool = True
-    """Sample allowed actions alone (MaskablePPO). Without masks an action that is not allowed ends its episode with
-    reward −1."""
+    """Sample allowed actions alone (MaskablePPO). Without masks a forbidden action ends its episode with reward −1."""
     num_envs: int = 4
     """Environments that step together."""
     episodes_per_update: int = 8

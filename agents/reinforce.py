@@ -16,7 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before the import: no banner of its builders
+# Before the import. Networks of this size are faster on the CPU, and looking for a GPU takes time and prints a page.
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # the same sums on every processor
 
 import gymnasium as gym
 import keras
@@ -38,8 +41,8 @@ class Args(SearchArgs):
 
     policy: Literal["categorical", "lstm"] = "categorical"
     """A table of logits per decision, or an LSTM that reads all earlier decisions."""
-    batch_size: int = 1
-    """Cells that are built between two updates of the policy."""
+    batch_size: int | None = None
+    """Cells that are built between two updates; by default 1 for the categorical policy, 4 for the LSTM."""
     learning_rate: float | None = None
     """Step size: by default 0.5 of gradient descent for the categorical policy, 0.01 of Adam for the LSTM."""
     baseline_decay: float = 0.9
@@ -186,14 +189,15 @@ def main(args: Args) -> Search:
     rng = np.random.default_rng(args.seed)  # decisions
 
     with Search(f"reinforce-{args.policy}", args) as search:
-        envs = [search.make_env() for _ in range(args.batch_size)]
         num_decisions = len(decisions(search.benchmark.space))
         if args.policy == "categorical":
             policy = CategoricalPolicy(num_decisions)
             optimiser = keras.optimizers.SGD(args.learning_rate or 0.5)
+            envs = [search.make_env() for _ in range(args.batch_size or 1)]
         else:
             policy = LSTMPolicy(num_decisions, args.hidden_units)
             optimiser = keras.optimizers.Adam(args.learning_rate or 0.01)
+            envs = [search.make_env() for _ in range(args.batch_size or 4)]
         policy(np.zeros((1, num_decisions), dtype=np.int32))  # makes the weights
         gradient = tf.function(policy_gradient)
         baseline = MovingAverage(args.baseline_decay)
