@@ -71,16 +71,16 @@ def bits_to_adjacency(num_vertices: int, edge_bits: Any) -> NDArray[np.int8]:
 def adjacency_to_bits(adjacency: NDArray[Any]) -> NDArray[np.int64]:
     """Edge bits of 0/1 adjacency matrices: shape S + (V, V) to int64 of shape S. The lower triangle is not read."""
     num_vertices = adjacency.shape[-1]
-    weights = np.zeros((num_vertices, num_vertices), dtype=np.float32)
+    weights = np.zeros((num_vertices, num_vertices), dtype=np.int64)
     for target in range(1, num_vertices):
         for source in range(target):
             weights[source, target] = 1 << edge_bit(source, target)
-    return _weighted_sum(adjacency.reshape(*adjacency.shape[:-2], num_vertices**2), weights.ravel())
+    return weighted_sum(adjacency.reshape(*adjacency.shape[:-2], num_vertices**2), weights.ravel())
 
 
 def ops_to_code(ops: NDArray[Any]) -> NDArray[np.int64]:
     """Op codes of operations: integers of shape S + (k,), k ≤ 5 and −1 for "no vertex", to int64 of shape S."""
-    return _weighted_sum(np.maximum(ops, 0), np.array(OP_WEIGHTS[: ops.shape[-1]], dtype=np.float32))
+    return weighted_sum(np.maximum(ops, 0), np.array(OP_WEIGHTS[: ops.shape[-1]]))
 
 
 def batch_to_frame(adjacency: ArrayLike, ops: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -128,9 +128,10 @@ def _check_range(name: str, values: NDArray[Any], most: int) -> None:
         raise InvalidCellError(f"{name} must be integers from 0 to {most}, got {values[position]} at {list(position)}")
 
 
-def _weighted_sum(digits: NDArray[Any], weights: NDArray[np.float32]) -> NDArray[np.int64]:
-    # In float32 this is a BLAS product, several times faster than shifts; exact, as all sums are below 2²⁴.
-    total: NDArray[np.int64] = (digits.astype(np.float32) @ weights).astype(np.int64)
+def weighted_sum(digits: NDArray[Any], weights: NDArray[Any]) -> NDArray[np.int64]:
+    """Integers of their digits: Σ digitᵢ weightᵢ along the last axis, which must be below 2²⁴."""
+    # In float32 this is a BLAS product, several times faster than shifts, and exact.
+    total: NDArray[np.int64] = (digits.astype(np.float32) @ weights.astype(np.float32)).astype(np.int64)
     return total
 
 

@@ -194,8 +194,9 @@ class PowerLaw:
             raise ValueError(f"exponent must be a number not above 0, got {self.exponent}")
 
     def __call__(self, rewards: NDArray[np.float64], figures: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-        result: NDArray[np.float64] = figures["val_accuracy"] * (figures["energy"] / self.target) ** self.exponent
-        return result
+        # Not **, which has other last digits for a single number than for an array.
+        relative_energy: NDArray[np.float64] = np.power(figures["energy"] / self.target, self.exponent)
+        return figures["val_accuracy"] * relative_energy
 
 
 SCALARISATIONS: Final = ("linear", "chebyshev", "cap", "power")

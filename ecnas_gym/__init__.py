@@ -17,11 +17,17 @@ __all__ = ["INVALID_REWARD", "CellEnv", "MOCellEnv"]
 
 def _register() -> None:
     for space in SPACES:
-        gym.register(f"ECNAS-{space}-v0", entry_point="ecnas_gym.env:CellEnv", kwargs={"space": space})
+        gym.register(
+            f"ECNAS-{space}-v0",
+            entry_point="ecnas_gym.env:CellEnv",
+            vector_entry_point="ecnas_gym.vector:CellVectorEnv",
+            kwargs={"space": space},
+        )
         # Gymnasium's passive checker allows scalar rewards alone.
         gym.register(
             f"MO-ECNAS-{space}-v0",
             entry_point="ecnas_gym.env:MOCellEnv",
+            vector_entry_point="ecnas_gym.vector:MOCellVectorEnv",
             kwargs={"space": space},
             disable_env_checker=True,
         )

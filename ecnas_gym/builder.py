@@ -117,6 +117,17 @@ class CellBuilder:
         self.cursor += 1
         self.mask = self._allowed()
 
+    @property
+    def memory(self) -> tuple[int, int, int, int]:
+        """All that this mask and later ones depend on."""
+        return self.cursor, self._reached, self._dangling, self._committed
+
+    def restore(self, memory: tuple[int, int, int, int]) -> int:
+        """Goes on from a :attr:`memory`, whatever the cell; returns the mask."""
+        self.cursor, self._reached, self._dangling, self._committed = memory
+        self.mask = self._allowed()
+        return self.mask
+
     def _committed_with(self, vertex: int, source: int) -> int:
         """Edges placed plus dangling vertices, if the edge were placed."""
         first_into_vertex = vertex != self._output and not self._reached >> vertex & 1

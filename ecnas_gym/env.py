@@ -13,12 +13,16 @@ from numpy.typing import NDArray
 import ecnas
 from ecnas import Benchmark, Budget, BudgetExhaustedError, Evaluation, OutOfDomainError, Scalarisation, Space
 from ecnas.benchmark import DEFAULT_OBJECTIVES
-from ecnas.encoding import NUM_OPERATIONS
 from ecnas.objectives import OBJECTIVES, check_objectives
 from ecnas_gym.builder import NUM_ACTIONS, CellBuilder
+from ecnas_gym.observation import layout
 
 INVALID_REWARD: Final = -1.0
 """Reward of an action outside the mask, in every objective. No cell of any benchmark has less."""
+
+# Why an episode is invalid.
+ACTION_OUTSIDE: Final = "action outside of the mask"
+CELL_LACKING: Final = "the benchmark lacks this cell"
 
 Reward = TypeVar("Reward")
 
@@ -66,24 +70,11 @@ class _BuildEnv(gym.Env[NDArray[np.float32], np.int64], Generic[Reward]):
         self.render_mode = render_mode
 
         self._builder = CellBuilder(self.cell_space)
-        num_inner, num_decisions = self.cell_space.num_vertices - 2, len(self._builder.decisions)
-        num_edges = num_decisions - num_inner
-        self._edges_at = num_inner * NUM_OPERATIONS
-        self._cursor_at = self._edges_at + num_edges
-        # Where each decision writes its outcome into the observation.
-        self._writes_at = []
-        edges_before = 0
-        for decision in self._builder.decisions:
-            if decision.is_edge:
-                self._writes_at.append(self._edges_at + edges_before)
-                edges_before += 1
-            else:
-                self._writes_at.append((decision.vertex - 1) * NUM_OPERATIONS)
+        self._layout = layout(self.cell_space)
+        self._first_observation = self._layout.first()
+        self._observation = self._first_observation.astype(np.float32)
         self.action_space = gym.spaces.Discrete(NUM_ACTIONS)
-        low = np.zeros(self._cursor_at + num_decisions, dtype=np.float32)
-        low[self._edges_at : self._cursor_at] = -1.0
-        self.observation_space = gym.spaces.Box(low, np.ones_like(low), dtype=np.float32)
-        self._observation = np.zeros_like(low)
+        self.observation_space = gym.spaces.Box(self._layout.lowest(), np.ones_like(self._observation))
         self._running = False
         self._last: Evaluation | None = None
 
@@ -104,8 +95,7 @@ class _BuildEnv(gym.Env[NDArray[np.float32], np.int64], Generic[Reward]):
         if self.budget is not None and self.budget.exhausted:
             raise BudgetExhaustedError(f"no episode is left: {self.budget!r} is spent")
         self._builder.reset()
-        self._observation[:] = 0.0
-        self._observation[self._cursor_at] = 1.0
+        self._observation[:] = self._first_observation
         self._running = True
         self._last = None
         return self._observation.copy(), {"action_mask": _INT8_MASKS[self._builder.mask].copy()}
@@ -125,17 +115,19 @@ class _BuildEnv(gym.Env[NDArray[np.float32], np.int64], Generic[Reward]):
             raise ValueError(f"action must be from 0 to {NUM_ACTIONS - 1}, got {action!r}")
         choice = int(action)
         if not builder.mask >> choice & 1:
-            return self._end_invalid("action outside of the mask")
+            return self._end_invalid(ACTION_OUTSIDE)
 
         observation, cursor = self._observation, builder.cursor
-        if builder.decisions[cursor].is_edge:
-            observation[self._writes_at[cursor]] = 1.0 if choice else -1.0
+        edges_at, cursor_at, _, writes_at = self._layout
+        position = writes_at[cursor]
+        if position < edges_at:
+            observation[position + choice] = 1.0
         else:
-            observation[self._writes_at[cursor] + choice] = 1.0
+            observation[position] = 1.0 if choice else -1.0
         builder.apply(choice)
-        observation[self._cursor_at + cursor] = 0.0
+        observation[cursor_at + cursor] = 0.0
         if not builder.finished:
-            observation[self._cursor_at + cursor + 1] = 1.0
+            observation[cursor_at + cursor + 1] = 1.0
             return (
                 observation.copy(),
                 self._no_reward(),
@@ -151,7 +143,7 @@ class _BuildEnv(gym.Env[NDArray[np.float32], np.int64], Generic[Reward]):
         try:
             evaluation = self.benchmark.query(cell, self.epochs, budget=self.budget)
         except OutOfDomainError:
-            return self._end_invalid("the benchmark lacks this cell")
+            return self._end_invalid(CELL_LACKING)
         self._last = evaluation
         figures = {name: np.float64(getattr(evaluation, name)) for name in OBJECTIVES}
         vector = self.normalisation.rewards(np.array([figures[name] for name in self.objectives]))

@@ -1,0 +1,120 @@
+"""The adapter gives stable-baselines3 what it would make of single environments itself."""
+
+from __future__ import annotations
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from ecnas import BudgetExhaustedError
+
+pytest.importorskip("stable_baselines3")
+pytest.importorskip("sb3_contrib")
+
+import torch
+from sb3_contrib import MaskablePPO
+from sb3_contrib.common.maskable.utils import get_action_masks, is_masking_supported
+from stable_baselines3 import PPO
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnvWrapper, VecMonitor
+
+from ecnas_gym.sb3 import CellVecEnv
+
+torch.set_num_threads(1)  # faster for small networks
+
+
+@pytest.mark.parametrize("wrong", [0.0, 0.1])
+def test_it_is_the_vector_environment_of_stable_baselines(wrong):
+    num_envs, rng = 6, np.random.default_rng(0)
+    envs = CellVecEnv("ECNAS-5V-v0", num_envs, budget=10_000)
+    expected = DummyVecEnv([lambda: gym.make("ECNAS-5V-v0", budget=10_000)] * num_envs)
+    assert envs.observation_space == expected.observation_space
+    assert envs.action_space == expected.action_space
+    assert is_masking_supported(envs)
+    assert np.array_equal(envs.reset(), expected.reset())
+    num_finished = num_invalid = 0
+    for _ in range(150):
+        masks = get_action_masks(envs)
+        assert np.array_equal(masks, np.stack([env.unwrapped.action_masks() for env in expected.envs]))
+        actions = (rng.random((num_envs, 3)) * masks).argmax(axis=1)
+        actions = np.where(rng.random(num_envs) < wrong, rng.integers(3, size=num_envs), actions)
+        *results, infos = envs.step(actions)
+        *expected_results, expected_infos = expected.step(actions)
+        for result, same in zip(results, expected_results, strict=True):
+            assert result.dtype == same.dtype
+            assert np.array_equal(result, same)
+        for info, same in zip(infos, expected_infos, strict=True):
+            assert info["TimeLimit.truncated"] == same["TimeLimit.truncated"]
+            assert set(info) == set(same) - {"action_mask"}
+            for key in ("cell", "invalid"):
+                assert info.get(key) == same.get(key)
+            if "terminal_observation" in same:
+                assert np.array_equal(info["terminal_observation"], same["terminal_observation"])
+            if "cell" in same:
+                num_finished += 1
+                assert repr(info["evaluation"]) == repr(same["evaluation"])
+                assert np.array_equal(info["vector_reward"], same["vector_reward"])
+            num_invalid += "invalid" in info
+    assert num_finished > 20
+    assert (num_invalid > 20) == (wrong > 0)
+
+
+def test_masks_of_some_environments():
+    envs = CellVecEnv("ECNAS-4V-v0", 3)
+    envs.reset()
+    envs.step(np.zeros(3, dtype=int))
+    assert [mask.tolist() for mask in envs.env_method("action_masks", indices=[0, 2])] == [[True, True, False]] * 2
+    assert envs.env_method("action_masks", indices=1)[0].dtype == bool
+
+
+class Collect(VecEnvWrapper):
+    """Keeps what every step brought."""
+
+    def __init__(self, venv):
+        super().__init__(venv)
+        self.evaluations = []
+
+    def reset(self):
+        return self.venv.reset()
+
+    def step_wait(self):
+        result = self.venv.step_wait()
+        self.evaluations += [info["evaluation"] for info in result[3] if "evaluation" in info]
+        return result
+
+
+def test_learning_ends_with_the_budget_and_nothing_that_was_paid_is_lost():
+    envs = Collect(CellVecEnv("ECNAS-4V-v0", 4, budget=30))
+    model = MaskablePPO("MlpPolicy", VecMonitor(envs), n_steps=16, batch_size=64, n_epochs=1, seed=0, device="cpu")
+    with pytest.raises(BudgetExhaustedError, match="2 finished cells were not evaluated"):
+        model.learn(10_000)
+    assert len(envs.evaluations) == envs.get_attr("budget")[0].spent.evaluations == 30
+    assert len(model.ep_info_buffer) >= 28
+
+
+@pytest.mark.parametrize("algorithm", [PPO, MaskablePPO])
+def test_the_same_seed_gives_the_same_run_as_single_environments(algorithm):
+    weights = []
+    for envs in (CellVecEnv("ECNAS-4V-v0", 4), DummyVecEnv([lambda: gym.make("ECNAS-4V-v0")] * 4)):
+        model = algorithm("MlpPolicy", envs, n_steps=16, batch_size=32, n_epochs=2, seed=1, device="cpu")
+        model.learn(256)
+        weights.append([value.detach().numpy().copy() for value in model.policy.parameters()])
+    for mine, theirs in zip(*weights, strict=True):
+        assert np.array_equal(mine, theirs)
+
+
+def test_what_it_refuses():
+    with pytest.raises(ValueError, match="scalar rewards, got 'MO-ECNAS-4V-v0'"):
+        CellVecEnv("MO-ECNAS-4V-v0", 2)
+    envs = CellVecEnv("ECNAS-4V-v0", 2)
+    with pytest.raises(AttributeError, match="cannot set 'budget'"):
+        envs.set_attr("budget", None)
+    with pytest.raises(AttributeError, match="got 'render'"):
+        envs.env_method("render")
+    assert not envs.has_attr("no_such_thing")
+    assert envs.env_is_wrapped(gym.Wrapper) == [False, False]
+
+
+def test_pixels():
+    envs = CellVecEnv("ECNAS-4V-v0", 2, render_mode="rgb_array")
+    envs.reset()
+    assert [image.shape for image in envs.get_images()] == [(480, 480, 3)] * 2
