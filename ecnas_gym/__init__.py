@@ -10,27 +10,26 @@ from __future__ import annotations
 import gymnasium as gym
 
 from ecnas.space import SPACES
+from ecnas_gym.edit_env import EditEnv, MOEditEnv
 from ecnas_gym.env import INVALID_REWARD, CellEnv, MOCellEnv
 
-__all__ = ["INVALID_REWARD", "CellEnv", "MOCellEnv"]
+__all__ = ["INVALID_REWARD", "CellEnv", "EditEnv", "MOCellEnv", "MOEditEnv"]
 
 
 def _register() -> None:
     for space in SPACES:
-        gym.register(
-            f"ECNAS-{space}-v0",
-            entry_point="ecnas_gym.env:CellEnv",
-            vector_entry_point="ecnas_gym.vector:CellVectorEnv",
-            kwargs={"space": space},
-        )
-        # Gymnasium's passive checker allows scalar rewards alone.
-        gym.register(
-            f"MO-ECNAS-{space}-v0",
-            entry_point="ecnas_gym.env:MOCellEnv",
-            vector_entry_point="ecnas_gym.vector:MOCellVectorEnv",
-            kwargs={"space": space},
-            disable_env_checker=True,
-        )
+        for prefix, kind in (("", ""), ("MO-", "MO")):
+            options = {
+                "kwargs": {"space": space},
+                "disable_env_checker": kind == "MO",  # Gymnasium's passive checker allows scalar rewards alone
+            }
+            gym.register(
+                f"{prefix}ECNAS-{space}-v0",
+                entry_point=f"ecnas_gym.env:{kind}CellEnv",
+                vector_entry_point=f"ecnas_gym.vector:{kind}CellVectorEnv",
+                **options,
+            )
+            gym.register(f"{prefix}ECNAS-{space}-Edit-v0", entry_point=f"ecnas_gym.edit_env:{kind}EditEnv", **options)
 
 
 _register()

@@ -1,0 +1,326 @@
+"""Environments in which a finished cell is edited instead of built from nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.error import ResetNeeded
+from numpy.typing import NDArray
+
+from ecnas import Benchmark, Budget, BudgetExhaustedError, Cell, Scalarisation, pareto
+from ecnas.benchmark import DEFAULT_OBJECTIVES
+from ecnas.encoding import NUM_OPERATIONS, OP_WEIGHTS
+from ecnas_gym.builder import MASK_DONE
+from ecnas_gym.editor import Edits, Placed
+from ecnas_gym.env import CellEnv, MOCellEnv, _BuildEnv
+
+Reward = TypeVar("Reward")
+
+DEFAULT_MAX_EDITS = 4
+
+
+class _EditEnv(_BuildEnv[Reward]):
+    """Episodes of edits; what a finished cell brings is the building environment's."""
+
+    def _start_editing(self, max_edits: int) -> None:
+        """Replaces actions and observations of the building environment."""
+        if not 1 <= max_edits < 1_000:
+            raise ValueError(f"max_edits must be from 1 to 999, got {max_edits}")
+        self.max_edits = max_edits
+        self.edits = Edits(self.cell_space)
+        num_inner = self.cell_space.num_vertices - 2
+        self._ops_at = np.arange(num_inner) * NUM_OPERATIONS
+        self._num_ops = num_inner * NUM_OPERATIONS
+        self._size = self._num_ops + self.edits.num_edges + max_edits + 1
+        self.action_space = gym.spaces.Discrete(self.edits.num_actions)
+        self.observation_space = gym.spaces.Box(0.0, 1.0, (self._size,), dtype=np.float32)
+        self.placed = Placed(0, 0)
+        self._edits_left = 0
+        self._start_row = -1
+        self._mask = np.zeros(self.edits.num_actions, dtype=np.bool_)
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Which actions are allowed now: bool, shape (num_actions,). The name is what MaskablePPO looks for."""
+        mask: NDArray[np.bool_] = self._mask.copy()
+        return mask
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Starts to edit the incumbent, or what the options name.
+
+        Args:
+            seed: Seed of the random first cell and of placements; begins a new run, without an incumbent.
+            options: ``{"cell": Cell}`` to start from a cell, in a random placement; ``{"placed": Placed}`` to start
+                from a placed cell.
+
+        Raises:
+            BudgetExhaustedError: The budget is spent.
+            OutOfDomainError: The cell is not in the space.
+        """
+        gym.Env.reset(self, seed=seed)
+        if seed is not None:
+            self._forget()
+        if self.budget is not None and self.budget.exhausted:
+            raise BudgetExhaustedError(f"no episode is left: {self.budget!r} is spent")
+        options = options or {}
+        if "placed" in options:
+            self.placed = Placed(*options["placed"])
+            self._start_row = self.cell_space.row(self.edits.cell(self.placed))
+        else:
+            cell = options.get("cell")
+            self._start_row = self._incumbent() if cell is None else self.cell_space.row(cell)
+            self.placed = self.edits.place(self._start_row, self.np_random)
+        self._edits_left = self.max_edits
+        self._running = True
+        self._last = None
+        self._look()
+        return self._observation.copy(), {"action_mask": self._mask.astype(np.int8)}
+
+    def step(self, action: np.int64 | int) -> tuple[NDArray[np.float32], Any, bool, bool, dict[str, Any]]:
+        """Carries out an edit, or evaluates the cell.
+
+        Raises:
+            ValueError: The action is not in the action space.
+            BudgetExhaustedError: The cell costs more than the budget has left; nothing was charged, and ``reset``
+                starts another episode.
+        """
+        if not self._running:
+            raise ResetNeeded("call reset before step: the episode has ended, or none was started")
+        if not 0 <= action < self.edits.num_actions:
+            raise ValueError(f"action must be from 0 to {self.edits.num_actions - 1}, got {action!r}")
+        choice = int(action)
+        if not self._mask[choice]:
+            return self._end_invalid("action outside of the mask")
+        if choice != self.edits.stop:
+            edge_bits, op_code = self.edits.apply(
+                np.array(self.placed.edge_bits), np.array(self.placed.op_code), np.array(choice)
+            )
+            self.placed = Placed(int(edge_bits), int(op_code))
+            self._edits_left -= 1
+            self._look()
+            info = {"action_mask": self._mask.astype(np.int8)}
+            return self._observation.copy(), self._no_reward(), False, False, info
+        result = self._end_finished()
+        if "cell" in result[4]:
+            self._remember(result[4]["cell"], result[1])
+        return result
+
+    def _look(self) -> None:
+        """Renews observation and mask, and what is rendered and evaluated."""
+        builder = self._builder
+        builder.edge_bits, builder.op_code = self.placed
+        builder.cursor, builder.mask = len(builder.decisions), MASK_DONE
+        self._mask = self.edits.mask(self.placed) if self._edits_left else np.zeros_like(self._mask)
+        row = int(self.edits.rows(np.array(self.placed.edge_bits), np.array(self.placed.op_code)))
+        # The unchanged incumbent would be paid for again and tell nothing; but an episode must be able to end.
+        self._mask[self.edits.stop] = row != self._start_row or row not in self._evaluated or not self._edits_left
+        observation = self._observation = np.zeros(self._size, dtype=np.float32)
+        digits = [self.placed.op_code // weight % NUM_OPERATIONS for weight in OP_WEIGHTS[: len(self._ops_at)]]
+        observation[self._ops_at + digits] = 1.0
+        edges = self.placed.edge_bits >> np.arange(self.edits.num_edges) & 1
+        observation[self._num_ops : self._num_ops + len(edges)] = edges
+        observation[self._num_ops + len(edges) + self._edits_left] = 1.0
+
+    def _end(self, result: Any) -> Any:
+        self._mask = np.zeros_like(self._mask)
+        result[4]["action_mask"] = self._mask.astype(np.int8)
+        return result
+
+    def _end_finished(self) -> tuple[NDArray[np.float32], Any, bool, bool, dict[str, Any]]:
+        ended: tuple[NDArray[np.float32], Any, bool, bool, dict[str, Any]] = self._end(super()._end_finished())
+        return ended
+
+    def _end_invalid(self, reason: str) -> tuple[NDArray[np.float32], Any, bool, bool, dict[str, Any]]:
+        ended: tuple[NDArray[np.float32], Any, bool, bool, dict[str, Any]] = self._end(super()._end_invalid(reason))
+        return ended
+
+    def _random_row(self) -> int:
+        return int(self.np_random.integers(len(self.cell_space)))
+
+    def _forget(self) -> None:
+        """Forgets all cells that were evaluated."""
+        self._evaluated: set[int] = set()
+
+    def _incumbent(self) -> int:
+        """The row of the cell to start from."""
+        raise NotImplementedError
+
+    def _remember(self, cell: Cell, reward: Any) -> None:
+        """Takes in what a cell was rewarded with."""
+        raise NotImplementedError
+
+
+class EditEnv(_EditEnv[float], CellEnv):
+    """Edit the best cell so far, edge by edge and operation by operation; the new cell's figures are the reward.
+
+    ## Description
+    The agent does not build a cell from nothing, as in :class:`ecnas_gym.CellEnv`, but changes a finished one: the
+    incumbent, which is the cell with the highest reward that this environment has evaluated. When it stops, the
+    benchmark evaluates the cell, and a better one becomes the incumbent. Good cells have good neighbours, so a policy
+    that learns which edits pay needs fewer evaluations than one that learns whole cells.
+
+    ## Action Space
+    `Discrete(13)`, `Discrete(20)` and `Discrete(37)` in the spaces 4V, 5V and 7V:
+
+    | Action (7V) | Meaning                                                                          |
+    |-------------|----------------------------------------------------------------------------------|
+    | 0 – 20      | flip an edge: 0→1, 0→2, 1→2, 0→3, 1→3, 2→3, 0→4, …, 5→6                          |
+    | 21 – 35     | set an operation: vertex 1 to `conv3x3-bn-relu`, `conv1x1-bn-relu`, `maxpool3x3`; then vertex 2, … |
+    | 36          | stop: the cell is evaluated, the episode ends                                    |
+
+    `info["action_mask"]` (int8) and `env.unwrapped.action_masks()` (bool) tell which are allowed. After an allowed
+    action the pruned cell is in the space, though it may be the same as before: edges that lead nowhere and unconnected
+    vertices are pruned when the cell is evaluated, and two flips add a vertex. Setting an operation to what it is is
+    not allowed, nor is stopping at the cell that the episode began with if this environment has evaluated it, unless no
+    edit is left.
+
+    ## Observation Space
+    `Box(0, 1, (n,), float32)` with n = 17, 24 and 41 for four edits.
+
+    | Entries (7V) | Meaning                                                                         |
+    |--------------|---------------------------------------------------------------------------------|
+    | 0 – 14       | Operation of vertices 1 to 5, one-hot; of unconnected vertices too              |
+    | 15 – 35      | Edges, in the order of the actions that flip them                               |
+    | 36 – 40      | How many edits are left, one-hot: 0 to `max_edits`                              |
+
+    ## Rewards
+    0 for an edit; at the end the scalarised objectives of the cell, as in :class:`ecnas_gym.CellEnv`. An action outside
+    the mask ends the episode with −1 and charges nothing.
+
+    ## Starting State
+    The incumbent; before the first evaluation a cell drawn uniformly over the space. Its vertices are placed in a
+    random order that respects the edges, so that no edit is out of reach for long, and vertices that it does not use
+    get random operations. `reset(options={"cell": cell})` starts from another cell, and
+    `reset(options={"placed": (edge_bits, op_code)})` from a given placement (:class:`ecnas_gym.editor.Placed`).
+    `reset(seed=...)` begins a new run: the incumbent is forgotten (what the budget has been charged with is not).
+
+    ## Episode End
+    The episode terminates when the agent stops, or at an action outside the mask. When no edit is left, stop is all
+    that is allowed. It is never truncated.
+
+    ## Information
+    As in :class:`ecnas_gym.CellEnv`.
+
+    ## Arguments
+    Those of :class:`ecnas_gym.CellEnv`, and
+    - `max_edits`: most edits of an episode.
+
+    ```python
+    >>> import gymnasium as gym
+    >>> import ecnas_gym
+    >>> env = gym.make("ECNAS-7V-Edit-v0", budget=100, max_edits=2)
+    >>> observation, info = env.reset(seed=0)
+    >>> env.action_space.seed(0)
+    0
+    >>> terminated = False
+    >>> while not terminated:
+    ...     action = env.action_space.sample(mask=info["action_mask"])
+    ...     observation, reward, terminated, truncated, info = env.step(action)
+    >>> info["budget"]["evaluations"]
+    1
+
+    ```
+
+    ## Version History
+    - v0: first version.
+    """
+
+    def __init__(
+        self,
+        space: str = "7V",
+        benchmark: str | Benchmark | None = None,
+        epochs: int | None = None,
+        objectives: Sequence[str] = DEFAULT_OBJECTIVES,
+        scalarisation: str | Scalarisation = "linear",
+        budget: Budget | int | None = None,
+        render_mode: str | None = None,
+        max_edits: int = DEFAULT_MAX_EDITS,
+    ) -> None:
+        CellEnv.__init__(self, space, benchmark, epochs, objectives, scalarisation, budget, render_mode)
+        self._start_editing(max_edits)
+        self._forget()
+
+    def _forget(self) -> None:
+        super()._forget()
+        self._best: tuple[float, int] | None = None
+
+    def _incumbent(self) -> int:
+        return self._random_row() if self._best is None else self._best[1]
+
+    def _remember(self, cell: Cell, reward: float) -> None:
+        self._evaluated.add(cell.row)
+        if self._best is None or reward > self._best[0]:
+            self._best = (reward, cell.row)
+
+
+class MOEditEnv(_EditEnv[NDArray[np.float64]], MOCellEnv):
+    """The environment of :class:`EditEnv` with the vector of objectives as its reward.
+
+    ## Description, Action Space, Observation Space, Episode End, Information
+    See :class:`EditEnv`.
+
+    ## Rewards
+    As in :class:`ecnas_gym.MOCellEnv`.
+
+    ## Starting State
+    With vector rewards no cell is the best one: an episode starts from one of the non-dominated cells that this
+    environment has evaluated, all equally likely. Otherwise as in :class:`EditEnv`.
+
+    ## Arguments
+    Those of :class:`ecnas_gym.MOCellEnv`, and `max_edits`.
+
+    ```python
+    >>> import gymnasium as gym
+    >>> import ecnas_gym
+    >>> gym.make("MO-ECNAS-5V-Edit-v0").unwrapped.reward_dim
+    2
+
+    ```
+
+    ## Version History
+    - v0: first version.
+    """
+
+    def __init__(
+        self,
+        space: str = "7V",
+        benchmark: str | Benchmark | None = None,
+        epochs: int | None = None,
+        objectives: Sequence[str] = DEFAULT_OBJECTIVES,
+        budget: Budget | int | None = None,
+        render_mode: str | None = None,
+        max_edits: int = DEFAULT_MAX_EDITS,
+    ) -> None:
+        MOCellEnv.__init__(self, space, benchmark, epochs, objectives, budget, render_mode)
+        self._start_editing(max_edits)
+        self._forget()
+
+    def _forget(self) -> None:
+        super()._forget()
+        self._front_rows: list[int] = []
+        self._front_rewards = np.empty((0, self.reward_dim))
+
+    def pareto_front(self, gamma: float = 1.0) -> list[NDArray[np.float64]]:
+        """Rewards of the exact Pareto front, by ascending first objective.
+
+        They are not discounted, whatever ``gamma``: any cell can be the start of an episode that stops at once.
+        """
+        return super().pareto_front(1.0)
+
+    def _incumbent(self) -> int:
+        if not self._front_rows:
+            return self._random_row()
+        return self._front_rows[int(self.np_random.integers(len(self._front_rows)))]
+
+    def _remember(self, cell: Cell, reward: NDArray[np.float64]) -> None:
+        if cell.row in self._evaluated:
+            return
+        self._evaluated.add(cell.row)
+        rewards = np.vstack([self._front_rewards, reward])
+        kept = pareto.non_dominated(rewards)
+        self._front_rows = [[*self._front_rows, cell.row][k] for k in kept]
+        self._front_rewards = rewards[kept]
