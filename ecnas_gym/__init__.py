@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gymnasium as gym
 
 from ecnas.space import SPACES
@@ -19,7 +21,7 @@ __all__ = ["INVALID_REWARD", "CellEnv", "EditEnv", "MOCellEnv", "MOEditEnv"]
 def _register() -> None:
     for space in SPACES:
         for prefix, kind in (("", ""), ("MO-", "MO")):
-            options = {
+            options: dict[str, Any] = {
                 "kwargs": {"space": space},
                 "disable_env_checker": kind == "MO",  # Gymnasium's passive checker allows scalar rewards alone
             }
