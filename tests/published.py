@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import base64
+import importlib.util
 import json
 import struct
+from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
+import pytest
 from conftest import DATA
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 import ecnas
+from ecnas.official.records import RecordBlock
+
+pytest.importorskip("google.protobuf", reason="metrics messages are compared with the protobuf library's reading")
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory  # noqa: E402
+
+# Importing it would take seconds in every process that imports the tests.
+needs_tensorflow = pytest.mark.skipif(
+    importlib.util.find_spec("tensorflow") is None, reason="TFRecord files are read and written by tensorflow"
+)
 
 OFFICIAL = sorted((DATA / "official").rglob("*.tfrecord"))
 NAMES = [path.stem for path in OFFICIAL]
@@ -88,6 +100,42 @@ def raw_records(path: Path) -> list[bytes]:
     return records
 
 
+def block_of(records: Iterable[bytes], number: int = 0, offset: int = 0) -> RecordBlock:
+    """Records as if they had been read from a file."""
+    records = list(records)
+    lengths = np.array([len(one) for one in records], dtype=np.int64)
+    return RecordBlock(np.frombuffer(b"".join(records), np.uint8), lengths, number, offset)
+
+
+def write_file(path: Path, records: Iterable[bytes]) -> None:
+    """Writes a TFRecord file."""
+    with path.open("wb") as file:
+        for one in records:
+            length = struct.pack("<Q", len(one))
+            file.write(length + _masked_crc(length) + one + _masked_crc(one))
+
+
+def _crc_table() -> list[int]:
+    table = []
+    for value in range(256):
+        for _ in range(8):
+            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
+        table.append(value)
+    return table
+
+
+_CRC = _crc_table()
+
+
+def _masked_crc(data: bytes) -> bytes:
+    """CRC-32C, rotated and shifted as the format wants it."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc = crc >> 8 ^ _CRC[(crc ^ byte) & 0xFF]
+    crc ^= 0xFFFFFFFF
+    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
+
+
 def slow_rows(path: Path):
     """For each row: hash, epochs, cell, metrics."""
     for record in raw_records(path):
@@ -97,7 +145,7 @@ def slow_rows(path: Path):
         yield module_hash, epochs, cell, EnergyMetrics.FromString(base64.b64decode(metrics))
 
 
-def record(cell: ecnas.Cell, epochs: int, message: bytes, **changes) -> bytes:
+def record(cell: ecnas.Cell, epochs: int, message: bytes, /, **changes) -> bytes:
     """A row as the publisher writes it; ``changes`` replace its parts."""
     parts = {
         "hash": cell.hash,
@@ -109,7 +157,7 @@ def record(cell: ecnas.Cell, epochs: int, message: bytes, **changes) -> bytes:
     return json.dumps(list(parts.values())).encode()
 
 
-def energy_message(cell: ecnas.Cell, epochs: int, energy: float = 0.5, accuracy: float = 0.9, **changes) -> bytes:
+def energy_message(cell: ecnas.Cell, epochs: int, /, energy: float = 0.5, accuracy: float = 0.9, **changes) -> bytes:
     metrics = EnergyMetrics(trainable_parameters=changes.pop("parameters", cell.trainable_parameters))
     for epoch in (0, 1, epochs):
         metrics.evaluations.add(

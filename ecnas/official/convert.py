@@ -250,9 +250,9 @@ def _provenance(
 ) -> dict[int, Provenance]:
     """Judges from its content where the figures of an unknown file come from.
 
-    A file without energies is one of NAS-Bench-101's, hence measured. Energies that are exact multiples of those of the
-    lowest number of epochs are scaled. Otherwise figures count as measured only if all their messages bear traces of a
-    measurement (when an evaluation was started, power per device), as all published measurements do.
+    A file without energies is one of NAS-Bench-101's, hence measured. Else figures count as a surrogate's unless all
+    their messages bear traces of a measurement (when an evaluation was started, power per device), as all published
+    measurements do; and of those, energies that are exact multiples of the lowest number of epochs' count as scaled.
     """
     energy = columns.get("energy")
     if energy is None:
@@ -260,12 +260,14 @@ def _provenance(
     lowest = energy.values[:, 0, :] / numbers[0]
     result: dict[int, Provenance] = {}
     for i, number in enumerate(numbers):
-        ratio = energy.values[:, i, :] / number / lowest
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = energy.values[:, i, :] / number / lowest
         ratio = ratio[~np.isnan(ratio)]
-        if i > 0 and len(ratio) and (np.abs(ratio - 1) <= _SCALE_TOLERANCE).all():
-            result[number] = "scaled"
+        is_multiple = i > 0 and len(ratio) > 0 and bool((np.abs(ratio - 1) <= _SCALE_TOLERANCE).all())
+        if not is_measured[epochs == number].all():
+            result[number] = "surrogate"
         else:
-            result[number] = "measured" if is_measured[epochs == number].all() else "surrogate"
+            result[number] = "scaled" if is_multiple else "measured"
     return result
 
 

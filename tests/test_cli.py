@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+
+import pytest
+from conftest import needs_official, synthetic_table
+
+import ecnas
+from ecnas import cli
+from ecnas.cli import main, read_cell
+
+
+@pytest.fixture
+def table(tmp_path):
+    """The folder of a made-up table, which needs no tensorflow."""
+    synthetic_table("4V", missing=frozenset({3}), notes="Made up.").save(tmp_path / "made-up")
+    return str(tmp_path / "made-up")
+
+
+def run(capsys, *arguments):
+    code = main(list(arguments))
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+@pytest.mark.parametrize("command", list(cli.COMMANDS))
+def test_help_teaches_with_examples(capsys, command):
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    assert f"examples:\n  ecnas {command}" in capsys.readouterr().out
+
+
+def test_list(capsys):
+    code, out, _ = run(capsys, "info")
+    assert code == 0
+    for name in ("surrogate-7V", "energy_7V9E_surrogate", "energy_4V9E_titanxp"):
+        assert name in out
+
+
+def test_describe(capsys, table):
+    code, out, _ = run(capsys, "info", table)
+    assert code == 0
+    for text in ("synthetic-4V", "90 of 91", "4 (measured), 108 (measured)", "Made up.", "knee", "least energy"):
+        assert text in out
+
+
+def test_describe_a_benchmark_without_energies(capsys, tmp_path):
+    columns = {"val_accuracy": synthetic_table("4V").columns["val_accuracy"]}
+    synthetic_table("4V", columns=columns).save(tmp_path / "accuracies")
+    code, out, _ = run(capsys, "info", str(tmp_path / "accuracies"))
+    assert code == 0
+    assert "lacks accuracies or energies" in out
+
+
+def test_describe_an_embedded_benchmark(capsys):
+    code, out, _ = run(capsys, "info", "surrogate-4V")
+    assert code == 0
+    assert "surrogate" in out
+
+
+@pytest.mark.parametrize("how", ["cell", "hash", "row"])
+def test_query_names_the_cell_in_three_ways(capsys, table, how):
+    cell = ecnas.Space("4V")[61]
+    arguments = {
+        "cell": ["--cell", "".join(map(str, cell.adjacency.reshape(-1))), ",".join(cell.ops)],
+        "hash": ["--hash", cell.hash],
+        "row": ["--row", "61"],
+    }[how]
+    code, out, _ = run(capsys, "query", table, *arguments, "--json")
+    assert code == 0
+    answer = json.loads(out)
+    assert (answer["row"], answer["hash"], answer["ops"]) == (61, cell.hash, list(cell.ops))
+    assert [one["epochs"] for one in answer["evaluations"]] == [4, 108]
+    expected = ecnas.load(table).query(cell, 108)
+    assert answer["evaluations"][1] == expected._asdict()
+
+
+def test_query_for_people(capsys, table):
+    code, out, _ = run(capsys, "query", table, "--row", "61", "--epochs", "108", "--repeat", "0")
+    assert code == 0
+    evaluation = ecnas.load(table).query_row(61, 108)
+    assert f"{evaluation.energy:.6g}" in out
+    assert "3,468,426 trainable parameters" in out
+    assert "conv" in out
+
+
+def test_what_is_missing_is_null(capsys, tmp_path):
+    columns = {"val_accuracy": synthetic_table("4V").columns["val_accuracy"]}
+    synthetic_table("4V", columns=columns).save(tmp_path / "accuracies")
+    _, out, _ = run(capsys, "query", str(tmp_path / "accuracies"), "--row", "1", "--json")
+    assert json.loads(out)["evaluations"][0]["energy"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["query", "TABLE", "--row", "91"], "row must be from 0 to 90 in space 4V, got 91"),
+        (["query", "TABLE", "--row", "3"], "lacks cell"),
+        (["query", "TABLE", "--row", "1", "--epochs", "5"], "epochs must be one of [4, 108]"),
+        (["query", "TABLE", "--row", "1", "--repeat", "2"], "repeat must be from 0 to 0"),
+        (["query", "TABLE", "--hash", "77"], "hash must be 32 hexadecimal digits, got '77'"),
+        (["query", "TABLE", "--cell", "012", "conv3x3"], "adjacency must be V×V digits 0 and 1, got '012'"),
+        (["query", "TABLE", "--cell", "0100", "conv3x3"], "ops must name the 0 inner vertices"),
+        (["query", "TABLE", "--cell", "011001000", "conv5x5"], "ops[0] must be one of"),
+        (
+            ["query", "TABLE", "--cell", "0111100111000110000100000", "conv3x3,conv3x3,conv3x3"],
+            "space 4V allows at most",
+        ),
+        (["info", "surrogate-8V"], "Did you mean 'surrogate-"),
+        (["fetch", "energy_4V9E_linear"], "Did you mean 'energy_4V9E_linscale'"),
+        (["export", "energy-none", "out.tfrecord"], "unknown benchmark"),
+    ],
+)
+def test_what_a_user_does_wrong_is_said_in_one_line(capsys, table, arguments, reason):
+    code, out, err = run(capsys, *[table if argument == "TABLE" else argument for argument in arguments])
+    assert (code, out) == (2, "")
+    assert err.startswith(f"ecnas {arguments[0]}: ")
+    assert reason in err
+    assert err.count("\n") == 1
+
+
+def test_ways_to_write_a_cell():
+    cell = ecnas.Cell([[0, 1, 1], [0, 0, 1], [0, 0, 0]], ["conv3x3-bn-relu"])
+    assert read_cell("011001000", "conv3x3") == cell
+    assert read_cell("[[0, 1, 1], [0, 0, 1], [0, 0, 0]]", "input,conv3x3-bn-relu,output") == cell
+    assert read_cell("011/001/000", " conv3x3-bn-relu ") == cell
+    assert read_cell("0100", "").num_edges == 1
+
+
+@needs_official
+@pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="conversion needs tensorflow")
+def test_fetch_info_and_export_of_a_published_file(capsys, tmp_path, monkeypatch):
+    name = "energy_4V9E_rtx3060"
+    monkeypatch.setenv("ECNAS_CACHE", str(tmp_path / "unused"))
+    code, out, _ = run(capsys, "fetch", name, "--cache", str(tmp_path / "cache"), "--no-convert")
+    assert code == 0
+    assert (tmp_path / "cache" / "files" / f"{name}.tfrecord").is_file()
+    monkeypatch.setenv("ECNAS_CACHE", str(tmp_path / "cache"))
+    assert f"{name:<26}    0.3 MB  fetched" in run(capsys, "info")[1]
+    code, out, _ = run(capsys, "fetch", name)
+    assert code == 0
+    assert "table in" in out
+    assert f"{name:<26}    0.3 MB  converted" in run(capsys, "info")[1]
+    code, out, _ = run(capsys, "info", name)
+    assert "88 of 91" in out
+    code, out, _ = run(capsys, "export", name, str(tmp_path / "out.tfrecord"))
+    assert (code, out) == (0, f"{tmp_path / 'out.tfrecord'}: 352 rows\n")
+
+
+def test_fetch_goes_on_after_a_failure(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("ECNAS_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "source").mkdir()
+    code, _, err = run(capsys, "fetch", "all", "--no-convert", "--source", str(tmp_path / "source"))
+    assert code == 2
+    assert err.count("there is no file") == 10
+    assert "10 of 10 files were not fetched" in err
+
+
+def test_without_tensorflow_it_is_fetched_all_the_same(capsys, monkeypatch):
+    from ecnas import official
+    from ecnas.official.records import TensorFlowMissingError
+
+    def missing(name):
+        raise TensorFlowMissingError
+
+    monkeypatch.setattr(official, "fetch", lambda name, source: "somewhere")
+    monkeypatch.setattr(official, "table_of_published", missing)
+    code, out, err = run(capsys, "fetch", "energy_4V9E_titanxp")
+    assert (code, out) == (0, "energy_4V9E_titanxp: somewhere\n")
+    assert "pip install 'ecnas-gym[official]'" in err
+
+
+def test_interruption(capsys, table, monkeypatch):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_list_benchmarks", interrupt)
+    assert run(capsys, "info")[0] == 130
+
+
+def test_as_a_program_into_a_closed_pipe():
+    code = "import sys; from ecnas.cli import main; sys.exit(main(['info']))"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.wait() == 0
+        assert process.stderr.read() == b""
