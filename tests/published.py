@@ -17,7 +17,7 @@ import ecnas
 from ecnas.official.records import RecordBlock
 
 pytest.importorskip("google.protobuf", reason="metrics messages are compared with the protobuf library's reading")
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory  # noqa: E402
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 # Importing it would take seconds in every process that imports the tests.
 needs_tensorflow = pytest.mark.skipif(
