@@ -44,7 +44,7 @@ class Args(SearchArgs):
     batch_size: int | None = None
     """Cells that are built between two updates; by default 1 for the categorical policy, 4 for the LSTM."""
     learning_rate: float | None = None
-    """Step size: by default 0.5 of gradient descent for the categorical policy, 0.01 of Adam for the LSTM."""
+    """Step size: by default 0.5 of gradient descent for the categorical policy, 0.03 of Adam for the LSTM."""
     baseline_decay: float = 0.9
     """Decay of the moving average of rewards that a reward must beat to be reinforced."""
     entropy_coefficient: float = 0.0
@@ -196,24 +196,22 @@ def main(args: Args) -> Search:
             envs = [search.make_env() for _ in range(args.batch_size or 1)]
         else:
             policy = LSTMPolicy(num_decisions, args.hidden_units)
-            optimiser = keras.optimizers.Adam(args.learning_rate or 0.01)
+            optimiser = keras.optimizers.Adam(args.learning_rate or 0.03)
             envs = [search.make_env() for _ in range(args.batch_size or 4)]
         policy(np.zeros((1, num_decisions), dtype=np.int32))  # makes the weights
-        gradient = tf.function(policy_gradient)
+        optimiser.build(policy.trainable_variables)
         baseline = MovingAverage(args.baseline_decay)
+
+        @tf.function
+        def update(actions: tf.Tensor, masks: tf.Tensor, advantages: tf.Tensor) -> None:
+            gradients = policy_gradient(policy, actions, masks, advantages, args.entropy_coefficient)
+            optimiser.apply_gradients(zip(gradients, policy.trainable_variables, strict=True))
 
         while True:  # the budget ends this: an environment raises at the first cell that it does not allow
             batch = build_cells(policy, envs, rng, num_decisions)
             # As in NAS-Bench-101's code the average takes in the new rewards before it is their baseline.
-            advantages = batch.rewards - baseline.update(batch.rewards.mean())
-            gradients = gradient(
-                policy,
-                tf.constant(batch.actions),
-                tf.constant(batch.masks),
-                tf.constant(advantages, dtype=tf.float32),
-                tf.constant(args.entropy_coefficient),
-            )
-            optimiser.apply_gradients(zip(gradients, policy.trainable_variables, strict=True))
+            advantages = batch.rewards - np.float32(baseline.update(batch.rewards.mean()))
+            update(tf.constant(batch.actions), tf.constant(batch.masks), tf.constant(advantages))
     search.report()
     return search
 

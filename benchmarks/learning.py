@@ -1,0 +1,196 @@
+"""Shows that the controllers learn: the table and the figure of docs/agents.md.
+
+python benchmarks/learning.py [--jobs 2] [--seeds 0 1 2 3 4 5 6 7 8 9] [--budget 300]
+
+Every controller runs with its default settings. Rewards are compared by quarters of the evaluations: a controller that
+has learned builds better cells in its last quarter than in its first, and than random search does. Published files that
+can be neither found nor fetched are left out, with a line that says so.
+"""
+
+from __future__ import annotations
+
+import csv
+import multiprocessing
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tyro
+from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # agents/ is not an installed package
+
+import ecnas
+from agents.common import Search, SearchArgs
+from ecnas.analysis import interval
+from ecnas.errors import ECNASError
+
+CONTROLLERS = ("random search", "REINFORCE, categorical", "REINFORCE, LSTM", "MaskablePPO")
+BEGIN, END = "<!-- learning: begin -->", "<!-- learning: end -->"
+
+
+@dataclass
+class Args:
+    """Run the controllers over many seeds, and compare their rewards."""
+
+    benchmarks: tuple[str, ...] = (
+        "energy_4V9E_linscale",
+        "energy_5V9E_4epochs",
+        "surrogate-4V",
+        "surrogate-5V",
+        "surrogate-7V",
+    )
+    """What answers."""
+    seeds: tuple[int, ...] = tuple(range(10))
+    """One run each."""
+    budget: int = 300
+    """Evaluations of a run."""
+    jobs: int = 1
+    """Processes at once."""
+    rewards: Path = Path("results/learning.csv")
+    """All rewards, one a line."""
+    figure: Path = Path("docs/images/learning.png")
+    """Learning curves."""
+    table: Path = Path("docs/agents.md")
+    """Markdown file whose part between the two marks is replaced by the table; a file without them is left alone."""
+
+
+def main(args: Args) -> None:
+    start = time.perf_counter()
+    names = list(available(args.benchmarks))
+    tasks = [(name, controller, args.seeds, args.budget) for name in names for controller in CONTROLLERS]
+    # Spawned, since tensorflow and torch do not survive a fork.
+    with ProcessPoolExecutor(args.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        rewards = {}
+        for task, result in zip(tasks, pool.map(run, *zip(*tasks, strict=True)), strict=True):
+            rewards[task[:2]] = result
+            print(f"{task[0]}, {task[1]}: done after {time.perf_counter() - start:.0f} s", flush=True)
+    text = "\n".join(table(rewards, args))
+    print(text)
+    print(f"\n{len(tasks) * len(args.seeds)} runs in {time.perf_counter() - start:.0f} s")
+
+    args.rewards.parent.mkdir(parents=True, exist_ok=True)
+    with args.rewards.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["benchmark", "digest", "controller", "seed", "index", "reward"])
+        for (name, controller), runs in rewards.items():
+            for seed, values in zip(args.seeds, runs.tolist(), strict=True):
+                digest = ecnas.load(name).digest
+                writer.writerows([name, digest, controller, seed, i, value] for i, value in enumerate(values))
+    draw(rewards, names, args)
+    if args.table.exists():
+        page = args.table.read_text(encoding="utf-8")
+        if BEGIN in page and END in page:
+            before, after = page.split(BEGIN)[0], page.split(END)[1]
+            args.table.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+
+
+def available(names: tuple[str, ...]) -> Iterator[str]:
+    for name in names:
+        try:
+            ecnas.load(name)
+        except (ECNASError, OSError) as error:
+            print(f"left out: {name} ({error})")
+        else:
+            yield name
+
+
+def run(benchmark: str, controller: str, seeds: tuple[int, ...], budget: int) -> NDArray[np.float64]:
+    """Rewards in the order of the evaluations, shape (seeds, budget)."""
+    env_id = f"ECNAS-{ecnas.load(benchmark).space.name}-v0"
+    common = {"env_id": env_id, "benchmark": benchmark, "budget": budget, "save": False, "progress": False}
+    rewards = []
+    for seed in seeds:
+        if controller == "random search":
+            search = random_search(SearchArgs(**common, seed=seed))
+        elif controller == "MaskablePPO":
+            from agents import ppo
+
+            search = ppo.main(ppo.Args(**common, seed=seed))
+        else:
+            from agents import reinforce
+
+            policy = "lstm" if controller.endswith("LSTM") else "categorical"
+            search = reinforce.main(reinforce.Args(**common, seed=seed, policy=policy))
+        rewards.append(search.record.column("reward"))
+    return np.stack(rewards)
+
+
+def random_search(args: SearchArgs) -> Search:
+    """Draws uniformly over the unique cells of the space."""
+    rng = np.random.default_rng(args.seed)
+    with Search("random", args) as search:
+        while True:
+            cell = search.benchmark.space.sample(rng)
+            search.add(cell, search.benchmark.query(cell, search.epochs, budget=search.budget))
+    return search
+
+
+def table(rewards: dict[tuple[str, str], NDArray[np.float64]], args: Args) -> Iterator[str]:
+    """Means over seeds ± their standard errors."""
+    quarter, total = args.budget // 4, len(args.seeds)
+    yield "| benchmark | controller | first quarter | last quarter | last > first | last > random | regret of best |"
+    yield "|---|---|---|---|---|---|---|"
+    for (name, controller), runs in rewards.items():
+        first, last = runs[:, :quarter].mean(axis=1), runs[:, -quarter:].mean(axis=1)
+        chance = rewards[name, CONTROLLERS[0]][:, -quarter:].mean(axis=1)
+        _, optimum = ecnas.load(name).optimum()
+        grown, beaten = f"{(last > first).sum()} of {total}", f"{(last > chance).sum()} of {total}"
+        if controller == CONTROLLERS[0]:
+            beaten = ""
+        regret = _mean(optimum - runs.max(axis=1))
+        yield f"| {name} | {controller} | {_mean(first)} | {_mean(last)} | {grown} | {beaten} | {regret} |"
+
+
+def _mean(values: NDArray[np.float64]) -> str:
+    error = values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else np.nan
+    return f"{values.mean():.4f} ± {error:.4f}"
+
+
+def draw(rewards: dict[tuple[str, str], NDArray[np.float64]], names: list[str], args: Args) -> None:
+    """Running means of the rewards: mean over seeds and its 95 % bootstrap interval."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    from ecnas import plots
+
+    columns = min(3, len(names))
+    rows = -(-len(names) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(4 * columns, 3.1 * rows), layout="constrained", squeeze=False)
+    window = max(1, args.budget // 10)
+    colours = (plots.BLACK, plots.ORANGE, plots.VERMILLION, plots.BLUE)
+    for name, ax in zip(names, axes.flat, strict=False):
+        for controller, colour in zip(CONTROLLERS, colours, strict=True):
+            runs = rewards[name, controller]
+            smooth = np.stack([np.convolve(run, np.full(window, 1 / window), mode="valid") for run in runs])
+            centre, low, high = interval([smooth], statistic=_mean_over_runs)
+            index = np.arange(window, args.budget + 1)
+            ax.plot(index, centre, color=colour, label=controller)
+            ax.fill_between(index, low, high, color=colour, alpha=0.2, linewidth=0)
+        ax.axhline(ecnas.load(name).optimum()[1], color="grey", linestyle="--", linewidth=1, label="optimum")
+        ax.set(title=name, xlabel="evaluations", ylabel=f"mean reward of the last {window}")
+    spare = list(axes.flat)[len(names) :]
+    for ax in spare:
+        ax.axis("off")
+    handles, labels = axes.flat[0].get_legend_handles_labels()
+    if spare:
+        spare[0].legend(handles, labels, loc="center", frameon=False)
+    else:
+        axes.flat[0].legend(handles, labels, fontsize=7)
+    args.figure.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(args.figure, dpi=130)
+
+
+def _mean_over_runs(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    result: NDArray[np.float64] = values.mean(axis=0)
+    return result
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Args))
