@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
@@ -81,10 +82,14 @@ class Normalisation:
 
     def scores(self, figures: NDArray[np.float64]) -> NDArray[np.float64]:
         """Scores of figures in natural units, shape (..., m); below 0 where worse than the nadir, never above 1."""
-        low = oriented(self.names, np.array(self.nadir))
-        high = oriented(self.names, np.array(self.ideal))
-        scores: NDArray[np.float64] = (oriented(self.names, figures) - low) / (high - low)
+        low, extent = self._low_and_extent
+        scores: NDArray[np.float64] = (oriented(self.names, figures) - low) / extent
         return scores
+
+    @cached_property
+    def _low_and_extent(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        low = oriented(self.names, np.array(self.nadir))
+        return low, oriented(self.names, np.array(self.ideal)) - low
 
     def rewards(self, figures: NDArray[np.float64]) -> NDArray[np.float64]:
         """Scores clipped to [0, 1], so that one failed training does not outweigh all that an agent has learned."""

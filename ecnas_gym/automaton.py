@@ -16,20 +16,21 @@ from numpy.typing import NDArray
 from ecnas import Space
 from ecnas_gym.builder import NUM_ACTIONS, CellBuilder
 
-# States by number. Whatever is done in the first two leads to the third: a new cell.
+# A state is where its entries in the tables begin: 0, 3, 6 … Whatever is done in the first two leads to the third, a
+# new cell.
 FINISHED: Final = 0
-INVALID: Final = 1
-START: Final = 2
+INVALID: Final = NUM_ACTIONS
+START: Final = 2 * NUM_ACTIONS
 
 
 class Automaton(NamedTuple):
-    """Tables over S states and what an action does in each; entry ``NUM_ACTIONS · state + action``.
+    """Tables over S states and what an action does in each: entry ``state + action``.
 
     Attributes:
         following: The state that follows; intp, shape (3·S,).
         change: How the observation changes, as a row of :meth:`ecnas_gym.observation.Layout.changes`; not at all (0)
             where the action is invalid or the state is final; intp, shape (3·S,).
-        masks: Allowed actions; int8, shape (S, 3).
+        masks: Allowed actions in a state, three times each; int8, shape (3·S, 3).
     """
 
     following: NDArray[np.intp]
@@ -62,11 +63,11 @@ def automaton(space: Space) -> Automaton:
                 following.append(FINISHED)
                 continue
             if builder.memory not in number:
-                number[builder.memory] = START + len(number)
+                number[builder.memory] = START + NUM_ACTIONS * len(number)
                 waiting.append(builder.memory)
             following.append(number[builder.memory])
     return Automaton(
         np.array(following, dtype=np.intp),
         np.array(change, dtype=np.intp),
-        (np.array(masks)[:, None] >> np.arange(NUM_ACTIONS) & 1).astype(np.int8),
+        (np.repeat(masks, NUM_ACTIONS)[:, None] >> np.arange(NUM_ACTIONS) & 1).astype(np.int8),
     )

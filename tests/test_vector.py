@@ -131,7 +131,7 @@ def test_rewards_of_every_cell_do_not_depend_on_the_number_of_environments():
 @pytest.mark.parametrize("space", SPACES)
 def test_automaton_has_the_masks_of_the_builder(space):
     tables = automaton(ecnas.Space(space))
-    assert len(tables.masks) == {"4V": 37, "5V": 166, "7V": 2654}[space]
+    assert len(tables.masks) == 3 * {"4V": 37, "5V": 166, "7V": 2654}[space]
     builder, rng = CellBuilder(ecnas.Space(space)), np.random.default_rng(0)
     for _ in range(300):
         builder.reset()
@@ -141,7 +141,7 @@ def test_automaton_has_the_masks_of_the_builder(space):
             assert np.flatnonzero(tables.masks[state]).tolist() == allowed
             action = rng.choice(allowed)
             builder.apply(action)
-            state = tables.following[3 * state + action]
+            state = tables.following[state + action]
         assert state < START
 
 
