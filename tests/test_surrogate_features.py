@@ -43,6 +43,8 @@ def test_features_do_not_depend_on_the_labelling(cells):
         other_cells, places = relabelled(cells, rng)
         other = features_of(other_cells)
         np.testing.assert_allclose(other.cells, features.cells, rtol=1e-5)
+        np.testing.assert_allclose(other.flow, features.flow, rtol=1e-5)
+        np.testing.assert_array_equal(other.widths, features.widths)
         moved = np.take_along_axis(other.vertices, places[:, :, None], axis=1)
         np.testing.assert_allclose(moved, features.vertices, rtol=1e-5, atol=1e-6)
 
@@ -72,3 +74,4 @@ def test_absent_vertices_are_blank(cells):
     assert (features.vertices[features.kinds == ABSENT] == 0).all()
     assert np.isfinite(features.vertices).all()
     assert np.isfinite(features.cells).all()
+    assert np.isfinite(features.flow).all()

@@ -39,6 +39,18 @@ CELL_FEATURES: Final = (
 figures that the vertices of a kind write (and the sums of their inputs read); both and the parameters as logarithms.
 *Odd* convolutions have a third or a fifth of the channels, which no vector unit divides evenly."""
 
+FLOW_FEATURES: Final = (
+    *("num_joins", "share_joined", "num_joined", "depth_maxpool3x3", "depth_convolutions"),
+    *("num_forks", "widest_share", "fan_out_input"),
+)
+"""Columns of :attr:`Features.flow`, which matter for time and energy: where tensors meet and part, and what must wait
+for what. A *join* is an inner vertex of several inputs, which are added; a *fork* one that feeds several others."""
+
+WIDTH_FEATURES: Final = tuple(
+    f"num_{kind}_1/{part}" for kind in ("conv3x3", "conv1x1", "maxpool3x3", "projections") for part in range(1, 6)
+)
+"""Columns of :attr:`Features.widths`: how many operations work on which part of the channels."""
+
 
 @dataclass(frozen=True)
 class Features:
@@ -49,12 +61,16 @@ class Features:
         kinds: int8, shape (N, 7): what each vertex is.
         vertices: float32, shape (N, 7, F); 0 where a vertex is absent.
         cells: float32, shape (N, len(:data:`CELL_FEATURES`)).
+        flow: float32, shape (N, len(:data:`FLOW_FEATURES`)).
+        widths: float32, shape (N, len(:data:`WIDTH_FEATURES`)).
     """
 
     adjacency: NDArray[np.uint8]
     kinds: NDArray[np.int8]
     vertices: FloatArray
     cells: FloatArray
+    flow: FloatArray
+    widths: FloatArray
 
 
 def features_of(cells: SpaceArrays) -> Features:
@@ -74,7 +90,14 @@ def features_of(cells: SpaceArrays) -> Features:
     edges = adjacency.astype(np.float32)
     shares = channel_shares(edges)
     vertices = _vertex_features(edges, kinds, shares)
-    return Features(adjacency, kinds, vertices, _cell_features(edges, kinds, shares))
+    return Features(
+        adjacency,
+        kinds,
+        vertices,
+        cells=_cell_features(edges, kinds, shares),
+        flow=_flow_features(edges, kinds, shares),
+        widths=_width_features(edges, kinds, shares),
+    )
 
 
 def channel_shares(edges: FloatArray) -> FloatArray:
@@ -197,3 +220,23 @@ def _cell_features(edges: FloatArray, kinds: NDArray[np.int8], shares: FloatArra
         *(third.sum(axis=1), fifth.sum(axis=1)),
     ]
     return np.stack(columns, axis=1).astype(np.float32)
+
+
+def _flow_features(edges: FloatArray, kinds: NDArray[np.int8], shares: FloatArray) -> FloatArray:
+    fan_in, fan_out = edges.sum(axis=1)[:, _INNER], edges.sum(axis=2)[:, _INNER]
+    added = np.maximum(fan_in - 1, 0)
+    maxpool = (kinds == MAXPOOL3X3).astype(np.float32)
+    convolution = ((kinds == CONV3X3) | (kinds == CONV1X1)).astype(np.float32)
+    columns = [
+        *((fan_in > 1).sum(axis=1), (added * shares[:, _INNER]).sum(axis=1), added.sum(axis=1)),
+        *(_along_paths(edges, 0, _longest, gain)[:, _LAST] for gain in (maxpool, convolution)),
+        *((fan_out > 1).sum(axis=1), shares[:, _INNER].max(axis=1), edges[:, 0].sum(axis=1)),
+    ]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def _width_features(edges: FloatArray, kinds: NDArray[np.int8], shares: FloatArray) -> FloatArray:
+    inner = kinds[:, _INNER]
+    has_part = [np.isclose(shares[:, _INNER], 1 / part) for part in range(1, 6)]
+    counted = [*(inner == kind for kind in (CONV3X3, CONV1X1, MAXPOOL3X3)), edges[:, 0, _INNER] > 0]
+    return np.stack([(what & part).sum(axis=1) for what in counted for part in has_part], axis=1).astype(np.float32)

@@ -19,7 +19,7 @@ from ecnas.loading import load
 from ecnas.space import Space
 from ecnas.surrogate import energy as user_energy
 from ecnas.surrogate.data import FAILED, TARGETS, target
-from ecnas.surrogate.stages import TRAINED_FOLDS, blend_energies
+from ecnas.surrogate.stages import TRAINED_FOLDS
 from ecnas.surrogate.tables import unseen_predictions
 
 BEGIN: Final = "<!-- begin: {} (written by make surrogate) -->"
@@ -100,25 +100,19 @@ def good_cells(unseen: Figures, figures: Figures) -> str:
     return "\n".join(lines)
 
 
-def energy_fit(unseen_energy: Figures, network: Figures, figures: Figures) -> str:
-    """Energy of measured cells by models that never saw them, as Markdown.
-
-    The network's part is of the cells in its trained folds; others get the mean of the two energy models.
-    """
+def energy_fit(unseen_energy: Figures, figures: Figures) -> str:
+    """Energy of measured cells by Gaussian processes that never saw them, as Markdown."""
     rows = np.flatnonzero(np.isfinite(figures[:, target("log_energy_4")]))
     measured = figures[rows, target("log_energy_4")]
-    opinion = network[rows, target("log_energy_4")]
-    both = np.isfinite(opinion)
-    lines = ["| model | cells | Kendall τ | median relative error | mean relative error |", "|---|---:|---:|---:|---:|"]
-    for name, predicted in (
-        ("Gaussian process", unseen_energy[:, 0]),
-        ("boosted trees", unseen_energy[:, 1]),
-        ("graph network", opinion),
-        ("**blend, as embedded**", blend_energies(unseen_energy, opinion)),
-    ):
-        tau = kendall(predicted[both], measured[both])
-        relative = np.abs(np.expm1(predicted - measured))[both]
-        lines.append(f"| {name} | {both.sum():,} | {tau:.4f} | {np.median(relative):.2%} | {relative.mean():.2%} |")
+    sizes = Space("7V").cells.num_vertices[rows]
+    lines = [
+        "| cells | number | Kendall τ | median relative error | mean relative error |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for name, chosen in (("all", sizes > 0), *((f"{size} vertices", sizes == size) for size in (5, 6, 7))):
+        relative = np.abs(np.expm1(unseen_energy - measured))[chosen]
+        tau = kendall(unseen_energy[chosen], measured[chosen])
+        lines.append(f"| {name} | {len(relative):,} | {tau:.4f} | {np.median(relative):.2%} | {relative.mean():.2%} |")
     return "\n".join(lines)
 
 
@@ -198,12 +192,12 @@ def write(
         folder: The folder of training data.
         networks: Predictions of the trained networks, shape (folds, cells, targets).
         figures: What was measured, shape (cells, targets).
-        unseen_energy: Log kWh of the measured cells by models that never saw them, shape (n, 2).
+        unseen_energy: Log kWh of the measured cells by models that never saw them, shape (n,).
         curve: Predictions of networks that learned from fewer cells, by their number.
     """
     unseen = unseen_predictions(networks, TRAINED_FOLDS)
     machines, machine_curves = new_machines(folder)
-    energy = energy_fit(unseen_energy, unseen, figures)
+    energy = energy_fit(unseen_energy, figures)
     fit = fit_table(unseen, figures)
     sections = {
         "fit": fit,

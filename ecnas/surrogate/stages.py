@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ecnas.space import Space
 from ecnas.surrogate.data import TARGETS, load_targets, target
-from ecnas.surrogate.features import Features, features_of
+from ecnas.surrogate.features import CELL_FEATURES, FLOW_FEATURES, WIDTH_FEATURES, Features, features_of
 from ecnas.surrogate.network import Hyperparameters
 
 FOLDS: Final = 4
@@ -28,9 +28,6 @@ the published prediction of a cell is the mean over the networks."""
 
 TRAINED_FOLDS: Final = (0, 1, 2)
 """Folds whose networks are trained and averaged."""
-
-ENERGY_WEIGHTS: Final = (0.5, 0.2, 0.3)
-"""Of the Gaussian process, the boosted trees and the graph network in the energy of a cell."""
 
 LEARNING_FRACTIONS: Final = (1 / 64, 1 / 16, 1 / 4)
 """Parts of the training cells for the learning curve, which ends with the network of fold 0 itself."""
@@ -164,21 +161,6 @@ def _train_fold(folder: Path, path: Path, settings: Hyperparameters, fold: int, 
 
 
 ENERGY_FOLDS: Final = 5
-BOOSTING: Final[dict[str, Any]] = {
-    "objective": "huber",
-    "alpha": 0.05,
-    "n_estimators": 1200,
-    "learning_rate": 0.02,
-    "num_leaves": 15,
-    "min_child_samples": 8,
-    "colsample_bytree": 0.6,
-    "subsample": 0.8,
-    "subsample_freq": 1,
-    "deterministic": True,
-    "n_jobs": 1,
-    "verbose": -1,
-}
-"""Of the boosted trees for energy; the mean over three seeds is taken."""
 
 
 def energy_fold_of_cells(num_measured: int) -> NDArray[np.int64]:
@@ -187,7 +169,7 @@ def energy_fold_of_cells(num_measured: int) -> NDArray[np.int64]:
 
 
 def energy_predictions(folder: Path, work: Path, features: Features, figures: Figures) -> tuple[Figures, Figures]:
-    """Fits a Gaussian process and boosted trees to the measured energies.
+    """Fits two Gaussian processes to the measured energies, one with more features than the other, and averages them.
 
     Args:
         folder: The folder of training data.
@@ -196,46 +178,34 @@ def energy_predictions(folder: Path, work: Path, features: Features, figures: Fi
         figures: All targets, shape (cells, targets).
 
     Returns:
-        Predicted log kWh of 4 epochs by the two models: of the n measured cells (in row order) by models that never saw
-        them, shape (n, 2), and of all cells by models of all measurements, shape (cells, 2).
+        Predicted log kWh of 4 epochs: of the n measured cells (in row order) by processes that never saw them, shape
+        (n,), and of all cells by processes that learned from all measurements, shape (cells,).
     """
     energy = figures[:, target("log_energy_4")]
     rows = np.flatnonzero(~np.isnan(energy))
-    given = features.cells.astype(np.float64)
+    fewer = np.concatenate([features.cells, features.flow], axis=1).astype(np.float64)
+    more = np.concatenate([fewer, features.widths], axis=1)
     fold = energy_fold_of_cells(len(rows))
-    digest = digest_of(BOOSTING, SEED, ENERGY_FOLDS, *training_files(folder)[2:3])
+    digest = digest_of(SEED, ENERGY_FOLDS, CELL_FEATURES, FLOW_FEATURES, WIDTH_FEATURES, *training_files(folder)[2:3])
     work.mkdir(parents=True, exist_ok=True)
-    unseen = np.zeros((len(rows), 2))
-    for k in range(ENERGY_FOLDS):
-        path = work / f"energy-{k}-{digest}.npy"
-        learn, rest = rows[fold != k], rows[fold == k]
+
+    def stage(name: str, learn: NDArray[np.int64], asked: NDArray[np.int64]) -> Figures:
+        path = work / f"energy-{name}-{digest}.npy"
         if not path.exists():
-            save_array(path, _fit_energy(given[learn], energy[learn], given[rest]))
-            print(f"energy: fold {k} of {ENERGY_FOLDS}", flush=True)
-        unseen[fold == k] = np.load(path, allow_pickle=False)
-    path = work / f"energy-all-{digest}.npy"
-    if not path.exists():
-        save_array(path, _fit_energy(given[rows], energy[rows], given))
-    return unseen, np.load(path, allow_pickle=False)
+            opinions = [_fit_energy(given[learn], energy[learn], given[asked]) for given in (fewer, more)]
+            save_array(path, np.stack(opinions, axis=1))
+            print(f"energy: {name}", flush=True)
+        mean: Figures = np.load(path, allow_pickle=False).mean(axis=1)
+        return mean
+
+    unseen = np.zeros(len(rows))
+    for k in range(ENERGY_FOLDS):
+        unseen[fold == k] = stage(f"fold-{k}", rows[fold != k], rows[fold == k])
+    return unseen, stage("all", rows, np.arange(len(fewer)))
 
 
 def _fit_energy(known: Figures, energies: Figures, asked: Figures) -> Figures:
-    """Predictions of the two energy models for the asked cells, shape (m, 2)."""
-    from lightgbm import LGBMRegressor
-
+    """Prediction of the asked cells by a Gaussian process, shape (m,)."""
     from ecnas.surrogate.gaussian_process import GaussianProcess
 
-    smooth = GaussianProcess(seed=SEED).fit(known, energies).predict(asked)
-    trees = [LGBMRegressor(**BOOSTING, random_state=seed).fit(known, energies).predict(asked) for seed in range(3)]
-    return np.stack([smooth, np.mean(trees, axis=0)], axis=1)
-
-
-def blend_energies(models: Figures, network: NDArray[np.floating]) -> Figures:
-    """Mean of the energy models and the network's opinion, weighted by :data:`ENERGY_WEIGHTS`.
-
-    Args:
-        models: Log kWh by the Gaussian process and the boosted trees, shape (m, 2).
-        network: Log kWh by the graph network, shape (m,).
-    """
-    weighted: Figures = np.column_stack([models, network]) @ np.array(ENERGY_WEIGHTS)
-    return weighted
+    return GaussianProcess(seed=SEED).fit(known, energies).predict(asked)

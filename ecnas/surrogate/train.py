@@ -15,12 +15,11 @@ from typing import Any
 from ecnas.loading import EMBEDDED_FOLDER
 from ecnas.space import Space
 from ecnas.surrogate import report
-from ecnas.surrogate.data import load_targets, target
+from ecnas.surrogate.data import load_targets
 from ecnas.surrogate.features import features_of
 from ecnas.surrogate.network import Hyperparameters
 from ecnas.surrogate.stages import (
     TRAINED_FOLDS,
-    blend_energies,
     energy_predictions,
     learning_curve,
     network_predictions,
@@ -52,8 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     networks = network_predictions(args.data, args.work, Hyperparameters(), args.processes)
     note("energy")
     features = features_of(Space("7V").cells)
-    unseen_energy, all_energy = energy_predictions(args.data, args.work, features, figures)
-    log_energy = blend_energies(all_energy, networks.mean(axis=0)[:, target("log_energy_4")])
+    unseen_energy, log_energy = energy_predictions(args.data, args.work, features, figures)
     predictions = finish(args.data, networks, TRAINED_FOLDS, figures, log_energy)
     table = embedded_table(predictions)
     table.save(args.table)
