@@ -1,0 +1,142 @@
+"""The measured figures that the models learn from, by row of the 7V space. They are read, and never shipped.
+
+A folder of training data holds
+
+* ``training/nb101_test108.npz``: NASBench-101's test accuracy after 108 epochs, one training of each of most cells;
+* ``training/nb101_val.npz``: its validation accuracy after 4, 12, 36 and 108 epochs and the time of 108 epochs, of the
+  one training out of three that had the best validation accuracy at 108 epochs;
+* ``training/energy_7v_4epochs.csv``: measured energy of 4 epochs;
+* ``official/``: published EC-NAS-Bench files, of which ``energy_5V9E_4epochs`` is learned from as well, and
+  ``energy_4V9E_linscale`` calibrates.
+
+Sources: Ying et al. 2019, https://arxiv.org/abs/1902.09635 (Apache-2.0); Bakhtiarifard et al. 2024,
+https://arxiv.org/abs/2210.06015 (MIT).
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecnas.encoding import adjacency_to_bits, ops_to_code, to_frame
+from ecnas.space import Space
+
+EPOCHS: Final = (4, 12, 36, 108)
+
+TARGETS: Final = (
+    *("test_108", "val_4", "val_12", "val_36", "val_108", "log_time_108", "log_energy_4"),
+    *("other_val_4", "other_train_4", "other_log_time_4", "other_log_energy_4"),
+)
+"""What the graph network learns at once. The last four are of another laboratory's training of the 5V cells (EC-NAS);
+they teach the network about small cells and are not used otherwise."""
+
+TEST_IMAGES: Final = 9984
+"""Test images that NASBench-101 evaluated."""
+
+FAILED: Final = 0.3
+"""A training that ends below this test accuracy has failed: it never left chance level, or fell back to it."""
+
+
+def target(name: str) -> int:
+    """Column of a target."""
+    return TARGETS.index(name)
+
+
+def load_targets(folder: Path) -> NDArray[np.float64]:
+    """Reads all that the models learn from.
+
+    Args:
+        folder: The folder of training data.
+
+    Returns:
+        float64, shape (423,624, len(:data:`TARGETS`)); NaN where nothing was measured. Accuracies from 0 to 1,
+        logarithms of seconds and of kWh.
+    """
+    space = Space("7V")
+    figures = np.full((len(space), len(TARGETS)), np.nan)
+    with np.load(folder / "training" / "nb101_test108.npz", allow_pickle=False) as file:
+        rows = _rows(space, file["num_vertices"], file["edge_bits"], file["ops"])
+        figures[rows, target("test_108")] = file["test_correct_of_9984"] / TEST_IMAGES
+    with np.load(folder / "training" / "nb101_val.npz", allow_pickle=False) as file:
+        rows = _rows(space, file["num_vertices"], file["edge_bits"], file["ops"])
+        first = target("val_4")
+        figures[rows, first : first + len(EPOCHS)] = file["val_accuracy"]
+        figures[rows, target("log_time_108")] = np.log(file["training_time_108"])
+    rows, energies = read_energies(folder / "training" / "energy_7v_4epochs.csv", space)
+    figures[rows, target("log_energy_4")] = np.log(energies)
+    other = published(folder, "energy_5V9E_4epochs")
+    figures[: len(other[0]), target("other_val_4") :] = np.stack([other[0], other[1], *np.log(other[2:])], axis=1)
+    return figures
+
+
+def published(folder: Path, name: str, epochs: int = 4) -> NDArray[np.float64]:
+    """Validation accuracy, training accuracy, time and energy of a published file: shape (4, cells of its space)."""
+    from ecnas.loading import load
+
+    benchmark = load(folder / "official" / f"{name}.tfrecord")
+    columns = ("val_accuracy", "train_accuracy", "training_time", "energy")
+    return np.stack([benchmark.values(column, epochs) for column in columns])
+
+
+def read_energies(path: Path, space: Space) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Reads measured energies from a CSV file.
+
+    The file has the columns ``adjacency`` (the row-major V×V bits as text), ``ops`` (codes of the inner vertices,
+    separated by commas: 0 conv3x3, 1 conv1x1, 2 maxpool3x3) and one whose name begins with ``energy_kwh``.
+
+    Args:
+        path: The file.
+        space: The space that the cells are of.
+
+    Returns:
+        Rows of the cells in the space, int64 of shape (n,), and their energies in kWh, float64 of shape (n,).
+
+    Raises:
+        ValueError: A line is no cell of the space or no positive energy; the message names the line.
+    """
+    rows, energies = [], []
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        energy_columns = [name for name in reader.fieldnames or () if name.startswith("energy_kwh")]
+        if not energy_columns or not {"adjacency", "ops"} <= set(reader.fieldnames or ()):
+            raise ValueError(f"{path}: columns must be adjacency, ops and energy_kwh…, got {reader.fieldnames}")
+        for line in reader:
+            where = f"{path}, line {reader.line_num}"
+            try:
+                row = _row_of_text(space, line["adjacency"], line["ops"])
+                energy = float(line[energy_columns[0]])
+            except (ValueError, IndexError, TypeError) as error:
+                raise ValueError(f"{where}: {error}") from error
+            if row < 0 or not 0 < energy < np.inf:
+                raise ValueError(f"{where}: must be a cell of space {space.name} and a positive energy, got {line}")
+            rows.append(row)
+            energies.append(energy)
+    return np.array(rows, dtype=np.int64), np.array(energies)
+
+
+def _row_of_text(space: Space, adjacency: str, ops: str) -> int:
+    num_vertices = round(len(adjacency) ** 0.5)
+    if num_vertices**2 != len(adjacency) or not 2 <= num_vertices <= 7 or set(adjacency) - {"0", "1"}:
+        raise ValueError(f"adjacency must be V×V bits, got {adjacency!r}")
+    codes = np.array([int(op) for op in ops.split(",")] if ops else [], dtype=np.int64)
+    if len(codes) != num_vertices - 2 or not np.isin(codes, (0, 1, 2)).all():
+        raise ValueError(f"ops must be {num_vertices - 2} codes out of 0, 1 and 2, got {ops!r}")
+    matrix = np.array([int(bit) for bit in adjacency]).reshape(num_vertices, num_vertices)
+    if np.tril(matrix).any():
+        raise ValueError(f"adjacency must be upper triangular, got {adjacency!r}")
+    frame = to_frame(num_vertices, adjacency_to_bits(matrix))
+    return int(space.rows(np.array([frame]), ops_to_code(codes)[None])[0])
+
+
+def _rows(
+    space: Space, num_vertices: NDArray[np.integer], edge_bits: NDArray[np.integer], ops: NDArray[np.integer]
+) -> NDArray[np.int64]:
+    frames = to_frame(num_vertices.astype(np.int64), edge_bits.astype(np.int64))
+    rows = space.rows(frames, ops_to_code(ops))
+    if (rows < 0).any():
+        raise ValueError(f"{int((rows < 0).sum())} cells of the training data are not in space {space.name}")
+    return rows

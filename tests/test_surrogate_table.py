@@ -1,0 +1,128 @@
+"""The embedded table is sane, small and what its card says; its making is resumable."""
+
+import hashlib
+import time
+
+import numpy as np
+import pytest
+
+import ecnas
+from ecnas.loading import EMBEDDED_FOLDER
+from ecnas.surrogate import report, stages
+from ecnas.surrogate.data import EPOCHS, read_energies
+from ecnas.surrogate.tables import CO2_INTENSITY, Predictions, calibrate, embedded_table
+from ecnas.table import columns_digest, open_table
+
+
+@pytest.fixture(scope="module")
+def table():
+    return open_table(EMBEDDED_FOLDER)
+
+
+def test_every_figure_is_sane(table):
+    for epochs in EPOCHS:
+        for column in ("val_accuracy", "test_accuracy"):
+            values = table.values(column, epochs)
+            assert values.shape == (423624,)
+            assert ((values >= 0.05) & (values <= 0.96)).all()  # False for NaN as well
+        for column in ("energy", "co2", "training_time"):
+            assert (table.values(column, epochs) > 0).all()
+        assert np.isnan(table.values("train_accuracy", epochs)).all()
+    assert set(table.provenance.values()) == {"surrogate"}
+
+
+def test_costs_are_proportional_to_epochs(table):
+    for column in ("energy", "co2", "training_time"):
+        np.testing.assert_allclose(table.values(column, 108), 27 * table.values(column, 4))
+    np.testing.assert_allclose(table.values("co2", 4), CO2_INTENSITY * table.values("energy", 4), rtol=1e-6)
+
+
+def test_more_epochs_are_rarely_worse(table):
+    for fewer, more in ((4, 12), (12, 36), (36, 108)):
+        assert (table.values("val_accuracy", more) >= table.values("val_accuracy", fewer)).mean() > 0.97
+
+
+def test_table_is_small_and_opens_at_once(table):
+    assert sum(path.stat().st_size for path in EMBEDDED_FOLDER.iterdir()) <= 12e6
+    started = time.perf_counter()
+    opened = open_table(EMBEDDED_FOLDER)
+    assert time.perf_counter() - started < 0.1
+    assert opened.digest == table.digest == columns_digest(table.columns)
+
+
+def test_a_cell_has_the_same_figures_in_every_space():
+    small, large = ecnas.load("surrogate-4V"), ecnas.load("surrogate-7V")
+    for column in ("val_accuracy", "energy"):
+        np.testing.assert_array_equal(small.values(column, 12), large.values(column, 12)[:91])
+
+
+def test_card_has_the_digests():
+    card = (EMBEDDED_FOLDER.parent / "CARD.md").read_text(encoding="utf-8")
+    for path in EMBEDDED_FOLDER.iterdir():
+        assert hashlib.sha256(path.read_bytes()).hexdigest() in card
+
+
+def test_quantised_figures_come_back(table):
+    rng = np.random.default_rng(0)
+    accuracy = rng.uniform(0.1, 0.95, (423624, 4))
+    seconds, energy = rng.uniform(300, 5500, 423624), rng.uniform(0.003, 0.05, 423624)
+    made = embedded_table(Predictions(accuracy, accuracy, seconds, energy))
+    np.testing.assert_allclose(made.values("val_accuracy", 36), accuracy[:, 2], atol=1e-5)
+    np.testing.assert_allclose(made.values("training_time", 108), seconds, atol=0.05)
+    np.testing.assert_allclose(made.values("energy", 108), 27 * energy, atol=2e-5)
+
+
+def test_calibration_removes_bias_and_keeps_the_order():
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(0.7, 0.95, 5000)
+    predicted = truth + 0.01
+    measured = truth + rng.normal(0, 0.004, 5000)
+    measured[:50] = 0.1
+    measured[50:100] = np.nan
+    corrected = calibrate(predicted, measured)(predicted)
+    assert np.abs(corrected - truth).mean() < 0.001
+    assert (np.diff(corrected[np.argsort(predicted)]) >= 0).all()
+
+
+def test_a_stage_that_is_done_is_not_repeated(tmp_path, monkeypatch):
+    monkeypatch.setattr(stages, "training_files", lambda folder: [])
+    monkeypatch.setattr(stages, "ProcessPoolExecutor", None)  # calling it would fail
+    digest = stages.digest_of("settings", stages.SEED, stages.FOLDS, stages.TARGETS, 1.0)
+    for fold in (0, 1):
+        stages.save_array(tmp_path / f"network-{fold}-{digest}.npy", np.full((3, 2), fold, dtype=np.float32))
+    predicted = stages.network_predictions(tmp_path, tmp_path, "settings", folds=(0, 1))
+    np.testing.assert_array_equal(predicted[:, 0, 0], [0, 1])
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_energies_are_read_and_checked(tmp_path):
+    path = tmp_path / "cells.csv"
+    space = ecnas.Space("7V")
+    path.write_text('adjacency,ops,energy_kwh\n010001000,"2",0.5\n0100,,0.25\n', encoding="utf-8")
+    rows, energies = read_energies(path, space)
+    np.testing.assert_array_equal(energies, [0.5, 0.25])
+    assert space[int(rows[0])].num_vertices == 3
+    assert rows[1] == 0
+    for line, complaint in (
+        ("000100010,2,1", "line 2: .*upper triangular"),
+        ("0100,,-1", "positive energy"),
+        ("0100,1,1", "0 codes"),
+        ("01,,1", "V×V bits"),
+    ):
+        path.write_text(f"adjacency,ops,energy_kwh\n{line}\n", encoding="utf-8")
+        with pytest.raises(ValueError, match=complaint):
+            read_energies(path, space)
+    path.write_text("adjacency,ops\n0100,\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="columns must be"):
+        read_energies(path, space)
+
+
+def test_report_replaces_what_is_between_its_marks(tmp_path):
+    path = tmp_path / "page.md"
+    begin, end = report.BEGIN.format("fit"), report.END.format("fit")
+    path.write_text(f"before\n{begin}\nold\n{end}\nafter\n", encoding="utf-8")
+    for _ in range(2):
+        report.replace_sections(path, {"fit": "new"})
+        assert path.read_text(encoding="utf-8") == f"before\n{begin}\n\nnew\n\n{end}\nafter\n"
+    with pytest.raises(ValueError, match="must hold the marks"):
+        report.replace_sections(path, {"other": "new"})
