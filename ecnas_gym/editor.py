@@ -90,6 +90,15 @@ class Edits:
         allowed[self.stop] = True
         return allowed
 
+    def first_placements(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Cells at the first vertices, in their canonical order: edge bits and op codes, each of shape (B,)."""
+        cells = self.space.cells
+        own_bits, num_vertices = cells.edge_bits[rows], cells.num_vertices[rows]
+        own_output = (num_vertices - 1) * (num_vertices - 2) // 2  # the bits before those of edges into the output
+        full_output = (self.space.num_vertices - 1) * (self.space.num_vertices - 2) // 2
+        inner = own_bits & ((1 << own_output) - 1)
+        return inner | (own_bits >> own_output) << full_output, cells.op_codes[rows]
+
     def placements(self, row: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """All ways to place a cell: edge bits and op codes (0 at unconnected vertices), each of shape (1 … 120,)."""
         num_vertices, edge_bits, op_code = unpack_cell(load_index().cells.item(row))

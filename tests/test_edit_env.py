@@ -70,6 +70,8 @@ def test_placements_are_all_the_labellings_of_the_cell(name):
         assert 1 <= len(edge_bits) <= 120
         filled = edits.fill_unconnected(edge_bits, op_codes, rng)
         assert (edits.rows(edge_bits, filled) == row).all()
+    rows = rng.integers(len(space), size=500)
+    np.testing.assert_array_equal(edits.rows(*edits.first_placements(rows)), rows)
     # The cell that is one edge from input to output uses no vertex: every operation is free.
     bits, codes = edits.placements(0)
     many = edits.fill_unconnected(np.repeat(bits[:1], 2000), np.repeat(codes[:1], 2000), rng)

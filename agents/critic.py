@@ -1,0 +1,265 @@
+"""What agents that edit cells share: features of cells, an ensemble of small value networks, imagined edits.
+
+The edit environments are deterministic and their rules are known, so the outcome of every edit can be imagined; only
+what the resulting cell is worth must be learned. An edit's value is therefore the value of the cell that it leads to
+(an *afterstate*: Sutton and Barto, Reinforcement Learning, 2nd edition 2018, section 6.8), and one network serves all
+edits of all cells.
+
+The networks are numpy: with a few thousand weights a step of theirs takes a fraction of what a framework's call costs.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecnas import Space, cost
+from ecnas.encoding import MAX_VERTICES, NUM_OPERATIONS, code_to_ops, edge_bit, to_frame
+from ecnas_gym.editor import Edits, Placed
+
+MAX_PATH_OPS: Final = 3
+"""Paths of more operations are not features of their own: most cells have none."""
+
+_INPUT_LABEL, _OUTPUT_LABEL, _NO_LABEL = NUM_OPERATIONS, NUM_OPERATIONS + 1, -1
+_OUTPUT: Final = MAX_VERTICES - 1
+
+
+@functools.cache
+def cell_features(space: Space) -> CellFeatures:
+    """The features of a space's cells; runs in one process share what is computed."""
+    return CellFeatures(space)
+
+
+class CellFeatures:
+    """Features of cells that are known without training them, standardised over the space; the same for equal cells.
+
+    How many paths of each sequence of up to three operations lead from input to output; how many edges join each pair
+    of operations; vertices, edges, edges at the input and at the output, each operation's count, all paths, the longest
+    path, the most 3×3 convolutions on a path; logarithms of the exact parameters and multiply-adds.
+
+    Args:
+        space: The cells' space.
+    """
+
+    def __init__(self, space: Space) -> None:
+        self._cells = space.cells
+        self._parameters = space.trainable_parameters
+        sample = np.unique(np.linspace(0, len(space) - 1, 4096).astype(np.int64))
+        raw = self._compute(sample)
+        self._centre, spread = raw.mean(axis=0), raw.std(axis=0)
+        # A feature that hardly ever differs would be blown up where it does.
+        self._scale = 1.0 / np.maximum(spread, 0.25)
+        self._table = np.empty((len(space), raw.shape[1]), dtype=np.float32)  # filled as cells are asked for
+        self._known = np.zeros(len(space), dtype=bool)
+        self.size = raw.shape[1]
+
+    def __call__(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Features of cells by row: shape (B,) to (B, size)."""
+        new = np.unique(rows[~self._known[rows]])
+        if len(new):
+            self._table[new] = (self._compute(new) - self._centre) * self._scale
+            self._known[new] = True
+        return self._table[rows]
+
+    def _compute(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        num_vertices, own_bits = self._cells.num_vertices[rows], self._cells.edge_bits[rows]
+        digits = code_to_ops(self._cells.op_codes[rows]).astype(np.int64)
+        bits = to_frame(num_vertices, own_bits)
+        edge = {(x, y): bits >> edge_bit(x, y) & 1 for y in range(1, MAX_VERTICES) for x in range(y)}
+        used = np.arange(1, _OUTPUT) <= num_vertices[:, None] - 2
+
+        # Paths, by the inner vertices that they pass.
+        everyone = np.arange(len(rows))
+        counts = np.zeros((len(rows), sum(NUM_OPERATIONS**k for k in range(MAX_PATH_OPS + 1))))
+        all_paths, longest, most_convolutions = np.zeros((3, len(rows)))
+        offset = 0
+        for length in range(_OUTPUT):
+            for inner in itertools.combinations(range(1, _OUTPUT), length):
+                stops = (0, *inner, _OUTPUT)
+                there = np.prod([edge[pair] for pair in itertools.pairwise(stops)], axis=0)
+                passed = digits[:, [v - 1 for v in inner]]
+                if length <= MAX_PATH_OPS:
+                    number = offset + passed @ (NUM_OPERATIONS ** np.arange(length)[::-1])
+                    counts[everyone, number] += there
+                all_paths += there
+                longest = np.maximum(longest, there * length)
+                most_convolutions = np.maximum(most_convolutions, there * (passed == 0).sum(axis=1))
+            offset += NUM_OPERATIONS**length
+
+        # Edges, by what they join.
+        num_labels = NUM_OPERATIONS + 2
+        labels = np.full((len(rows), MAX_VERTICES), _INPUT_LABEL)
+        labels[:, 1:_OUTPUT] = digits
+        labels[:, _OUTPUT] = _OUTPUT_LABEL
+        joins = np.zeros((len(rows), num_labels * num_labels))
+        for (x, y), there in edge.items():
+            joins[everyone, labels[:, x] * num_labels + labels[:, y]] += there
+
+        multiply_adds = np.zeros(len(rows))
+        for v in np.unique(num_vertices).tolist():
+            chosen = num_vertices == v
+            multiply_adds[chosen] = cost.network_cost(v, own_bits[chosen], digits[chosen]).multiply_adds
+        globals_ = [
+            num_vertices,
+            np.bitwise_count(bits),
+            sum(edge[0, y] for y in range(1, MAX_VERTICES)),
+            sum(edge[x, _OUTPUT] for x in range(_OUTPUT)),
+            *(((digits == op) & used).sum(axis=1) for op in range(NUM_OPERATIONS)),
+            all_paths,
+            longest,
+            most_convolutions,
+            np.log(self._parameters[rows]),
+            np.log(multiply_adds),
+        ]
+        return np.column_stack([counts, joins, *globals_])
+
+
+class Network:
+    """A value network of two hidden layers, trained by Adam on squared errors.
+
+    A second network that is never trained, the *prior*, adds to its output: where there is no data the networks of an
+    ensemble then disagree (Osband et al. 2018, https://arxiv.org/abs/1806.03335).
+
+    Args:
+        inputs: Features.
+        outputs: Values to predict.
+        hidden: Units of each layer.
+        learning_rate: Step size of Adam.
+        prior_scale: Weight of the prior.
+        rng: Source of the initial weights.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, hidden: int, learning_rate: float, prior_scale: float, rng: np.random.Generator
+    ) -> None:
+        def weights(rows: int, columns: int, gain: float = 1.0) -> NDArray[np.float32]:
+            return (gain * np.sqrt(2 / rows) * rng.standard_normal((rows, columns))).astype(np.float32)
+
+        def zeros(columns: int) -> NDArray[np.float32]:
+            return np.zeros(columns, dtype=np.float32)
+
+        self._weights = [weights(inputs, hidden), zeros(hidden), weights(hidden, hidden), zeros(hidden)]
+        self._weights += [weights(hidden, outputs, gain=0.1), zeros(outputs)]
+        self._prior = weights(inputs, hidden), prior_scale * weights(hidden, outputs)
+        self._mean = [np.zeros_like(w) for w in self._weights]
+        self._square = [np.zeros_like(w) for w in self._weights]
+        self._learning_rate, self._steps = learning_rate, 0
+
+    def predict(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Values: (B, inputs) to (B, outputs)."""
+        return self._forward(x)[2]
+
+    def _forward(self, x: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+        w1, b1, w2, b2, w3, b3 = self._weights
+        first = np.maximum(x @ w1 + b1, 0)
+        second = np.maximum(first @ w2 + b2, 0)
+        return first, second, second @ w3 + b3 + np.maximum(x @ self._prior[0], 0) @ self._prior[1]
+
+    def update(self, x: NDArray[np.float32], targets: NDArray[np.float32], weights: NDArray[np.float32]) -> None:
+        """One step of Adam on weighted squared errors: x (B, inputs), targets (B, outputs), weights (B,)."""
+        _, _, w2, _, w3, _ = self._weights
+        first, second, values = self._forward(x)
+        to_third = (values - targets) * (weights / len(x))[:, None]
+        to_second = (to_third @ w3.T) * (second > 0)
+        to_first = (to_second @ w2.T) * (first > 0)
+        gradients = [x.T @ to_first, to_first.sum(0), first.T @ to_second, to_second.sum(0)]
+        gradients += [second.T @ to_third, to_third.sum(0)]
+        self._steps += 1
+        step = self._learning_rate * np.sqrt(1 - 0.999**self._steps) / (1 - 0.9**self._steps)
+        for w, mean, square, gradient in zip(self._weights, self._mean, self._square, gradients, strict=True):
+            mean += 0.1 * (gradient - mean)
+            square += 0.001 * (gradient * gradient - square)
+            w -= (step * mean / (np.sqrt(square) + 1e-8)).astype(np.float32)
+
+
+class Plans(NamedTuple):
+    """Imagined episodes.
+
+    Attributes:
+        edge_bits: Of the placed cell that the episode starts from, shape (B,).
+        op_codes: Likewise.
+        actions: Edits in order, −1 where there is none, shape (B, max_edits).
+        rows: The cells that the edits lead to, shape (B,).
+    """
+
+    edge_bits: NDArray[np.int64]
+    op_codes: NDArray[np.int64]
+    actions: NDArray[np.int64]
+    rows: NDArray[np.int64]
+
+    def start(self, k: int) -> Placed:
+        """The placed cell that episode k starts from."""
+        return Placed(int(self.edge_bits[k]), int(self.op_codes[k]))
+
+    def edits(self, k: int) -> list[int]:
+        """The edits of episode k."""
+        return [action for action in self.actions[k].tolist() if action >= 0]
+
+    def where(self, chosen: NDArray[np.bool_]) -> Plans:
+        """Some of the episodes."""
+        return Plans(*(array[chosen] for array in self))
+
+
+class Imagination:
+    """Draws random episodes of edits, by the rules of the environment and without stepping it.
+
+    Args:
+        edits: The edits of the space.
+        max_edits: Most edits of an episode.
+    """
+
+    def __init__(self, edits: Edits, max_edits: int) -> None:
+        self.edits, self.max_edits = edits, max_edits
+        self._placements: dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
+
+    def draw(self, starts: NDArray[np.int64], unedited: NDArray[np.int64], rng: np.random.Generator) -> Plans:
+        """Imagines an episode from each start, and others that have a cell evaluated as it is.
+
+        Args:
+            starts: Rows of the cells to edit, with repetitions, shape (B,).
+            unedited: Rows of the cells that are not edited, shape (C,).
+            rng: Source of randomness.
+
+        Returns:
+            B + C episodes. Each of the first B has one to ``max_edits`` random edits, all allowed by the mask.
+        """
+        rows = np.concatenate([starts, unedited])
+        edge_bits, op_codes = self.edits.first_placements(rows)
+        for row in np.unique(starts).tolist():
+            at = np.flatnonzero(starts == row)
+            bits, codes = self._placed(row)
+            chosen = rng.integers(len(bits), size=len(at))
+            edge_bits[at], op_codes[at] = bits[chosen], codes[chosen]
+        op_codes = self.edits.fill_unconnected(edge_bits, op_codes, rng)
+        actions = np.full((len(rows), self.max_edits), -1)
+        length = rng.integers(1, self.max_edits + 1, size=len(rows))
+        length[len(starts) :] = 0
+        now_bits, now_codes = edge_bits, op_codes
+        for position in range(self.max_edits):
+            action = rng.integers(self.edits.stop, size=len(rows))
+            bits, codes = self.edits.apply(now_bits, now_codes, action)
+            reached = self.edits.rows(bits, codes)
+            done = (reached >= 0) & ((bits != now_bits) | (codes != now_codes)) & (position < length)
+            actions[:, position] = np.where(done, action, -1)
+            now_bits, now_codes = np.where(done, bits, now_bits), np.where(done, codes, now_codes)
+            rows = np.where(done, reached, rows)
+        return Plans(edge_bits, op_codes, actions, rows)
+
+    def _placed(self, row: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        if row not in self._placements:
+            self._placements[row] = self.edits.placements(row)
+        return self._placements[row]
+
+
+def rank_scores(rewards: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Rewards by rank alone, as log-odds of being beaten by a random one: symmetric, of standard deviation about 1.
+
+    The best cells differ by hundredths of what separates them from the worst. Ranks spread them out, as −log regret
+    would, but need not know the optimum; and one failed training does not outweigh all others.
+    """
+    position = (np.argsort(np.argsort(rewards, kind="stable"), kind="stable") + 0.5) / len(rewards)
+    return (np.log(position / (1 - position)) * (np.sqrt(3) / np.pi)).astype(np.float32)

@@ -1,0 +1,106 @@
+"""Priority-queue training: the policy imitates the best cells so far.
+
+The policy is a table of logits per decision, as in NAS-Bench-101's REINFORCE baseline. Instead of weighing each cell by
+its reward, which uses it once and forgets it, every update raises the likelihood of the best cells of the whole run.
+That needs no baseline and no scale of rewards, and no cell's evaluation is wasted.
+
+Source: Abolafia et al. 2018, https://arxiv.org/abs/1801.03526, without its policy gradient term.
+
+    python agents/pqt.py --env-id ECNAS-7V-v0 --objectives val_accuracy --budget 300 --seed 0
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tyro
+from numpy.typing import NDArray
+
+if __package__ in (None, ""):  # run as a file: the checkout is not on the path yet
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from agents.common import Search, SearchArgs
+from ecnas_gym.builder import NUM_ACTIONS, CellBuilder, decisions
+
+
+@dataclass
+class Args(SearchArgs):
+    """Search with priority-queue training."""
+
+    queue_size: int = 10
+    """Best cells that the policy imitates."""
+    learning_rate: float = 1.0
+    """Step size of gradient ascent on the mean log-likelihood of the queue's cells."""
+    entropy_coefficient: float = 0.05
+    """What a nat of the policy's entropy, summed over decisions, is worth in log-likelihood."""
+    num_random: int = 10
+    """Cells that are built before the first update."""
+    avoid_known: bool = True
+    """Draw again where the policy's cell was evaluated before, in this or in another guise (isomorphic cells)."""
+
+
+def draw(logits: NDArray[np.float64], builder: CellBuilder, rng: np.random.Generator) -> tuple[list[int], np.ndarray]:
+    """Draws a cell into the builder: actions, and the masks under which they were drawn, bool (T, 3)."""
+    builder.reset()
+    noisy = logits + rng.gumbel(size=logits.shape)  # its largest entry is a draw from the softmax
+    masks = np.zeros(logits.shape, dtype=bool)
+    actions = []
+    for position in range(len(logits)):
+        allowed = [action for action in range(NUM_ACTIONS) if builder.mask >> action & 1]
+        masks[position, allowed] = True
+        actions.append(max(allowed, key=lambda action: noisy[position, action]))
+        builder.apply(actions[-1])
+    return actions, masks
+
+
+def ascent(
+    logits: NDArray[np.float64], actions: NDArray[np.int64], masks: NDArray[np.bool_], entropy_coefficient: float
+) -> NDArray[np.float64]:
+    """Gradient, in the logits, of mean log-likelihood + coefficient · mean entropy: actions (K, T), masks (K, T, 3)."""
+    exponentials = np.where(masks, np.exp(logits - logits.max(axis=1, keepdims=True)), 0.0)
+    p = exponentials / exponentials.sum(axis=2, keepdims=True)  # (K, T, 3): masks differ from cell to cell
+    log_p = np.log(np.maximum(p, 1e-12))
+    likelihood = (np.arange(NUM_ACTIONS) == actions[:, :, None]) - p
+    entropy = -(p * log_p).sum(axis=2, keepdims=True)
+    return (likelihood - entropy_coefficient * p * (log_p + entropy)).mean(axis=0)
+
+
+def main(args: Args) -> Search:
+    """Searches until the budget is spent, and reports."""
+    rng = np.random.default_rng(args.seed)
+    with Search("pqt", args) as search:
+        env = search.make_env()
+        builder = CellBuilder(search.benchmark.space)
+        logits = np.zeros((len(decisions(search.benchmark.space)), NUM_ACTIONS))
+        queue: list[tuple[float, int, list[int], np.ndarray]] = []  # reward, −index, actions, masks; best first
+        tried: set[int] = set()
+
+        while True:  # the budget ends this: the environment raises at the first cell that it does not allow
+            actions, masks = draw(logits, builder, rng)
+            for _ in range(100):
+                if not args.avoid_known or builder.cell().row not in tried:
+                    break
+                actions, masks = draw(logits, builder, rng)
+            env.reset()
+            for action in actions:
+                _, reward, _, _, info = env.step(action)
+            if "cell" not in info:  # the benchmark lacks it; nothing was charged
+                tried.add(builder.cell().row)
+                continue
+            if info["cell"].row not in tried:  # an equal cell in another guise takes one place in the queue
+                queue.append((float(reward), -len(tried), actions, masks))
+                queue = sorted(queue, key=lambda entry: entry[:2], reverse=True)[: args.queue_size]
+            tried.add(info["cell"].row)
+            if len(tried) >= args.num_random:
+                best = np.array([entry[2] for entry in queue])
+                best_masks = np.array([entry[3] for entry in queue])
+                logits += args.learning_rate * ascent(logits, best, best_masks, args.entropy_coefficient)
+    search.report()
+    return search
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Args))

@@ -1,0 +1,115 @@
+"""Tabular Q-learning with experience replay, as in MetaQNN.
+
+A table holds what each action is worth in each state. As in MetaQNN the state is a summary, since no cell's full
+description recurs within a few hundred cells: which decision is next, how many edges there are, and the action before.
+Exploration is ε-greedy: ε falls from 1 to its least as the budget is spent.
+
+Source: Baker et al. 2017, https://arxiv.org/abs/1611.02167: the replay after every cell, updates from the last step to
+the first (their algorithm 3), γ = 1 and the ε schedule are theirs; the state and the step size are this space's.
+
+    python agents/qlearning.py --env-id ECNAS-7V-v0 --objectives val_accuracy --budget 300 --seed 0
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tyro
+
+if __package__ in (None, ""):  # run as a file: the checkout is not on the path yet
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from agents.common import Search, SearchArgs
+from ecnas import Budget
+from ecnas_gym.builder import NUM_ACTIONS, decisions
+
+State = tuple[int, int, int]
+"""Number of the decision that is next, edges so far, previous action (−1 at first)."""
+
+
+@dataclass
+class Args(SearchArgs):
+    """Search with Q-learning."""
+
+    learning_rate: float = 0.1
+    """How far an update moves a value towards its target."""
+    initial_value: float = 0.5
+    """Value of what was never tried."""
+    replayed_episodes: int = 32
+    """Cells that are replayed after each evaluation."""
+    explore_until: float = 0.5
+    """Part of the budget during which ε falls from 1 to epsilon_min."""
+    epsilon_min: float = 0.1
+    """Least probability of a random action."""
+
+
+class Step(NamedTuple):
+    """One decision of an episode."""
+
+    state: State
+    allowed: list[int]
+    action: int
+
+
+Values = defaultdict[State, list[float]]
+
+
+def greedy(values: list[float], allowed: list[int], rng: np.random.Generator) -> int:
+    """The allowed action of the highest value, one of them by lot where several are equal."""
+    best = max(values[action] for action in allowed)
+    return int(rng.choice([action for action in allowed if values[action] == best]))
+
+
+def learn(q: Values, episode: list[Step], reward: float, learning_rate: float) -> None:
+    """Updates the values of an episode, last step first, so that the reward reaches the first step at once."""
+    target = reward
+    for step in reversed(episode):
+        values = q[step.state]
+        values[step.action] += learning_rate * (target - values[step.action])
+        target = max(values[action] for action in step.allowed)
+
+
+def part_spent(budget: Budget) -> float:
+    """The part of the budget that is spent, of the limit that is nearest."""
+    spent = budget.spent
+    return max(getattr(spent, name) / limit for name, limit in budget.limits.items())
+
+
+def main(args: Args) -> Search:
+    """Searches until the budget is spent, and reports."""
+    rng = np.random.default_rng(args.seed)
+    with Search("q-learning", args) as search:
+        env = search.make_env()
+        sequence = decisions(search.benchmark.space)
+        q: Values = defaultdict(lambda: [args.initial_value] * NUM_ACTIONS)
+        replay: list[tuple[list[Step], float]] = []
+
+        while True:  # the budget ends this: reset raises when it is spent
+            progress = part_spent(search.budget) / args.explore_until
+            epsilon = max(1.0 - (1.0 - args.epsilon_min) * progress, args.epsilon_min)
+            _, info = env.reset()
+            episode: list[Step] = []
+            terminated, num_edges, previous = False, 0, -1
+            while not terminated:
+                allowed = np.flatnonzero(info["action_mask"]).tolist()
+                state = len(episode), num_edges, previous
+                action = int(rng.choice(allowed)) if rng.random() < epsilon else greedy(q[state], allowed, rng)
+                episode.append(Step(state, allowed, action))
+                _, reward, terminated, _, info = env.step(action)
+                num_edges += action if sequence[len(episode) - 1].is_edge else 0
+                previous = action
+            replay.append((episode, float(reward)))
+            learn(q, *replay[-1], args.learning_rate)
+            for k in rng.integers(len(replay), size=args.replayed_episodes):
+                learn(q, *replay[k], args.learning_rate)
+    search.report()
+    return search
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Args))

@@ -1,0 +1,187 @@
+"""The value-based and imitating controllers: budgets, repeatability, gradients, and that they learn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import ecnas
+from ecnas import Space
+from ecnas.cost import network_cost
+from ecnas.encoding import code_to_ops
+
+pytest.importorskip("tyro", reason="the controllers need ecnas-gym[agents]")
+
+from agents import edit, pqt, qlearning
+from agents.critic import Imagination, Network, cell_features, rank_scores
+from ecnas_gym.builder import CellBuilder
+from ecnas_gym.editor import Edits
+
+QUIET = {"save": False, "progress": False, "objectives": ("val_accuracy",)}
+CONTROLLERS = {
+    "edit": (edit, {"env_id": "ECNAS-5V-Edit-v0", "num_plans": 100, "num_fresh": 50, "num_networks": 3}),
+    "pqt": (pqt, {"env_id": "ECNAS-5V-v0"}),
+    "qlearning": (qlearning, {"env_id": "ECNAS-5V-v0"}),
+}
+
+
+def search(name, **changes):
+    module, settings = CONTROLLERS[name]
+    return module.main(module.Args(**(QUIET | settings | changes)))
+
+
+@pytest.mark.parametrize("name", CONTROLLERS)
+def test_spends_the_budget_and_repeats_itself(name):
+    first, second, other = (search(name, budget=40, seed=seed) for seed in (5, 5, 6))
+    hashes = [[row["hash"] for row in run.record.rows] for run in (first, second, other)]
+    assert len(hashes[0]) == 40
+    assert hashes[0] == hashes[1] != hashes[2]
+    assert first.invalid_episodes == 0
+
+
+@pytest.mark.parametrize("name", CONTROLLERS)
+def test_ends_on_a_budget_of_energy(name):
+    run = search(name, budget_kwh=8.0)
+    assert len(run.record) > 0
+    assert run.budget.spent.energy <= 8.0
+
+
+@pytest.mark.parametrize("name", ["edit", "pqt"])
+def test_never_pays_twice_for_a_cell(name):
+    run = search(name, budget=120, env_id="ECNAS-4V-Edit-v0" if name == "edit" else "ECNAS-4V-v0")
+    rows = run.record.column("row")
+    if name == "edit":
+        assert sorted(rows) == list(range(91))  # all of the space, and then it ends
+    else:
+        assert len(set(rows)) > 60  # it gives up after a hundred draws
+
+
+@pytest.mark.parametrize(("name", "most"), [("edit", 0.0006), ("pqt", 0.0025)])
+def test_learns(name, most):
+    """Mean validation regret after 100 of 2,532 cells; random search's is 0.0041."""
+    regrets = []
+    for seed in range(2000, 2003):
+        run = search(name, budget=100, seed=seed)
+        best = run.benchmark.values("val_accuracy").max()
+        regrets.append(best - run.record.column("val_accuracy").max())
+    assert np.mean(regrets) < most
+
+
+def test_replay_carries_a_reward_to_the_first_step_at_once():
+    q = qlearning.defaultdict(lambda: [0.5] * 3)
+    episode = [qlearning.Step((t, 0, -1), [0, 1], 1) for t in range(3)]
+    qlearning.learn(q, episode, 0.9, learning_rate=0.5)
+    assert q[2, 0, -1][1] == pytest.approx(0.7)
+    assert q[1, 0, -1][1] == pytest.approx(0.6)
+    assert q[0, 0, -1][1] == pytest.approx(0.55)
+    assert q[0, 0, -1][0] == 0.5
+
+
+# --- Priority-queue training -----------------------------------------------------------------------------------------
+
+
+def test_ascent_is_the_gradient():
+    rng = np.random.default_rng(0)
+    builder = CellBuilder(Space("4V"))
+    logits = rng.standard_normal((8, 3))
+    drawn = [pqt.draw(logits, builder, rng) for _ in range(4)]
+    actions, masks = np.array([a for a, _ in drawn]), np.array([m for _, m in drawn])
+
+    def objective(x):
+        total = 0.0
+        for k in range(4):
+            for t in range(8):
+                p = np.exp(x[t]) * masks[k, t]
+                p /= p.sum()
+                used = p[masks[k, t]]
+                total += np.log(p[actions[k, t]]) - 0.3 * (used * np.log(used)).sum()
+        return total / 4
+
+    gradient = pqt.ascent(logits, actions, masks, 0.3)
+    for index in np.ndindex(logits.shape):
+        step = np.zeros_like(logits)
+        step[index] = 1e-5
+        numeric = (objective(logits + step) - objective(logits - step)) / 2e-5
+        assert gradient[index] == pytest.approx(numeric, abs=1e-6)
+
+
+def test_draws_follow_the_logits_and_the_mask():
+    builder = CellBuilder(Space("5V"))
+    rng = np.random.default_rng(0)
+    logits = np.zeros((13, 3))
+    logits[0] = (0.0, np.log(3.0), 0.0)
+    first = [pqt.draw(logits, builder, rng)[0][0] for _ in range(2000)]
+    assert np.mean(np.array(first) == 1) == pytest.approx(0.6, abs=0.04)
+
+
+# --- What editing agents share ---------------------------------------------------------------------------------------
+
+
+def test_features_do_not_depend_on_the_labelling_and_hold_exact_costs():
+    space = Space("7V")
+    features = cell_features(space)
+    rows = np.random.default_rng(0).integers(len(space), size=64)
+    cells = space.cells
+    raw = features._compute(rows)
+    np.testing.assert_allclose(np.exp(raw[:, -2]), space.trainable_parameters[rows])
+    for k, row in enumerate(rows[:8]):
+        costs = network_cost(int(cells.num_vertices[row]), cells.edge_bits[[row]], code_to_ops(cells.op_codes[[row]]))
+        assert np.exp(raw[k, -1]) == pytest.approx(costs.multiply_adds[0])
+    np.testing.assert_array_equal(features(rows), features(rows[::-1])[::-1])
+
+
+def test_features_of_a_cell_written_out():
+    """input → conv3x3 → output, and input → output."""
+    space = Space("4V")
+    cell = ecnas.Cell([[0, 1, 1], [0, 0, 1], [0, 0, 0]], ["conv3x3-bn-relu"])
+    raw = cell_features(space)._compute(np.array([cell.row]))[0]
+    paths, joins, rest = raw[:40], raw[40:65].reshape(5, 5), raw[65:]
+    assert np.flatnonzero(paths).tolist() == [0, 1]  # the path without operations, and that of one conv3x3
+    assert np.argwhere(joins).tolist() == [[0, 4], [3, 0], [3, 4]]
+    assert rest[:10].tolist() == [3, 3, 2, 2, 1, 0, 0, 2, 1, 1]
+
+
+def test_network_learns_and_its_gradient_is_right():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((256, 4)).astype(np.float32)
+    y = np.stack([np.sin(x[:, 0]), x[:, 1] * x[:, 2]], axis=1).astype(np.float32)
+    network = Network(4, 2, 32, 3e-3, 0.3, rng)
+    before = np.mean((network.predict(x) - y) ** 2)
+    for _ in range(600):
+        chosen = rng.integers(256, size=64)
+        network.update(x[chosen], y[chosen], np.ones(64, dtype=np.float32))
+    assert np.mean((network.predict(x) - y) ** 2) < 0.15 * before
+
+
+def test_weights_of_zero_teach_nothing():
+    network = Network(3, 1, 8, 1e-2, 0.0, np.random.default_rng(0))
+    x = np.ones((4, 3), dtype=np.float32)
+    before = network.predict(x).copy()
+    network.update(x, np.ones((4, 1), dtype=np.float32), np.zeros(4, dtype=np.float32))
+    np.testing.assert_array_equal(network.predict(x), before)
+
+
+def test_imagined_episodes_are_what_the_environment_does():
+    import gymnasium as gym
+
+    env = gym.make("ECNAS-7V-Edit-v0", max_edits=3)
+    edits = Edits(Space("7V"))
+    rng = np.random.default_rng(0)
+    plans = Imagination(edits, 3).draw(*np.split(rng.integers(len(edits.space), size=50), [40]), rng)
+    assert not plans.actions[40:].max() >= 0
+    for k in range(50):
+        env.reset(options={"placed": plans.start(k)})
+        for action in plans.edits(k):
+            assert env.unwrapped.action_masks()[action]
+            env.step(action)
+        info = env.step(edits.stop)[4]
+        assert info["cell"].row == plans.rows[k]
+
+
+def test_rank_scores_know_ranks_alone():
+    rewards = np.random.default_rng(0).random(1001)
+    scores = rank_scores(rewards)
+    np.testing.assert_array_equal(np.argsort(scores), np.argsort(rewards))
+    np.testing.assert_array_equal(scores, rank_scores(np.exp(30 * rewards)))
+    assert scores.std() == pytest.approx(1.0, abs=0.02)
+    assert scores.mean() == pytest.approx(0.0, abs=1e-6)
