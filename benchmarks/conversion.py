@@ -7,7 +7,8 @@ figures are random), converts it in a fresh process, and opens the table in othe
 
 The file is kept in the folder and used again. "Peak" is the largest resident set, as ``/usr/bin/time -v`` reports it,
 of the converting process, and of the process beside it that runs tensorflow; their sum is an upper bound, since their
-peaks need not coincide. Shared libraries and mapped files are counted wherever they are in use.
+peaks need not coincide. Shared libraries and mapped files are counted wherever they are in use. Processor time is given
+beside the seconds, since these say little on a machine that is busy with other work.
 """
 
 from __future__ import annotations
@@ -38,23 +39,23 @@ from pathlib import Path
 from ecnas.official import table_of_file
 table_of_file(Path(sys.argv[1]))
 seconds = time.perf_counter() - started
-peak = lambda who: resource.getrusage(who).ru_maxrss
 import json
-print(json.dumps([seconds, peak(resource.RUSAGE_SELF), peak(resource.RUSAGE_CHILDREN)]))
+used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+print(json.dumps([seconds, *(one.ru_utime + one.ru_stime for one in used), *(one.ru_maxrss for one in used)]))
 """
 
 OPEN = """
 import sys, time
 import ecnas
-started = time.perf_counter()
+started, cpu = time.perf_counter(), time.process_time()
 benchmark = ecnas.load(sys.argv[1])
-seconds = time.perf_counter() - started
+seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
 import numpy as np
 for row in np.random.default_rng(0).integers(len(benchmark.space), size=10_000).tolist():
     benchmark.query_row(row)
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
 import json
-print(json.dumps([seconds, int(status["VmRSS"].split()[0]), int(status["RssAnon"].split()[0])]), flush=True)
+print(json.dumps([seconds, cpu, int(status["VmRSS"].split()[0]), int(status["RssAnon"].split()[0])]), flush=True)
 sys.stdin.read()  # stays open until all others are
 """
 
@@ -96,19 +97,19 @@ def main() -> None:
     for number in range(arguments.repeats):
         os.environ["ECNAS_CACHE"] = str(arguments.folder / f"cache-{os.getpid()}-{number}")
         converting = run(CONVERT, str(path))
-        seconds, own, beside = json.loads(converting.communicate()[0])
+        seconds, own_cpu, beside_cpu, own, beside = json.loads(converting.communicate()[0])
         print(
-            f"conversion: {seconds:.1f} s; peak {own / 1024:.0f} MiB converting + {beside / 1024:.0f} MiB tensorflow "
-            f"= {(own + beside) / 1024:.0f} MiB at most"
+            f"conversion: {seconds:.1f} s (processor time {own_cpu:.1f} s converting + {beside_cpu:.1f} s tensorflow); "
+            f"peak {own / 1024:.0f} MiB converting + {beside / 1024:.0f} MiB tensorflow = {(own + beside) / 1024:.0f} MiB at most"
         )
 
     processes = [run(OPEN, str(path)) for _ in range(arguments.processes)]
     results = [json.loads(process.stdout.readline()) for process in processes if process.stdout]
     for process in processes:
         process.communicate("")
-    for seconds, resident, anonymous in results:
+    for seconds, cpu, resident, anonymous in results:
         print(
-            f"open: {1000 * seconds:.1f} ms; after 10,000 queries {resident / 1024:.0f} MiB resident, "
+            f"open: {1000 * seconds:.1f} ms (processor time {1000 * cpu:.1f} ms); after 10,000 queries {resident / 1024:.0f} MiB resident, "
             f"of which {anonymous / 1024:.0f} MiB its own"
         )
 

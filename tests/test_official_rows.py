@@ -39,7 +39,7 @@ def outcome(records, is_fast):
 @functools.cache
 def usual_records():
     rng = np.random.default_rng(0)
-    cells = [SPACE[row] for row in [0, 1, 90, 2531, *rng.integers(len(SPACE), size=60).tolist()]]
+    cells = [SPACE[row] for row in [0, 1, 90, 2531, *rng.integers(len(SPACE), size=4).tolist()]]
     records = [
         record(cell, epochs, energy_message(cell, epochs, energy=rng.random(), accuracy=rng.random()))
         for cell in cells
@@ -69,7 +69,7 @@ def test_figures_of_a_block():
     assert rows.figures[-1][list(FIGURE_FIELDS).index("energy")] == 0.5
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_damaged_rows_are_refused_or_read_the_same_by_both_ways(data):
     records = list(usual_records())
@@ -90,7 +90,7 @@ def test_damaged_rows_are_refused_or_read_the_same_by_both_ways(data):
     assert outcome(records, True) == outcome(records, False)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_damaged_messages_are_refused_or_read_the_same_by_both_ways(data):
     cell = SPACE[1000]
@@ -102,7 +102,7 @@ def test_damaged_messages_are_refused_or_read_the_same_by_both_ways(data):
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.binary(max_size=60))
+@given(st.binary(max_size=4))
 def test_no_bytes_break_the_parser(content):
     for reader, error in ((layout_of, MessageError), (read_row, RowError)):
         with contextlib.suppress(error):
