@@ -94,13 +94,14 @@ def main() -> None:
     published = CATALOGUE["energy_7V9E_surrogate"].size
     print(f"file: {path.stat().st_size:,} bytes (published file: {published:,})")
 
-    for number in range(arguments.repeats):
+    for number in range(max(arguments.repeats, 1)):
         os.environ["ECNAS_CACHE"] = str(arguments.folder / f"cache-{os.getpid()}-{number}")
         converting = run(CONVERT, str(path))
         seconds, own_cpu, beside_cpu, own, beside = json.loads(converting.communicate()[0])
         print(
             f"conversion: {seconds:.1f} s (processor time {own_cpu:.1f} s converting + {beside_cpu:.1f} s tensorflow); "
-            f"peak {own / 1024:.0f} MiB converting + {beside / 1024:.0f} MiB tensorflow = {(own + beside) / 1024:.0f} MiB at most"
+            f"peak {own / 1024:.0f} MiB converting + {beside / 1024:.0f} MiB tensorflow "
+            f"= {(own + beside) / 1024:.0f} MiB at most"
         )
 
     processes = [run(OPEN, str(path)) for _ in range(arguments.processes)]
@@ -109,8 +110,8 @@ def main() -> None:
         process.communicate("")
     for seconds, cpu, resident, anonymous in results:
         print(
-            f"open: {1000 * seconds:.1f} ms (processor time {1000 * cpu:.1f} ms); after 10,000 queries {resident / 1024:.0f} MiB resident, "
-            f"of which {anonymous / 1024:.0f} MiB its own"
+            f"open: {1000 * seconds:.1f} ms (processor time {1000 * cpu:.1f} ms); "
+            f"after 10,000 queries {resident / 1024:.0f} MiB resident, of which {anonymous / 1024:.0f} MiB its own"
         )
 
 
