@@ -10,14 +10,23 @@ import ecnas
 from ecnas import analysis, pareto, search
 from ecnas.record import RunRecord
 from ecnas.search.evaluator import FREE_QUERIES, Candidate, Evaluator
+from ecnas.search.features import descriptors, path_encoding
+from ecnas.search.msehvi import expected_hypervolume_improvement
 from ecnas.search.selection import by_contribution, linear_ranking, non_dominated, non_domination_ranks
+from ecnas.search.shemoa import ranked
+from ecnas.search.variation import crossover
 
 SEARCHERS = [
     search.RandomSearch(),
     search.RegularisedEvolution(population_size=10, tournament_size=3),
     search.LocalSearch(),
     search.SEMOA(),
+    search.NSGA2(population_size=12),
+    search.SHEMOA(),
+    search.BANANAS(num_initial=5, num_candidates=20, batch_size=20, ensemble_size=2, hidden=(8,)),
+    search.MSEHVI(num_initial=5, num_candidates=40, batch_size=20, max_fit=30),
 ]
+MULTI_FIDELITY = {"SH-EMOA"}
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +91,21 @@ class TestEverySearcher:
         assert not set(record.column("row").astype(int)) & set(missing)
         assert len(record) == 200
 
+    def test_trains_at_one_fidelity_unless_it_says_so(self, searcher, bench):
+        full, short = (search.run(searcher, bench, 60, seed=0, epochs=epochs) for epochs in (None, 12))
+        if searcher.name in MULTI_FIDELITY:
+            assert set(full.column("epochs")) == {4, 12, 36, 108}
+            assert set(short.column("epochs")) == {4, 12}
+            assert "*Multi-fidelity.*" in type(searcher).__doc__
+        else:
+            assert set(full.column("epochs")) == {108}
+            assert set(short.column("epochs")) == {12}
+
     def test_accuracy_alone(self, searcher, bench):
+        if isinstance(searcher, search.MSEHVI):
+            with pytest.raises(ValueError, match="needs two objectives"):
+                search.run(searcher, bench, 40, seed=0, objectives=["val_accuracy"])
+            return
         record = search.run(searcher, bench, 40, seed=0, objectives=["val_accuracy"])
         assert len(record) == 40
 
@@ -92,6 +115,8 @@ class TestEverySearcher:
         assert record.header["settings"]["budget"] == {"unique": False, "evaluations": 15}
 
     def test_unique_budget_ends_although_repeats_are_free(self, searcher):
+        if isinstance(searcher, (search.BANANAS, search.MSEHVI)):
+            pytest.skip("a thousand fits of models take too long; the evaluator ends all searches alike")
         budget = ecnas.Budget(evaluations=200, unique=True)
         record = search.run(searcher, synthetic("4V"), budget, seed=0)
         assert 60 <= budget.spent.evaluations <= 91
@@ -171,14 +196,18 @@ def test_evolution_refuses_impossible_sizes():
 
 
 @pytest.mark.parametrize(
-    "searcher",
-    [search.RegularisedEvolution(population_size=20, tournament_size=5), search.LocalSearch()],
-    ids=["evolution", "local"],
+    ("searcher", "seeds"),
+    [
+        (search.RegularisedEvolution(population_size=20, tournament_size=5), 6),
+        (search.LocalSearch(), 6),
+        (search.BANANAS(batch_size=40, ensemble_size=2, hidden=(16,)), 3),
+    ],
+    ids=["evolution", "local", "BANANAS"],
 )
-def test_single_objective_searchers_beat_random_search(searcher, bench):
+def test_single_objective_searchers_beat_random_search(searcher, seeds, bench):
     optimum = bench.optimum()[1]
-    guided = [optimum - rewards(search.run(searcher, bench, 150, seed)) for seed in range(10)]
-    random = [optimum - rewards(search.run(search.RandomSearch(), bench, 150, seed)) for seed in range(10)]
+    guided = [optimum - rewards(search.run(searcher, bench, 130, seed)) for seed in range(seeds)]
+    random = [optimum - rewards(search.run(search.RandomSearch(), bench, 130, seed)) for seed in range(seeds)]
     assert np.mean(guided) < 0.7 * np.mean(random)
 
 
@@ -226,14 +255,17 @@ def test_semoa_draws_parents_by_contributing_hypervolume(bench):
     assert shares == pytest.approx(linear_ranking(n, 1.9), abs=0.01)
 
 
-def test_semoa_finds_more_hypervolume_than_random_search(bench):
-    volumes = {
-        searcher.name: np.mean(
-            [analysis.hypervolume(search.run(searcher, bench, 200, seed), bench)[-1] for seed in range(10)]
-        )
-        for searcher in (search.SEMOA(), search.RandomSearch())
-    }
-    assert volumes["SEMOA"] > volumes["random search"] + 0.02
+@pytest.mark.parametrize(
+    "searcher", [search.SEMOA(), search.NSGA2(20), search.MSEHVI(batch_size=20, max_fit=60)], ids=lambda s: s.name
+)
+def test_multi_objective_searchers_find_more_hypervolume_than_random_search(searcher):
+    bench = synthetic("7V")
+
+    def volume(chosen):
+        runs = [search.run(chosen, bench, 200, seed) for seed in range(3)]
+        return np.mean([analysis.hypervolume(run, bench)[-1] for run in runs])
+
+    assert volume(searcher) > volume(search.RandomSearch()) + 0.02
 
 
 def test_semoa_ends_after_its_generations(bench):
@@ -258,6 +290,140 @@ def test_ranks_peel_off_fronts():
 
     chosen = [candidate(1, 1), candidate(2, 0), candidate(0, 2), candidate(0, 1), candidate(0, 0), candidate(1, 1)]
     assert non_domination_ranks(chosen).tolist() == [0, 0, 0, 2, 3, 1]
+
+
+# SH-EMOA ------------------------------------------------------------------------------------------------------------
+
+
+def test_shemoa_gives_every_fidelity_the_same_epochs(bench):
+    record = search.run(search.SHEMOA(), bench, ecnas.Budget(epochs=108 * 80), seed=0)
+    epochs = record.column("epochs")
+    assert (np.diff(epochs) >= 0).all()
+    spent = [epochs[epochs == fidelity].sum() for fidelity in (4, 12, 36, 108)]
+    assert sum(spent) <= 108 * 80
+    assert spent == pytest.approx([108 * 20] * 4, abs=108)
+
+
+def test_shemoa_trains_its_population_again_at_the_next_fidelity(bench):
+    record = search.run(search.SHEMOA(population_size=6, tournament_size=2), bench, 200, seed=0)
+    epochs, rows = record.column("epochs"), record.column("row")
+    for low, high in ((4, 12), (12, 36), (36, 108)):
+        assert set(rows[epochs == high][:6]) <= set(rows[epochs == low])
+
+
+def test_shemoa_mutates_operations():
+    """With no crossover, no edge flips and one operation changing, children differ from parents in operations."""
+    bench = synthetic("5V")
+    record = search.run(
+        search.SHEMOA(population_size=1, tournament_size=1, crossover_probability=0, expected_edges=0),
+        bench,
+        40,
+        seed=1,
+    )
+    cells = [bench.space[int(row)] for row in record.column("row")]
+    assert len({cell.ops for cell in cells}) > 3
+
+
+def test_rank_comes_before_contribution(bench):
+    population = candidates_of(bench, 40)
+    order = ranked(population, np.full(2, -0.1))
+    ranks = dict(zip(map(id, population), non_domination_ranks(population), strict=True))
+    assert [ranks[id(c)] for c in order] == sorted(ranks.values())
+
+
+# Crossover ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("space", [ecnas.Space("4V"), ecnas.Space("7V")], ids=lambda space: space.name)
+def test_crossover_gives_cells_of_the_space_between_their_parents(space):
+    rng = np.random.default_rng(0)
+    children = 0
+    for _ in range(300):
+        first, second = space.sample(rng, 2)
+        child = crossover(first, second, space, rng)
+        if child is None:
+            continue
+        children += 1
+        assert child in space
+        assert child not in (first, second)
+        assert set(child.ops) <= set(first.ops) | set(second.ops)
+        assert child.num_vertices <= max(first.num_vertices, second.num_vertices)
+    assert children > 100
+
+
+def test_crossover_of_equals_has_no_child():
+    cell = ecnas.Space("5V")[77]
+    assert crossover(cell, cell, ecnas.Space("5V"), np.random.default_rng(0)) is None
+
+
+# Features and models ------------------------------------------------------------------------------------------------
+
+
+def test_path_encoding_of_a_known_cell():
+    matrix = [[0, 1, 1, 1], [0, 0, 1, 0], [0, 0, 0, 1], [0, 0, 0, 0]]
+    cell = ecnas.Cell(matrix, ["conv3x3-bn-relu", "maxpool3x3"])
+    encoded = path_encoding(np.array([cell.row]))[0]
+    assert encoded.shape == (364,)
+    # Straight (number 0); pooling alone (1 + 2); convolution, then pooling (4 + 0·3 + 2).
+    assert np.flatnonzero(encoded).tolist() == [0, 3, 6]
+    assert path_encoding(np.array([cell.row]), max_ops=1)[0].tolist() == [1, 0, 0, 1]
+
+
+def test_path_encoding_counts_paths_of_all_lengths():
+    space = ecnas.Space("7V")
+    rows = np.random.default_rng(0).integers(len(space), size=200)
+    for row, encoded in zip(rows.tolist(), path_encoding(rows), strict=True):
+        cell = space[row]
+        walks = np.linalg.matrix_power(np.eye(cell.num_vertices) + cell.adjacency, 7)
+        assert encoded.any()
+        assert (walks[0, -1] > 0) == bool(encoded.any())
+        assert encoded[0] == cell.adjacency[0, -1]
+
+
+def test_descriptors_are_exact():
+    space = ecnas.Space("7V")
+    rows = np.array([0, 50, 2000, 300_000])
+    for row, found in zip(rows.tolist(), descriptors(space, rows), strict=True):
+        cell = space[row]
+        expected = [np.log(cell.trainable_parameters), np.log(cell.multiply_adds), cell.num_vertices, cell.num_edges]
+        assert found[:4] == pytest.approx(expected)
+        assert found[4:7].tolist() == [cell.ops.count(name) for name in ecnas.OPERATIONS]
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_expected_hypervolume_improvement_equals_monte_carlo(known):
+    rng = np.random.default_rng(0)
+    front = np.array([[0.1, 0.9], [0.5, 0.6], [0.8, 0.2], [-0.5, 1.5]])  # the last is behind the reference point
+    reference = np.full(2, -0.1)
+    means = rng.uniform(0, 1, size=(6, 2))
+    deviations = np.column_stack([np.full(6, 0.2), np.full(6, 0.0 if known else 0.3)])
+    found = expected_hypervolume_improvement(means, deviations, front, reference)
+    before = pareto.hypervolume(front, reference)
+    for mean, deviation, expected in zip(means, deviations, found, strict=True):
+        points = rng.normal(mean, deviation, size=(4000, 2))
+        gains = [pareto.hypervolume(np.vstack([front, point]), reference) - before for point in points]
+        assert expected == pytest.approx(np.mean(gains), abs=4 * np.std(gains) / np.sqrt(4000) + 1e-12)
+
+
+def test_ehvi_without_a_front_is_a_product_of_improvements():
+    gain = expected_hypervolume_improvement(np.array([[0.4, 0.9]]), np.zeros((1, 2)), np.empty((0, 2)), np.zeros(2))
+    assert gain == pytest.approx([0.36])
+
+
+def test_msehvi_reads_untrained_energies_only_when_told(bench, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        Evaluator, "known_scores", lambda self, rows: asked.append(len(rows)) or np.zeros((len(rows), 2))
+    )
+    search.run(search.MSEHVI(num_initial=5, num_candidates=20), bench, 8, seed=0)
+    assert not asked
+    search.run(search.MSEHVI(num_initial=5, num_candidates=20, known=("energy",)), bench, 8, seed=0)
+    assert asked
+
+
+def test_nsga2_populations_hold_no_duplicates(bench):
+    record = search.run(search.NSGA2(population_size=30), bench, 30, seed=0)
+    assert len(set(record.column("row"))) == 30
 
 
 # Running ------------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from ecnas.record import RunRecord
 FREE_QUERIES: Final = 1000
 """With ``Budget(unique=True)``: so many queries in a row that cost nothing end the search, which goes in circles."""
 
-FRESH_TRIES: Final = 50
+FRESH_TRIES: Final = 20
 """Draws in which :meth:`Evaluator.mutate_anew` looks for a cell that was not trained yet."""
 
 
@@ -29,7 +29,7 @@ class Candidate(NamedTuple):
         cell: The cell.
         evaluation: All figures. Searchers use ``reward`` and ``scores``, which know nothing of the test accuracy.
         reward: The scalarised objectives, to be maximised.
-        scores: The objectives, shape (m,), to be maximised; 1 is best and 0 worst on the exact front.
+        scores: The objectives, shape (m,), to be maximised; 1 is best and 0 worst on the exact front of the fidelity.
     """
 
     cell: Cell
@@ -85,7 +85,6 @@ class Evaluator:
         self.epochs = benchmark.check_epochs(epochs)
         self.scalarisation = scalarisation or benchmark.scalarisation("linear", self.objectives, self.epochs)
         self.reference = np.full(len(self.objectives), -REFERENCE_MARGIN)
-        self._normalisation = benchmark.normalisation(self.objectives, self.epochs)
         self._missing = benchmark.table.missing
         self._seen: set[int] = set()
         self._free_queries = 0
@@ -114,7 +113,8 @@ class Evaluator:
 
     def _judge(self, evaluation: Evaluation) -> tuple[float, NDArray[np.float64]]:
         figures = {name: np.float64(getattr(evaluation, name)) for name in OBJECTIVES}
-        scores = self._normalisation.scores(np.array([figures[name] for name in self.objectives]))
+        normalisation = self.benchmark.normalisation(self.objectives, evaluation.epochs)
+        scores = normalisation.scores(np.array([figures[name] for name in self.objectives]))
         return float(self.scalarisation(np.clip(scores, 0.0, 1.0), figures)), scores
 
     def _check_progress(self) -> None:
@@ -132,9 +132,26 @@ class Evaluator:
         spent = self.budget.spent
         return max((getattr(spent, name) / limit for name, limit in self.budget.limits.items()), default=0.0)
 
-    def has_seen(self, cell: Cell) -> bool:
-        """Whether the cell was trained in this search, for whatever number of epochs."""
-        return cell.row in self._seen
+    def is_new(self, cell: Cell) -> bool:
+        """Whether the benchmark has the cell and it was not trained yet, for whatever number of epochs."""
+        return cell.row not in self._seen and cell.row not in self._missing
+
+    def fidelities(self, min_epochs: int | None = None) -> list[int]:
+        """The benchmark's numbers of epochs from ``min_epochs`` (its lowest by default) to the fidelity of the search.
+
+        Raises:
+            OutOfDomainError: The benchmark has no such epochs.
+            ValueError: ``min_epochs`` is above the fidelity of the search.
+        """
+        lowest = self.benchmark.epochs[0] if min_epochs is None else self.benchmark.check_epochs(min_epochs)
+        if lowest > self.epochs:
+            raise ValueError(f"min_epochs must be at most the fidelity of the search {self.epochs}, got {lowest}")
+        return [epochs for epochs in self.benchmark.epochs if lowest <= epochs <= self.epochs]
+
+    def known_scores(self, rows: NDArray[np.integer]) -> NDArray[np.float64]:
+        """Scores of cells that were not trained, shape (n, m). For objectives that are known without training only."""
+        figures = np.stack([self.benchmark.values(name, self.epochs)[rows] for name in self.objectives], axis=1)
+        return self.benchmark.normalisation(self.objectives, self.epochs).scores(figures)
 
     # The moves of Space, kept to the cells that the benchmark has figures for (one published file lacks three).
 
@@ -165,7 +182,7 @@ class Evaluator:
         all_seen = len(self._seen) + len(self._missing) >= len(self.benchmark.space)
         for _ in range(1 if all_seen else FRESH_TRIES):
             child = self.mutate(cell, rng, expected_edges, expected_ops)
-            if not self.has_seen(child):
+            if self.is_new(child):
                 break
         return child
 

@@ -55,7 +55,7 @@ class SEMOA:
         linear_ranking(2, self.pressure)  # checks it
 
     def run(self, evaluate: Evaluator, rng: np.random.Generator) -> None:
-        fidelities = self._fidelities(evaluate)
+        fidelities = [evaluate.epochs] if self.min_epochs is None else evaluate.fidelities(self.min_epochs)
         known: dict[tuple[int, int], Candidate] = {}  # a training that was made is not made again to compare its cell
         mutate = evaluate.mutate if self.repeats else evaluate.mutate_anew
         population: list[Candidate] = []
@@ -80,11 +80,3 @@ class SEMOA:
         ranked = by_contribution(population, reference)
         chosen = rng.choice(len(ranked), size=self.population_size, p=linear_ranking(len(ranked), self.pressure))
         return [ranked[position] for position in chosen.tolist()]
-
-    def _fidelities(self, evaluate: Evaluator) -> list[int]:
-        if self.min_epochs is None:
-            return [evaluate.epochs]
-        lowest = evaluate.benchmark.check_epochs(self.min_epochs)
-        if lowest > evaluate.epochs:
-            raise ValueError(f"min_epochs must be at most the fidelity of the search {evaluate.epochs}, got {lowest}")
-        return [epochs for epochs in evaluate.benchmark.epochs if lowest <= epochs <= evaluate.epochs]

@@ -1,0 +1,102 @@
+"""BANANAS-style Bayesian optimisation: an ensemble of small networks on the path encoding."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecnas.cell import Cell
+from ecnas.search.evaluator import Candidate, Evaluator
+from ecnas.search.features import path_encoding
+
+
+@dataclass(frozen=True)
+class BANANAS:
+    """Predicts rewards with an ensemble and trains what a draw from its predictions likes best.
+
+    Source: White et al. 2021, https://arxiv.org/abs/1910.11858, algorithm 1: path encoding, an ensemble of feed-forward
+    networks, independent Thompson sampling, and candidates that are mutations of the best cells so far. The networks
+    here are smaller (scikit-learn's, two layers), with the squared error on standardised rewards.
+
+    Attributes:
+        num_initial: Random cells to begin with.
+        batch_size: Trainings between two fits of the ensemble.
+        ensemble_size: Networks.
+        hidden: Widths of their layers.
+        num_candidates: Cells among which the next batch is chosen.
+        num_parents: Best cells so far of which candidates are mutations.
+        expected_edges: Mean number of flipped edges of a mutation.
+        expected_ops: Mean number of changed operations of a mutation.
+        max_ops: Longest path in the encoding, in operations; 3 gives the paper's 40 features.
+    """
+
+    num_initial: int = 10
+    batch_size: int = 10
+    ensemble_size: int = 3
+    hidden: tuple[int, ...] = (64, 64)
+    num_candidates: int = 100
+    num_parents: int = 10
+    expected_edges: float = 1.0
+    expected_ops: float = 1.0
+    max_ops: int = 3
+
+    name: ClassVar[str] = "BANANAS"
+
+    def __post_init__(self) -> None:
+        for field in ("num_initial", "batch_size", "num_parents"):
+            if getattr(self, field) < 1:
+                raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}")
+        if self.ensemble_size < 2:
+            raise ValueError(f"ensemble_size must be at least 2 to tell uncertainty, got {self.ensemble_size}")
+        if self.num_candidates < self.batch_size:
+            raise ValueError(f"num_candidates must be at least batch_size {self.batch_size}, got {self.num_candidates}")
+
+    def run(self, evaluate: Evaluator, rng: np.random.Generator) -> None:
+        trained = [evaluate(evaluate.sample(rng)) for _ in range(self.num_initial)]
+        while True:
+            cells = self._candidates(trained, evaluate, rng)
+            predictions = self._predict(trained, cells, rng)
+            # Independent Thompson sampling: each candidate's reward is drawn from its own normal distribution.
+            drawn = rng.normal(predictions.mean(axis=0), predictions.std(axis=0, ddof=1))
+            best = np.argsort(-drawn, kind="stable")[: self.batch_size]
+            trained += [evaluate(cells[position]) for position in best.tolist()]
+
+    def _candidates(self, trained: list[Candidate], evaluate: Evaluator, rng: np.random.Generator) -> list[Cell]:
+        """Mutations of the best cells, each different where the space allows."""
+        parents = sorted(trained, key=lambda candidate: -candidate.reward)[: self.num_parents]
+        cells: dict[int, Cell] = {}
+        for _ in range(10 * self.num_candidates):
+            parent = parents[int(rng.integers(len(parents)))]
+            child = evaluate.mutate_anew(parent.cell, rng, self.expected_edges, self.expected_ops)
+            cells.setdefault(child.row, child)
+            if len(cells) == self.num_candidates:
+                break
+        return list(cells.values())
+
+    def _predict(self, trained: list[Candidate], cells: list[Cell], rng: np.random.Generator) -> NDArray[np.float64]:
+        """Rewards that the networks predict, shape (ensemble_size, cells)."""
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.neural_network import MLPRegressor
+
+        x = path_encoding(np.array([candidate.cell.row for candidate in trained]), self.max_ops)
+        rewards = np.array([candidate.reward for candidate in trained])
+        centre, spread = rewards.mean(), rewards.std() or 1.0
+        x_new = path_encoding(np.array([cell.row for cell in cells]), self.max_ops)
+        predictions = []
+        for _ in range(self.ensemble_size):
+            network = MLPRegressor(
+                hidden_layer_sizes=self.hidden,
+                learning_rate_init=0.01,
+                alpha=1e-3,
+                max_iter=200,
+                random_state=int(rng.integers(2**31)),
+            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)  # 200 passes are meant
+                network.fit(x, (rewards - centre) / spread)
+            predictions.append(centre + spread * network.predict(x_new))
+        return np.array(predictions)
