@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Hashable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -195,10 +195,10 @@ class Budget:
 
     def as_dict(self) -> dict[str, Any]:
         """Spending and limits as plain numbers."""
-        return {**asdict(self.spent), "limits": self.limits}
+        return {**vars(self.spent), "limits": self.limits}
 
     def __repr__(self) -> str:
-        spent = asdict(self.spent)
+        spent = vars(self.spent)
         parts = [f"{name}={spent[name]:g}/{limit:g}" for name, limit in self.limits.items()]
         return f"Budget({', '.join(parts) or 'unlimited'})"
 

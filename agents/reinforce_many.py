@@ -1,0 +1,201 @@
+"""Many independent runs of REINFORCE with a categorical policy, as one program on arrays.
+
+The protocol of NAS-Bench-101's reinforcement learning baseline (Ying et al. 2019, https://arxiv.org/abs/1902.09635,
+supplement): a table of logits per decision, step size 0.5, a moving average of rewards with decay 0.9 as the baseline,
+one cell per update, until the trainings of the evaluated cells would have taken 10 million seconds; 500 times.
+
+    python agents/reinforce_many.py --runs 500 --out runs/reinforce.npz
+
+A run depends on its seed alone, not on how many others there are: ``--runs 1 --seed 17`` gives the eighteenth run of
+``--runs 500 --seed 0`` to the last bit. ``agents/reinforce.py`` does the same with tensorflow, in float32 as here and
+with the same random numbers; see docs/performance.md for how far the two agree.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+import tyro
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+if __package__ in (None, ""):  # run as a file: the checkout is not on the path yet
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from ecnas_gym.builder import NUM_ACTIONS, decisions
+from ecnas_gym.vector import CellVectorEnv
+
+NOISE_BLOCK = 64
+"""Cells for which a run draws its random numbers at once."""
+
+
+@dataclass
+class Args:
+    """Many independent searches with REINFORCE."""
+
+    env_id: str = "ECNAS-7V-v0"
+    """Environment to search in: ECNAS-4V-v0, ECNAS-5V-v0 or ECNAS-7V-v0."""
+    benchmark: str | None = None
+    """Benchmark that answers; the space's embedded one by default."""
+    epochs: int | None = None
+    """Epochs for which each cell is trained; the benchmark's most by default."""
+    objectives: tuple[str, ...] = ("val_accuracy", "energy")
+    """What is optimised: some of val_accuracy, energy, training_time, co2, trainable_parameters."""
+    scalarisation: Literal["linear", "chebyshev", "cap", "power"] = "linear"
+    """How the objectives become one reward."""
+    runs: int = 500
+    """How many runs; run k has the seed ``seed + k``."""
+    seed: int = 0
+    """Seed of the first run."""
+    seconds: float = 1e7
+    """Most seconds of training, summed over a run's evaluations."""
+    learning_rate: float = 0.5
+    """Step size of gradient descent."""
+    baseline_decay: float = 0.9
+    """Decay of the moving average of rewards that a reward must beat to be reinforced."""
+    out: Path | None = None
+    """Where the evaluations go, as a .npz file; nowhere by default."""
+    progress: bool = True
+    """Show a progress bar and the outcome."""
+
+
+class Evaluations(NamedTuple):
+    """The evaluations of all runs, run after run and in order; entry ``ends[k-1]`` is the first of run k.
+
+    Attributes:
+        rows: Rows of the cells in the space, int64.
+        rewards: What the runs learned from, float32.
+        ends: Behind the last evaluation of each run, int64 of shape (runs,).
+    """
+
+    rows: NDArray[np.int64]
+    rewards: NDArray[np.float32]
+    ends: NDArray[np.int64]
+
+
+def search(args: Args) -> Evaluations:
+    """Carries out the runs."""
+    kwargs = {"benchmark": args.benchmark, "epochs": args.epochs, "objectives": args.objectives}
+    kwargs["scalarisation"] = args.scalarisation
+    envs = _make(args, args.runs, kwargs)
+    benchmark, epochs = envs.benchmark, envs.epochs
+    num_decisions = len(decisions(envs.cell_space))
+    seconds_of_row = benchmark.values("training_time", epochs)
+
+    running = np.arange(args.runs)  # numbers of the runs that have not ended; all arrays below are in their order
+    generators = [np.random.default_rng(args.seed + run) for run in range(args.runs)]
+    logits = np.zeros((args.runs, num_decisions, NUM_ACTIONS), dtype=np.float32)
+    average, weight = np.zeros(args.runs), 0.0
+    spent = np.zeros(args.runs)
+    history = []
+    bar = tqdm(total=args.runs, desc="runs that have ended", disable=not args.progress)
+    episode = 0
+    while len(running):
+        if episode % NOISE_BLOCK == 0:
+            shape = (NOISE_BLOCK, num_decisions, NUM_ACTIONS)
+            noise = np.stack([generators[run].gumbel(size=shape) for run in running], axis=2)
+        actions, masks, rows, rewards = build_cells(envs, logits, noise[episode % NOISE_BLOCK])
+        episode += 1
+
+        after = spent + seconds_of_row[rows]
+        fits = after <= args.seconds
+        if not fits.all():  # these runs end, before the evaluation that they cannot pay
+            bar.update(int(len(fits) - fits.sum()))
+            running, logits, average, spent, after = (a[fits] for a in (running, logits, average, spent, after))
+            actions, masks, rows, rewards = actions[fits], masks[fits], rows[fits], rewards[fits]
+            noise = noise[:, :, fits]
+            if not len(running):
+                break
+            envs = _make(args, len(running), kwargs)
+        spent = after
+        history.append((running, rows, rewards))
+
+        average = args.baseline_decay * average + (1 - args.baseline_decay) * rewards.astype(np.float64)
+        weight = args.baseline_decay * weight + (1 - args.baseline_decay)
+        advantages = rewards - (average / weight).astype(np.float32)
+        logits -= np.float32(args.learning_rate) * policy_gradient(logits, actions, masks, advantages)
+    bar.close()
+    return _by_run(args.runs, history)
+
+
+def build_cells(
+    envs: CellVectorEnv, logits: NDArray[np.float32], noise: NDArray[np.float64]
+) -> tuple[NDArray[np.intp], NDArray[np.bool_], NDArray[np.int64], NDArray[np.float32]]:
+    """Builds one cell for each of N runs.
+
+    Args:
+        envs: N environments.
+        logits: (N, T, 3).
+        noise: Gumbel noise, (T, N, 3). The largest of logits plus Gumbel noise is a draw from their softmax.
+
+    Returns:
+        Actions (N, T), masks (N, T, 3), rows and rewards of the cells (N,).
+    """
+    _, info = envs.reset()
+    masks = np.empty(logits.shape, dtype=np.bool_)
+    actions = np.empty(logits.shape[:2], dtype=np.intp)
+    for position, draws in enumerate(noise):
+        masks[:, position] = info["action_mask"]
+        noisy = np.where(masks[:, position], logits[:, position] + draws, -np.inf)
+        actions[:, position] = noisy.argmax(axis=1)
+        _, rewards, _, _, info = envs.step(actions[:, position])
+    return actions, masks, info["row"], rewards.astype(np.float32)
+
+
+def policy_gradient(
+    logits: NDArray[np.float32],
+    actions: NDArray[np.intp],
+    masks: NDArray[np.bool_],
+    advantages: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """Gradient of −advantage · log p(cell) for each run: (N, T, 3)."""
+    allowed = np.where(masks, logits, np.float32(-1e9))
+    shifted = allowed - allowed.max(axis=2, keepdims=True)
+    probabilities = np.exp(shifted)
+    probabilities /= probabilities.sum(axis=2, keepdims=True)
+    taken = np.arange(NUM_ACTIONS) == actions[:, :, None]
+    gradient: NDArray[np.float32] = (probabilities - taken) * advantages[:, None, None]
+    return np.where(masks, gradient, np.float32(0.0))
+
+
+def _make(args: Args, num_envs: int, kwargs: dict[str, object]) -> CellVectorEnv:
+    envs = gym.make_vec(args.env_id, num_envs=num_envs, autoreset_mode="Disabled", **kwargs)
+    assert isinstance(envs, CellVectorEnv)
+    return envs
+
+
+def _by_run(
+    num_runs: int, history: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]]
+) -> Evaluations:
+    if not history:
+        return Evaluations(np.empty(0, np.int64), np.empty(0, np.float32), np.zeros(num_runs, np.int64))
+    runs, rows, rewards = (np.concatenate(column) for column in zip(*history, strict=True))
+    order = np.argsort(runs, kind="stable")
+    return Evaluations(rows[order], rewards[order], np.cumsum(np.bincount(runs, minlength=num_runs)))
+
+
+def main(args: Args) -> Evaluations:
+    """Searches, saves, and shows the outcome."""
+    start = time.perf_counter()
+    found = search(args)
+    took = time.perf_counter() - start
+    if args.out is not None:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(args.out, **found._asdict(), first_seed=args.seed)
+    if args.progress:
+        best = [rewards.max() for rewards in np.split(found.rewards, found.ends[:-1]) if len(rewards)]
+        print(f"{args.runs} runs, {len(found.rows):,} evaluations in {took:.1f} s")
+        if best:
+            low, median, high = np.percentile(best, [5, 50, 95])
+            print(f"best reward of a run: median {median:.4f}, 5th to 95th percentile {low:.4f} to {high:.4f}")
+    return found
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Args))

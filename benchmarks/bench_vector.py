@@ -1,0 +1,87 @@
+"""Steps per second of the vector environments, beside CartPole-v1's native one, from 1 to 16,384 environments.
+
+python benchmarks/bench_vector.py [--rounds 15]
+
+``benchmark_vector_step`` is gymnasium's own: it draws actions without masks, so most episodes end early and invalid,
+and it does not count the step in which an environment resets. "Legal" rows step through actions that were drawn before:
+whole episodes that end together, with the queries at their end; the reset is counted as no step.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.utils.performance import benchmark_vector_step
+from timing import machine, print_table, repeated, take_turns
+
+import ecnas_gym  # noqa: F401  # registers the environments
+
+SLICE = 0.2
+PEER = "CartPole-v1"
+
+
+def make(env_id: str, num_envs: int, **kwargs: Any) -> Any:
+    return gym.make_vec(env_id, num_envs=num_envs, vectorization_mode="vector_entry_point", **kwargs)
+
+
+def legal(envs: Any) -> Callable[[], float]:
+    """Steps through one episode in each environment again and again."""
+    rng = np.random.default_rng(0)
+    _, info = envs.reset()
+    actions = []
+    terminated = np.zeros(1, dtype=bool)
+    while not terminated.all():
+        actions.append((rng.random(info["action_mask"].shape) * info["action_mask"]).argmax(axis=1))
+        _, _, terminated, _, info = envs.step(actions[-1])
+    in_next_step = envs.metadata["autoreset_mode"].value == "NextStep"
+
+    def play() -> None:
+        for action in actions:
+            envs.step(action)
+        if in_next_step:
+            envs.step(actions[0])
+
+    envs.reset()
+    return repeated(play, len(actions) * envs.num_envs, SLICE)
+
+
+def sampled(envs: Any) -> Callable[[], float]:
+    return lambda: benchmark_vector_step(envs, SLICE)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=15)
+    rounds = parser.parse_args().rounds
+    print(machine(), "\n")
+
+    print("1,024 environments:\n")
+    contenders = {
+        PEER: sampled(make(PEER, 1024)),
+        "ECNAS-4V-v0": sampled(make("ECNAS-4V-v0", 1024)),
+        "ECNAS-7V-v0": sampled(make("ECNAS-7V-v0", 1024)),
+        "ECNAS-7V-v0, same-step autoreset": sampled(make("ECNAS-7V-v0", 1024, autoreset_mode="SameStep")),
+        "MO-ECNAS-7V-v0": sampled(make("MO-ECNAS-7V-v0", 1024)),
+        "ECNAS-7V-v0, legal": legal(make("ECNAS-7V-v0", 1024)),
+        "ECNAS-7V-v0, legal, same-step": legal(make("ECNAS-7V-v0", 1024, autoreset_mode="SameStep")),
+        "ECNAS-7V-v0, legal, under a budget": legal(make("ECNAS-7V-v0", 1024, budget=10**12)),
+        "MO-ECNAS-7V-v0, legal": legal(make("MO-ECNAS-7V-v0", 1024)),
+    }
+    print_table(take_turns(contenders, rounds), PEER, "environment steps per second")
+
+    for num_envs in (1, 16, 64, 256, 4096, 16384):
+        print(f"{num_envs:,} environments:\n")
+        contenders = {
+            PEER: sampled(make(PEER, num_envs)),
+            "ECNAS-7V-v0": sampled(make("ECNAS-7V-v0", num_envs)),
+            "ECNAS-7V-v0, legal": legal(make("ECNAS-7V-v0", num_envs)),
+        }
+        print_table(take_turns(contenders, max(3, rounds // 2)), PEER, "environment steps per second")
+
+
+if __name__ == "__main__":
+    main()

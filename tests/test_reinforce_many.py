@@ -1,0 +1,80 @@
+"""Many runs of REINFORCE at once are the same runs as one by one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tyro")
+pytest.importorskip("tqdm")
+
+from agents.reinforce_many import Args, policy_gradient, search
+from ecnas_gym.vector import CellVectorEnv
+
+
+def runs_of(args):
+    found = search(args)
+    return list(zip(np.split(found.rows, found.ends[:-1]), np.split(found.rewards, found.ends[:-1]), strict=True))
+
+
+@pytest.mark.parametrize("env_id", ["ECNAS-4V-v0", "ECNAS-7V-v0"])
+def test_a_run_does_not_depend_on_how_many_there_are(env_id):
+    arguments = {"env_id": env_id, "seconds": 1e5, "progress": False}
+    together = runs_of(Args(**arguments, runs=7, seed=3))
+    assert len({rows.tobytes() for rows, _ in together}) == 7
+    for number, (rows, rewards) in enumerate(together):
+        ((rows_alone, rewards_alone),) = runs_of(Args(**arguments, runs=1, seed=3 + number))
+        assert np.array_equal(rows, rows_alone)
+        assert np.array_equal(rewards, rewards_alone)
+
+
+def test_a_run_ends_before_the_first_evaluation_that_it_cannot_pay():
+    args = Args(env_id="ECNAS-5V-v0", runs=5, seconds=2e4, progress=False)
+    longer = runs_of(Args(env_id="ECNAS-5V-v0", runs=5, seconds=4e4, progress=False))
+    seconds = CellVectorEnv(space="5V").benchmark.values("training_time")
+    for (rows, _), (more_rows, _) in zip(runs_of(args), longer, strict=True):
+        assert np.array_equal(rows, more_rows[: len(rows)])
+        assert seconds[rows].sum() <= args.seconds < seconds[more_rows[: len(rows) + 1]].sum()
+
+
+def test_a_budget_below_any_evaluation_gives_empty_runs():
+    found = search(Args(env_id="ECNAS-4V-v0", runs=3, seconds=1e-3, progress=False))
+    assert found.ends.tolist() == [0, 0, 0]
+    assert len(found.rows) == len(found.rewards) == 0
+
+
+def test_it_learns():
+    for _, rewards in runs_of(Args(env_id="ECNAS-4V-v0", runs=8, seconds=1e6, progress=False)):
+        assert rewards[-50:].mean() > rewards[:50].mean()
+
+
+def test_gradient_is_that_of_finite_differences():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(4, 5, 3)).astype(np.float32)
+    masks = rng.random((4, 5, 3)) < 0.6
+    actions = rng.integers(3, size=(4, 5))
+    np.put_along_axis(masks, actions[:, :, None], True, axis=2)
+    advantages = rng.normal(size=4).astype(np.float32)
+
+    def loss(values):
+        allowed = np.where(masks, values, -np.inf)
+        log_p = allowed - np.log(np.exp(allowed).sum(axis=2, keepdims=True))
+        return -(advantages * np.take_along_axis(log_p, actions[:, :, None], axis=2).sum(axis=(1, 2))).sum()
+
+    gradient = policy_gradient(logits, actions, masks, advantages)
+    for index in np.ndindex(logits.shape):
+        step = np.zeros(logits.shape)
+        step[index] = 1e-5
+        assert gradient[index] == pytest.approx((loss(logits + step) - loss(logits - step)) / 2e-5, abs=1e-5)
+
+
+def test_tensorflow_has_the_same_run(tmp_path):
+    pytest.importorskip("tensorflow")
+    from agents import reinforce
+
+    ours = {"env_id": "ECNAS-4V-v0", "seed": 5, "progress": False}
+    theirs = reinforce.main(reinforce.Args(**ours, budget_seconds=4e4, save=False))
+    ((rows, rewards),) = runs_of(Args(**ours, runs=1, seconds=4e4))
+    assert len(rows) > 20
+    assert theirs.record.column("row").astype(int).tolist() == rows.tolist()
+    assert np.array_equal(theirs.record.column("reward").astype(np.float32), rewards)
