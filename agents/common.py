@@ -71,6 +71,8 @@ class SearchArgs:
     """Folder for the record and the report; runs/BENCHMARK/CONTROLLER/seed-SEED by default."""
     save: bool = True
     """Write the record and the report; otherwise they are only shown."""
+    report: bool = True
+    """Make the report; without it the record alone is saved."""
     progress: bool = True
     """Show the progress bar and the report."""
 
@@ -186,7 +188,7 @@ class Search:
         ``report.md`` has the tables, ``front.csv`` the front found and the exact one, ``cell.png`` and ``cell.txt`` the
         best cell, ``front.png`` and ``learning.png`` the plots.
         """
-        if self.folder is None and not self.args.progress:
+        if not self.args.report or (self.folder is None and not self.args.progress):
             return
         if not len(self.record):
             print(f"{self.budget!r} does not allow a single evaluation")
@@ -461,5 +463,5 @@ def _spent_and_limits(budget: Budget) -> list[tuple[str, float]]:
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments as JSON values, without those that say where results go: the same run has the same header."""
-    kept = {key: value for key, value in settings.items() if key not in ("out", "save", "progress")}
+    kept = {key: value for key, value in settings.items() if key not in ("out", "save", "report", "progress")}
     return {key: list(value) if isinstance(value, tuple) else value for key, value in kept.items()}

@@ -1,0 +1,227 @@
+"""The harness: resumes, repeats nothing, is the same on any executor, and survives what fails."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import ecnas
+from ecnas.record import RunRecord
+from tests.conftest import ROOT
+
+pytest.importorskip("tyro", reason="the controllers need ecnas-gym[agents]")
+
+from agents import benchmark
+from agents.benchmark import Args, Sweep, run_all, table
+
+SWEEP = """
+spaces = ["4V"]
+budgets = [12]
+checkpoints = [6, 12]
+seeds = 4
+objectives = ["val_accuracy"]
+
+[[algorithm]]
+name = "random"
+use = "RandomSearch"
+
+[[algorithm]]
+name = "pqt, small queue"
+use = "agents.pqt"
+queue_size = 3
+"""
+
+
+@pytest.fixture
+def sweep_file(tmp_path):
+    def write(text=SWEEP):
+        path = tmp_path / "sweep.toml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+def run(path, out, **changes):
+    args = Args(path, out=out, progress=False, **changes)
+    sweep = Sweep.load(path, out)
+    return sweep, run_all(sweep, args)
+
+
+def contents(sweep):
+    """Hashes and rewards of all runs, without clocks."""
+    return {
+        job.path.relative_to(sweep.out).as_posix(): [
+            (row["hash"], row["reward"]) for row in RunRecord.load(job.path).rows
+        ]
+        for job in sweep.jobs()
+    }
+
+
+def test_every_run_is_there_and_the_same_on_one_and_two_processes(sweep_file, tmp_path):
+    one, failures = run(sweep_file(), tmp_path / "one")
+    assert failures == []
+    two, _ = run(sweep_file(), tmp_path / "two", processes=2)
+    assert len(contents(one)) == 8
+    assert contents(one) == contents(two)
+    assert all(len(rows) == 12 for rows in contents(one).values())
+    by_seed = {path.split("/")[-2]: rows for path, rows in contents(one).items() if "random" in path}
+    assert len({tuple(rows) for rows in by_seed.values()}) == 4
+    assert not list((tmp_path / "one").rglob("report.md"))
+
+
+def test_what_is_there_is_not_run_again(sweep_file, tmp_path):
+    out = tmp_path / "out"
+    sweep, _ = run(sweep_file(), out)
+    before = {job.path: job.path.stat().st_mtime_ns for job in sweep.jobs()}
+    lost = sweep.jobs()[5].path
+    lost.unlink()
+    lost.with_name("record.jsonl.partial").write_text("half a line", encoding="utf-8")
+    ended = []
+    run_all(sweep, Args(sweep_file(), out=out, progress=False), on_end=lambda job, error: ended.append(job.path))
+    assert ended == [lost]
+    for path, modified in before.items():
+        assert (path.stat().st_mtime_ns == modified) == (path != lost)
+    assert not list(out.rglob("*.partial"))
+
+
+def test_a_killed_sweep_goes_on(sweep_file, tmp_path):
+    slow = (
+        SWEEP.replace("budgets = [12]", "budgets = [60]").replace("seeds = 4", "seeds = 30").replace("[6, 12]", "[6]")
+    )
+    path, out = sweep_file(slow), tmp_path / "out"
+    command = [sys.executable, "-m", "agents.benchmark", str(path), "--out", str(out), "--no-progress"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 120
+    while not list(out.rglob("record.jsonl")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    finished = {path: path.stat().st_mtime_ns for path in out.rglob("record.jsonl")}
+    sweep = Sweep.load(path, out)
+    assert 0 < len(finished) < len(sweep.jobs())
+    ended = []
+    run_all(sweep, Args(path, out=out, progress=False), on_end=lambda job, error: ended.append(job.path))
+    assert sorted([*ended, *finished]) == sorted(job.path for job in sweep.jobs())
+    assert all(path.stat().st_mtime_ns == modified for path, modified in finished.items())
+
+
+def test_a_run_that_fails_is_reported_and_leaves_the_rest(sweep_file, tmp_path, capsys):
+    text = SWEEP + '\n[[algorithm]]\nname = "broken"\nuse = "RegularisedEvolution"\npopulation_size = -1\n'
+    path = sweep_file(text.replace("seeds = 4", "seeds = 2"))
+    assert benchmark.main(Args(path, out=tmp_path / "out", progress=False)) == 1
+    shown = capsys.readouterr()
+    assert "population_size must be" in shown.err
+    assert len(list((tmp_path / "out").rglob("record.jsonl"))) == 4
+    assert "| random | 2 |" in shown.out
+    assert "broken" not in shown.out
+
+
+def test_a_process_that_dies_does_not_end_the_sweep(sweep_file, tmp_path, monkeypatch):
+    module = tmp_path / "deadly.py"
+    module.write_text(
+        "import os, pathlib\n"
+        "from dataclasses import dataclass\n"
+        "from agents import pqt\n"
+        "@dataclass\n"
+        "class Args(pqt.Args):\n"
+        "    once: str = ''\n"
+        "def main(args):\n"
+        "    mark = pathlib.Path(args.once)\n"
+        "    if not mark.exists():\n"
+        "        mark.touch()\n"
+        "        os._exit(9)\n"
+        "    return pqt.main(args)\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "agents.py").unlink(missing_ok=True)
+    text = SWEEP.replace("agents.pqt", "agents.deadly").replace("seeds = 4", "seeds = 2")
+    path = sweep_file(text + f'once = "{tmp_path / "mark"}"\n')
+    # Found as agents.deadly by this process and by those that it starts.
+    monkeypatch.setattr(sys.modules["agents"], "__path__", [*sys.modules["agents"].__path__, str(tmp_path)])
+    startup = tmp_path / "startup"
+    startup.mkdir()
+    (startup / "sitecustomize.py").write_text(f"import agents\nagents.__path__.append({str(tmp_path)!r})\n")
+    monkeypatch.setenv("PYTHONPATH", f"{startup}{os.pathsep}{ROOT}")
+    sweep, failures = run(path, tmp_path / "out")
+    assert failures == []
+    assert (tmp_path / "mark").exists()
+    assert len(contents(sweep)) == 4
+
+
+def test_another_run_s_record_is_not_taken_for_this_one(sweep_file, tmp_path):
+    out = tmp_path / "out"
+    run(sweep_file(), out)
+    _, failures = run(sweep_file(SWEEP.replace("queue_size = 3", "queue_size = 4")), out)
+    assert len(failures) == 4
+    assert "holds another run" in failures[0][1]
+
+
+def test_table_has_the_regrets(sweep_file, tmp_path):
+    sweep, _ = run(sweep_file(), tmp_path / "out")
+    text = table(sweep)
+    surrogate = ecnas.load("surrogate-4V")
+    regrets = []
+    for seed in range(4):
+        record = RunRecord.load(sweep.path(sweep.algorithms[0], "surrogate-4V", 12, seed))
+        chosen = int(np.argmax(record.column("val_accuracy")[:6]))
+        best = surrogate.values("test_accuracy").max()
+        regrets.append(100 * (best - record.column("test_accuracy")[chosen]))
+    assert f"| random | 4 | {np.mean(regrets):.3f} [" in text
+    assert surrogate.digest[:12] in text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("budgets", "budget", "unknown key 'budget'"),
+        ("seeds = 4", "", "'seeds' is missing"),
+        ('spaces = ["4V"]', "", "either 'benchmarks' or 'spaces'"),
+        ('name = "random"', 'name = "pqt, small queue"', "different names"),
+        ("seeds = 4", "seeds = [1]", r"seeds must be a number, or \[first, last"),
+    ],
+)
+def test_mistakes_in_a_sweep_file_are_named(sweep_file, old, new, message):
+    with pytest.raises(ValueError, match=message):
+        Sweep.load(sweep_file(SWEEP.replace(old, new, 1)))
+
+
+def test_ray_cluster_that_loses_a_node(sweep_file, tmp_path):
+    ray = pytest.importorskip("ray", reason="the executor needs ray")
+    from ray.cluster_utils import Cluster
+
+    text = SWEEP.replace("seeds = 4", "seeds = 3")
+    here, _ = run(sweep_file(text), tmp_path / "here")
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False, "object_store_memory": 10**8}
+    )
+    try:
+        node = cluster.add_node(num_cpus=1, object_store_memory=10**8)
+        ray.init(address=cluster.address, runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}}, log_to_driver=False)
+        cluster.wait_for_nodes()
+        lost = []
+
+        def lose_a_node(job, error):
+            if not lost:
+                lost.append(job)
+                cluster.remove_node(node, allow_graceful=False)
+
+        path, out = sweep_file(text), tmp_path / "there"
+        there = Sweep.load(path, out)
+        failures = run_all(there, Args(path, out=out, executor="ray", progress=False), on_end=lose_a_node)
+        assert failures == []
+        assert lost
+        assert len([n for n in ray.nodes() if n["Alive"]]) == 1
+        assert contents(there) == contents(here)
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
