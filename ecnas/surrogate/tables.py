@@ -99,12 +99,10 @@ class Predictions:
     energy: Figures
 
 
-def finish(
-    folder: Path, networks: NDArray[np.float32], folds: tuple[int, ...], figures: Figures, log_energy: Figures
-) -> Predictions:
+def finish(folder: Path, raw: Figures, unseen: Figures, figures: Figures, log_energy: Figures) -> Predictions:
     """Turns model output into the embedded figures.
 
-    1. The networks' mean is calibrated (:func:`calibrate`).
+    1. The networks' predictions are calibrated (:func:`calibrate`).
     2. The measured validation accuracies are of the best of three trainings. NASBench-101's mean of three is published
        for the 91 cells of the 4V space: what the predictions of 36 and 108 epochs exceed it by, at the median, is taken
        off. (After 4 and 12 epochs the choice of the best at 108 says little, and 91 cells cannot tell.)
@@ -113,24 +111,23 @@ def finish(
 
     Args:
         folder: The folder of training data.
-        networks: Shape (folds, cells, targets).
-        folds: Which folds the networks are of.
+        raw: What the networks predict, shape (cells, targets); NaN stays NaN.
+        unseen: The same by networks that did not learn from the cell, to learn the calibration from.
         figures: What was measured, shape (cells, targets).
         log_energy: Predicted log kWh of 4 epochs, shape (cells,).
     """
-    mean, unseen = networks.mean(axis=0, dtype=np.float64), unseen_predictions(networks, folds)
     official = load(folder / "official" / "energy_4V9E_linscale.tfrecord")
 
     def calibrated(name: str) -> Figures:
         column = target(name)
-        return calibrate(unseen[:, column], figures[:, column])(mean[:, column])
+        return calibrate(unseen[:, column], figures[:, column])(raw[:, column])
 
     val, test = [], []
     for epochs in EPOCHS:
         predicted = calibrated(f"val_{epochs}")
         published_val, published_test = (official.values(f"{part}_accuracy", epochs) for part in ("val", "test"))
         if epochs >= 36:
-            predicted = predicted - np.median(predicted[: len(published_val)] - published_val)
+            predicted = predicted - np.nanmedian(predicted[: len(published_val)] - published_val)
         val.append(predicted)
         if epochs == 108:
             test.append(calibrated("test_108"))
@@ -141,7 +138,7 @@ def finish(
     return Predictions(
         val_accuracy=np.clip(np.stack(val, axis=1), CHANCE, highest),
         test_accuracy=np.clip(np.stack(test, axis=1), CHANCE, highest),
-        training_time=np.exp(mean[:, target("log_time_108")]),
+        training_time=np.exp(raw[:, target("log_time_108")]),
         energy=np.exp(log_energy),
     )
 

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ecnas.loading import EMBEDDED_FOLDER
 from ecnas.space import Space
 from ecnas.surrogate import report
@@ -24,7 +26,7 @@ from ecnas.surrogate.stages import (
     learning_curve,
     network_predictions,
 )
-from ecnas.surrogate.tables import embedded_table, finish
+from ecnas.surrogate.tables import embedded_table, finish, unseen_predictions
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     note("energy")
     features = features_of(Space("7V").cells)
     unseen_energy, log_energy = energy_predictions(args.data, args.work, features, figures)
-    predictions = finish(args.data, networks, TRAINED_FOLDS, figures, log_energy)
+    unseen = unseen_predictions(networks, TRAINED_FOLDS)
+    predictions = finish(args.data, networks.mean(axis=0, dtype=np.float64), unseen, figures, log_energy)
     table = embedded_table(predictions)
     table.save(args.table)
     note(f"table {table.digest[:12]} in {args.table}")
