@@ -140,17 +140,26 @@ class Search:
         Args:
             **kwargs: More arguments of the environment, such as ``render_mode``.
         """
+        return RecordEvaluations(gym.make(self.args.env_id, **self.env_arguments(), **kwargs), self)
+
+    def env_arguments(self) -> dict[str, Any]:
+        """The arguments of an environment that searches what this search searches, under its budget."""
+        arguments = {
+            "benchmark": self.benchmark,
+            "epochs": self.epochs,
+            "objectives": self.args.objectives,
+            "budget": self.budget,
+        }
         if not self.args.env_id.startswith("MO-"):
-            kwargs["scalarisation"] = self.scalarisation
-        env = gym.make(
-            self.args.env_id,
-            benchmark=self.benchmark,
-            epochs=self.epochs,
-            objectives=self.args.objectives,
-            budget=self.budget,
-            **kwargs,
-        )
-        return RecordEvaluations(env, self)
+            arguments["scalarisation"] = self.scalarisation
+        return arguments
+
+    def add_final(self, info: Mapping[str, Any]) -> None:
+        """Records what the information of a step says: an evaluation, an invalid episode, or nothing."""
+        if "evaluation" in info:
+            self.add(info["cell"], info["evaluation"])
+        elif "invalid" in info:
+            self.invalid_episodes += 1
 
     def add(self, cell: Cell, evaluation: Evaluation) -> float:
         """Records an evaluation that the budget has been charged with, moves the bar, and returns the scalar reward."""
@@ -217,11 +226,7 @@ class RecordEvaluations(gym.Wrapper[Any, Any, Any, Any]):
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Steps, and records the evaluation that a finished cell brought."""
         result = self.env.step(action)
-        info = result[4]
-        if "evaluation" in info:
-            self._search.add(info["cell"], info["evaluation"])
-        elif "invalid" in info:
-            self._search.invalid_episodes += 1
+        self._search.add_final(result[4])
         return result
 
 
@@ -235,15 +240,27 @@ def make_budget(args: SearchArgs) -> Budget:
 
 
 def make_vec_env(search: Search, num_envs: int) -> VecEnv:
-    """Environments that step together, for stable-baselines3.
+    """Environments that step together, for stable-baselines3; they record as :meth:`Search.make_env` does.
 
-    They share the search's budget. At the end of an episode they reset at once, and the first one that may not raises
-    :class:`ecnas.BudgetExhaustedError` out of ``learn``: by then all evaluations are recorded. A faster vector
-    environment would take its place here.
+    They share the search's budget. When it is spent, the next step raises :class:`ecnas.BudgetExhaustedError` out of
+    ``learn``: by then all evaluations are recorded.
     """
-    from stable_baselines3.common.vec_env import DummyVecEnv
+    # Imported here, since other controllers do without stable-baselines3.
+    from stable_baselines3.common.vec_env import VecEnvWrapper
 
-    return DummyVecEnv([search.make_env] * num_envs)
+    from ecnas_gym.sb3 import CellVecEnv
+
+    class RecordVecEvaluations(VecEnvWrapper):
+        def reset(self) -> Any:
+            return self.venv.reset()
+
+        def step_wait(self) -> Any:
+            result = self.venv.step_wait()
+            for info in result[3]:
+                search.add_final(info)
+            return result
+
+    return RecordVecEvaluations(CellVecEnv(search.args.env_id, num_envs, **search.env_arguments()))
 
 
 @dataclass(frozen=True)

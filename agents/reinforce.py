@@ -69,13 +69,12 @@ class CategoricalPolicy(keras.Model):
         return tf.tile(self.logits[None], [tf.shape(actions)[0], 1, 1])
 
     def begin(self, batch: int) -> Any:
-        """State before the first decision."""
-        return None
+        """State before the first decision: the logits of all of them, read once."""
+        return self.logits.numpy()
 
     def next(self, position: int, previous: NDArray[np.int32], state: Any) -> tuple[NDArray[np.float32], Any]:
         """Logits (B, 3) of one decision."""
-        logits = np.broadcast_to(self.logits.numpy()[position], (len(previous), NUM_ACTIONS))
-        return logits, state
+        return np.broadcast_to(state[position], (len(previous), NUM_ACTIONS)), state
 
 
 class LSTMPolicy(keras.Model):
@@ -85,7 +84,7 @@ class LSTMPolicy(keras.Model):
         super().__init__()
         self.embed_action = keras.layers.Embedding(NUM_ACTIONS + 1, hidden_units)  # the last one: no action yet
         self.embed_position = keras.layers.Embedding(num_decisions, hidden_units)
-        self.cell = keras.layers.LSTMCell(hidden_units)
+        self.lstm = keras.layers.RNN(keras.layers.LSTMCell(hidden_units), return_sequences=True)
         # Small, so that the first cells are nearly uniform over the allowed actions.
         small = keras.initializers.RandomUniform(-0.01, 0.01)
         self.head = keras.layers.Dense(NUM_ACTIONS, kernel_initializer=small)
@@ -94,18 +93,13 @@ class LSTMPolicy(keras.Model):
 
     def call(self, actions: tf.Tensor) -> tf.Tensor:
         """Logits of whole sequences: int32 (B, T) to float32 (B, T, 3); entry t depends on actions before t alone."""
-        batch = tf.shape(actions)[0]
-        start = tf.fill([batch, 1], NUM_ACTIONS)
+        start = tf.fill([tf.shape(actions)[0], 1], NUM_ACTIONS)
         previous = tf.concat([start, actions[:, :-1]], axis=1)
-        state = [tf.zeros([batch, self.hidden_units])] * 2
-        logits = []
-        for position in range(self.num_decisions):
-            step_logits, state = self._step(tf.constant(position), previous[:, position], state)
-            logits.append(step_logits)
-        return tf.stack(logits, axis=1)
+        positions = tf.range(self.num_decisions)
+        return self.head(self.lstm(self.embed_action(previous) + self.embed_position(positions)))
 
     def _step(self, position: tf.Tensor, previous: tf.Tensor, state: Any) -> tuple[tf.Tensor, Any]:
-        output, state = self.cell(self.embed_action(previous) + self.embed_position(position), state)
+        output, state = self.lstm.cell(self.embed_action(previous) + self.embed_position(position), state)
         return self.head(output), state
 
     def begin(self, batch: int) -> Any:
