@@ -131,7 +131,7 @@ def _check_range(name: str, values: NDArray[Any], most: int) -> None:
 def weighted_sum(digits: NDArray[Any], weights: NDArray[Any]) -> NDArray[np.int64]:
     """Integers of their digits: Σ digitᵢ weightᵢ along the last axis, which must be below 2²⁴."""
     # In float32 this is a BLAS product, several times faster than shifts, and exact.
-    total: NDArray[np.int64] = (digits.astype(np.float32) @ weights.astype(np.float32)).astype(np.int64)
+    total: NDArray[np.int64] = (digits.astype(np.float32) @ weights.astype(np.float32, copy=False)).astype(np.int64)
     return total
 
 

@@ -31,7 +31,7 @@ class Layout(NamedTuple):
     def first(self) -> NDArray[np.int8]:
         """The observation before the first decision, shape (size,)."""
         observation = np.zeros(self.size, dtype=np.int8)
-        observation[self.cursor_at] = 1.0
+        observation[self.cursor_at] = 1
         return observation
 
     def lowest(self) -> NDArray[np.float32]:
@@ -59,13 +59,21 @@ class Layout(NamedTuple):
                     change[self.cursor_at + cursor + 1] = 1
         return changes
 
-    def cells(self, observations: NDArray[np.int8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Edge bits and op codes of what is decided: shape (k, size) to two of shape (k,)."""
-        num_inner = self.edges_at // NUM_OPERATIONS
-        op_weights = np.outer(OP_WEIGHTS[:num_inner], range(NUM_OPERATIONS)).ravel()
-        edge_weights = 1 << np.arange(self.cursor_at - self.edges_at)  # decided in the order of their bits
-        edges = observations[:, self.edges_at : self.cursor_at] == 1
-        return weighted_sum(edges, edge_weights), weighted_sum(observations[:, : self.edges_at], op_weights)
+    def cells(self, observations: NDArray[np.int8]) -> NDArray[np.int64]:
+        """Edge bits and op codes of what is decided: shape (k, size) to (2, k)."""
+        decided = np.maximum(observations[:, : self.cursor_at], 0)
+        cells: NDArray[np.int64] = weighted_sum(decided, _cell_weights(self)).T
+        return cells
+
+
+@functools.cache
+def _cell_weights(layout: Layout) -> NDArray[np.float32]:
+    """What each entry counts in the edge bits and in the op code, shape (cursor_at, 2)."""
+    num_inner = layout.edges_at // NUM_OPERATIONS
+    weights = np.zeros((layout.cursor_at, 2), dtype=np.float32)
+    weights[layout.edges_at :, 0] = 1 << np.arange(layout.cursor_at - layout.edges_at)  # decided in order of their bits
+    weights[: layout.edges_at, 1] = np.outer(OP_WEIGHTS[:num_inner], range(NUM_OPERATIONS)).ravel()
+    return weights
 
 
 @functools.cache

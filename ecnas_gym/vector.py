@@ -275,10 +275,11 @@ class CellVectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
         vector = self.normalisation.rewards(np.stack([figures[name] for name in self.objectives], axis=1))
         rewards[finished] = self._scalarised(vector, figures)
         self._add(info, "row", finished, evaluations.rows)
-        metrics: dict[str, Any] = {}
-        for name in METRICS:
-            self._add(metrics, name, finished, getattr(evaluations, name).astype(np.float64))
-        info["evaluation"], info["_evaluation"] = metrics, info["_row"].copy()
+        metrics = np.full((len(METRICS), self.num_envs), np.nan)
+        metrics[:, finished] = [getattr(evaluations, name) for name in METRICS]
+        mask = info["_row"]
+        info["evaluation"] = dict(zip(METRICS, metrics, strict=True)) | {f"_{name}": mask for name in METRICS}
+        info["_evaluation"] = mask
         self._add(info, "vector_reward", finished, vector)
         budget = None if self.budget is None else self.budget.as_dict()
         self._add(info, "budget", finished, np.full(len(finished), budget, dtype=object))
