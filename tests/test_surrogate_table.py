@@ -5,11 +5,12 @@ import time
 
 import numpy as np
 import pytest
+from conftest import DATA, needs_training
 
 import ecnas
 from ecnas.loading import EMBEDDED_FOLDER
 from ecnas.surrogate import report, stages
-from ecnas.surrogate.data import EPOCHS, read_energies
+from ecnas.surrogate.data import EPOCHS, load_targets, read_energies, target
 from ecnas.surrogate.tables import CO2_INTENSITY, Predictions, calibrate, embedded_table
 from ecnas.table import columns_digest, open_table
 
@@ -126,3 +127,27 @@ def test_report_replaces_what_is_between_its_marks(tmp_path):
         assert path.read_text(encoding="utf-8") == f"before\n{begin}\n\nnew\n\n{end}\nafter\n"
     with pytest.raises(ValueError, match="must hold the marks"):
         report.replace_sections(path, {"other": "new"})
+
+
+def test_training_says_what_it_lacks(tmp_path, capsys):
+    pytest.importorskip("torch", reason="training needs the extra 'surrogate'")
+    from ecnas.surrogate import train
+
+    with pytest.raises(SystemExit):
+        train.main(["--data", str(tmp_path)])
+    assert "holds no training data" in capsys.readouterr().err
+
+
+@needs_training
+def test_training_data_are_those_described():
+    pytest.importorskip("tensorflow", reason="reading published files needs the extra 'official'")
+    figures = load_targets(DATA)
+    known = np.isfinite(figures).sum(axis=0)
+    assert known[target("test_108")] == 421827
+    assert known[target("val_4")] == known[target("log_time_108")] == 29879
+    assert known[target("log_energy_4")] == 3448
+    assert known[target("other_val_4")] == 2532
+    table = open_table(EMBEDDED_FOLDER)
+    assert np.nanmean(np.abs(table.values("test_accuracy", 108) - figures[:, target("test_108")])) < 0.01
+    energy = np.log(table.values("energy", 4)) - figures[:, target("log_energy_4")]
+    assert np.nanmedian(np.abs(energy)) < 0.013
