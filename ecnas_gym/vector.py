@@ -120,7 +120,7 @@ class CellVectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
         self._observations = np.zeros((num_envs, self._layout.size), dtype=np.int8)
         self._ended = np.arange(num_envs)  # whose episode has ended and has no successor yet
         self._running = False
-        self._exhausted: BudgetExhaustedError | None = None
+        self._exhausted = ""  # why no further step may be made
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Which actions are allowed now: bool, shape (N, 3)."""
@@ -149,7 +149,7 @@ class CellVectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
         self._restart(chosen)
         self._ended = np.setdiff1d(self._ended, chosen)
         self._running = True
-        self._exhausted = None
+        self._exhausted = ""
         return self._observations.astype(np.float32), self._with_masks({}, chosen)
 
     def step(self, actions: ArrayLike) -> Step:
@@ -194,8 +194,8 @@ class CellVectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
         if choices.view(np.uint64).max() >= NUM_ACTIONS:  # a negative number is a very large one
             wrong = choices[(choices < 0) | (choices >= NUM_ACTIONS)][0]
             raise ValueError(f"actions must be from 0 to {NUM_ACTIONS - 1}, got {wrong}")
-        if self._exhausted is not None:
-            raise self._exhausted
+        if self._exhausted:
+            raise BudgetExhaustedError(self._exhausted)
         if len(self._ended):
             if self.autoreset_mode == AutoresetMode.DISABLED:
                 raise ResetNeeded(f"call reset before step: the episodes of {self._ended.tolist()} have ended")
@@ -224,7 +224,7 @@ class CellVectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
         final_info["_action_mask"] = self._mask(ended)
         info: dict[str, Any] = {"final_obs": final_observations, "_final_obs": self._mask(ended)}
         info["final_info"], info["_final_info"] = final_info, self._mask(ended)
-        if self._exhausted is None and not (self.budget is not None and self.budget.exhausted):
+        if not self._exhausted and not (self.budget is not None and self.budget.exhausted):
             self._restart(ended)
             observations[ended] = self._first_observation
             self._ended = ended[:0]
@@ -261,7 +261,7 @@ class CellVectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
         if len(unpaid):
             rewards[unpaid], terminated[unpaid], truncated[unpaid] = 0.0, False, True
             self._add(info, "unpaid", unpaid, np.ones(len(unpaid), dtype=np.bool_))
-            self._exhausted = BudgetExhaustedError(
+            self._exhausted = (
                 f"{len(unpaid)} finished cells were not evaluated: {self.budget!r} does not allow the next one"
             )
         if len(paid):

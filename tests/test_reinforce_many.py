@@ -73,8 +73,8 @@ def test_tensorflow_has_the_same_run(tmp_path):
     from agents import reinforce
 
     ours = {"env_id": "ECNAS-4V-v0", "seed": 5, "progress": False}
-    theirs = reinforce.main(reinforce.Args(**ours, budget_seconds=4e4, save=False))
-    ((rows, rewards),) = runs_of(Args(**ours, runs=1, seconds=4e4))
-    assert len(rows) > 20
+    theirs = reinforce.main(reinforce.Args(**ours, budget_seconds=1.5e4, save=False))
+    ((rows, rewards),) = runs_of(Args(**ours, runs=1, seconds=1.5e4))
+    assert len(rows) > 10
     assert theirs.record.column("row").astype(int).tolist() == rows.tolist()
     assert np.array_equal(theirs.record.column("reward").astype(np.float32), rewards)

@@ -91,6 +91,21 @@ def test_learning_ends_with_the_budget_and_nothing_that_was_paid_is_lost():
     assert len(model.ep_info_buffer) >= 28
 
 
+def test_an_episode_that_the_budget_does_not_allow_ends_truncated():
+    envs = CellVecEnv("ECNAS-4V-v0", 3, budget=2)
+    envs.reset()
+    for _ in range(8):
+        masks = np.stack(envs.env_method("action_masks"))
+        observations, rewards, ended, infos = envs.step(masks.argmax(axis=1))
+    assert ended.all()
+    assert (rewards[:2] > 0).all()
+    assert rewards[2] == 0
+    assert [info["TimeLimit.truncated"] for info in infos] == [False, False, True]
+    assert [info.get("unpaid", False) for info in infos] == [False, False, True]
+    assert np.array_equal(infos[2]["terminal_observation"], observations[2])
+    assert "evaluation" not in infos[2]
+
+
 @pytest.mark.parametrize("algorithm", [PPO, MaskablePPO])
 def test_the_same_seed_gives_the_same_run_as_single_environments(algorithm):
     weights = []

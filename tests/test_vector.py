@@ -179,6 +179,21 @@ def test_a_budget_that_ends_within_a_step_pays_for_the_first_and_truncates_the_o
     assert envs.unwrapped.budget.spent.evaluations == 10
 
 
+def test_after_a_refusal_a_reset_starts_cells_that_may_be_cheaper():
+    """As after a single environment's refusal, if the budget is not spent to the last unit."""
+    rng = np.random.default_rng(0)
+    envs = gym.make_vec("ECNAS-4V-v0", num_envs=4, budget=Budget(energy=0.5))
+    _, info = envs.reset()
+    while "unpaid" not in info:
+        info = envs.step(legal(info, rng))[4]
+    with pytest.raises(BudgetExhaustedError):
+        envs.step(np.zeros(4, dtype=int))
+    spent = envs.unwrapped.budget.spent
+    _, info = envs.reset()
+    assert (envs.step(np.zeros(4, dtype=int))[0][:, 0] == 1).all()
+    assert envs.unwrapped.budget.spent == spent
+
+
 @pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
 def test_a_budget_that_is_spent_to_the_last_unit(mode):
     rng = np.random.default_rng(0)
