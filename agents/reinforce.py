@@ -48,8 +48,7 @@ class Args(SearchArgs):
     baseline_decay: float = 0.9
     """Decay of the moving average of rewards that a reward must beat to be reinforced."""
     entropy_coefficient: float | None = None
-    """Reward of a nat of the policy's entropy, summed over a cell; by default 0 for the categorical policy, 0.01 for the
-    LSTM."""
+    """Reward of a nat of the policy's entropy, summed over a cell; by default 0, and 0.01 for the LSTM."""
     hidden_units: int = 32
     """Units of the LSTM, and of the embedding of its previous decision."""
 
