@@ -47,8 +47,8 @@ class Args(SearchArgs):
     """Step size: by default 0.5 of gradient descent for the categorical policy, 0.03 of Adam for the LSTM."""
     baseline_decay: float = 0.9
     """Decay of the moving average of rewards that a reward must beat to be reinforced."""
-    entropy_coefficient: float = 0.0
-    """What a nat of the policy's entropy, summed over the decisions of a cell, is worth in reward."""
+    entropy_coefficient: float | None = None
+    """Reward of a nat of the policy's entropy, summed over a cell; by default 0, and 0.01 for the LSTM."""
     hidden_units: int = 32
     """Units of the LSTM, and of the embedding of its previous decision."""
 
@@ -188,17 +188,19 @@ def main(args: Args) -> Search:
             policy = CategoricalPolicy(num_decisions)
             optimiser = keras.optimizers.SGD(args.learning_rate or 0.5)
             envs = [search.make_env() for _ in range(args.batch_size or 1)]
+            entropy_coefficient = args.entropy_coefficient or 0.0
         else:
             policy = LSTMPolicy(num_decisions, args.hidden_units)
             optimiser = keras.optimizers.Adam(args.learning_rate or 0.03)
             envs = [search.make_env() for _ in range(args.batch_size or 4)]
+            entropy_coefficient = 0.01 if args.entropy_coefficient is None else args.entropy_coefficient
         policy(np.zeros((1, num_decisions), dtype=np.int32))  # makes the weights
         optimiser.build(policy.trainable_variables)
         baseline = MovingAverage(args.baseline_decay)
 
         @tf.function
         def update(actions: tf.Tensor, masks: tf.Tensor, advantages: tf.Tensor) -> None:
-            gradients = policy_gradient(policy, actions, masks, advantages, args.entropy_coefficient)
+            gradients = policy_gradient(policy, actions, masks, advantages, entropy_coefficient)
             optimiser.apply_gradients(zip(gradients, policy.trainable_variables, strict=True))
 
         while True:  # the budget ends this: an environment raises at the first cell that it does not allow
