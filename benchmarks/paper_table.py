@@ -124,9 +124,16 @@ def mixed_front(record: RunRecord) -> NDArray[np.float64]:
     return figures[pareto.non_dominated(figures * [1, -1])]
 
 
-def special_points(front: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Accuracy and energy of r0, r1 and the knee (on log-energy), shape (3, 2)."""
-    chosen = pareto.solutions(np.column_stack([front[:, 0], -np.log(front[:, 1])]))
+def special_points(front: NDArray[np.float64], published: bool = False) -> NDArray[np.float64]:
+    """Accuracy and energy of r0, r1 and the knee, shape (3, 2).
+
+    The published knee is the sharpest bend between adjacent points with energy in kWh; ours has the front's ends as
+    neighbours of every point and the energy on a log scale, so that noise in single points does not decide.
+    """
+    if published:
+        chosen = pareto.solutions(front * [1, -1], "adjacent")
+    else:
+        chosen = pareto.solutions(np.column_stack([front[:, 0], -np.log(front[:, 1])]))
     return front[list(chosen)]
 
 
@@ -146,7 +153,7 @@ def paper_table(benchmark: ecnas.Benchmark, runs: list[dict[str, RunRecord]]) ->
     ]
     for name, (r1, knee) in PAPER.items():
         records = [run[name] for run in runs]
-        points = np.array([special_points(mixed_front(record)) for record in records])
+        points = np.array([special_points(mixed_front(record), published=True) for record in records])
         cells = " | ".join(point(points[:, k]) for k in range(3))
         trainings = np.mean([len(record) for record in records])
         epochs = np.mean([record.column("cumulative_epochs")[-1] for record in records])
