@@ -119,7 +119,7 @@ def radar(
     from matplotlib import pyplot as plt
 
     if ax is None:
-        ax = plt.subplots(figsize=(5.6, 4.8), layout="constrained", subplot_kw={"projection": "polar"})[1]
+        ax = plt.subplots(figsize=(6.4, 4.4), layout="constrained", subplot_kw={"projection": "polar"})[1]
     epochs = benchmark.check_epochs(epochs)
     front = benchmark.pareto_front(("val_accuracy", "energy"), epochs)
     if rows is None:
@@ -155,7 +155,7 @@ def radar(
     ax.set_theta_offset(np.pi / 2)  # type: ignore[attr-defined]  # polar axes
     ax.set_theta_direction(-1)  # type: ignore[attr-defined]
     ax.set_xticks(angles, labels)
-    ax.tick_params(axis="x", pad=12)
+    ax.tick_params(axis="x", pad=8)
     for angle, text in zip(angles, ax.get_xticklabels(), strict=True):
         side = np.sin(angle)
         text.set_horizontalalignment("center" if abs(side) < 0.1 else "left" if side > 0 else "right")
@@ -163,7 +163,7 @@ def radar(
     ax.set_yticks([0, 0.5, 1.0], ["", "", ""])
     ax.spines["polar"].set_color("#BBBBBB")
     ax.set_title(f"{benchmark.name}, {epochs} epochs: worst (centre) to best (rim) of the front", pad=16)
-    ax.legend(loc="upper left", bbox_to_anchor=(0.92, 0.12))
+    ax.legend(loc="upper left", bbox_to_anchor=(0.95, 0.16))
     return ax
 
 
@@ -279,7 +279,8 @@ def anytime(
         ax.plot(curve.grid, curve.centre, color=colour, linestyle=dashes, linewidth=1.6, label=name)
         ax.fill_between(curve.grid, curve.low, curve.high, color=colour, alpha=0.18, linewidth=0)
     ax.set_xscale("log")
-    _plain_ticks(ax.xaxis)
+    costs = np.concatenate([curve.grid for curve in curves.values()])
+    _plain_ticks(ax.xaxis, (1.0, 2.0, 5.0) if costs.max() < 100 * costs.min() else (1.0,))
     if log:
         ax.set_yscale("log")
         _plain_ticks(ax.yaxis)
@@ -339,7 +340,7 @@ def _plain_ticks(axis: Any, steps: Sequence[float] = (1.0, 2.0, 5.0)) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axis.set_major_locator(LogLocator(subs=steps))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
     axis.set_minor_formatter(NullFormatter())
 
 

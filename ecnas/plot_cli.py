@@ -139,7 +139,8 @@ def _anytime(
     grid = analysis.common_grid(every, arguments.axis)
     curves = {name: analysis.curve(records, quantity, arguments.axis, grid) for name, records in runs.items()}
     title = f"{every[0].header['benchmark']}: interquartile mean, 95 % interval"
-    return _figure(charts.anytime(curves, label, arguments.axis, title=title))
+    log = arguments.kind == "regret" and all(np.nanmin(curve.low) > 0 for curve in curves.values())
+    return _figure(charts.anytime(curves, label, arguments.axis, log, title))
 
 
 _CHARTS: Final[dict[str, Callable[[argparse.Namespace], Figure]]] = {
