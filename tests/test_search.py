@@ -496,3 +496,13 @@ def test_example(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "val_accuracy" in done.stdout
     assert len(list((tmp_path / "runs/semoa").glob("7V-*.jsonl"))) == 10
+
+
+def test_import_loads_nothing_heavy():
+    heavy = ["matplotlib", "moocore", "pandas", "pymoo", "scipy", "sklearn", "torch", "tensorflow"]
+    code = (
+        "import sys, ecnas.search, ecnas.analysis, ecnas.charts, ecnas.cli; "
+        f"print([n for n in {heavy} if n in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
