@@ -1,4 +1,4 @@
-"""The command line: ``ecnas fetch | info | query | export``.
+"""The command line: ``ecnas fetch | info | query | export | plot``.
 
 Each command is one function that takes its parsed arguments; :data:`COMMANDS` lists them. What a user did wrong is said
 in one line, with exit code 2.
@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple, TextIO
 import numpy as np
 
 import ecnas
-from ecnas import loading, pareto
+from ecnas import loading, pareto, plot_cli
 from ecnas.encoding import OPERATIONS
 from ecnas.errors import ECNASError, OutOfDomainError
 
@@ -321,6 +321,7 @@ examples:
 
 A published file comes out byte for byte as it was. Needs tensorflow (pip install 'ecnas-gym[official]').""",
     ),
+    "plot": Command(plot_cli.plot, plot_cli.add_arguments, "draw a chart of a benchmark or of runs", plot_cli.TEXT),
 }
 
 

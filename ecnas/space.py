@@ -153,21 +153,23 @@ class Space:
         if expected_edges == expected_ops == 0:
             raise ValueError("expected_edges and expected_ops must not both be 0: nothing would ever change")
         num_vertices, edge_bits, ops = cell.canonical()._pruned
-        while True:
-            seats = [0, *(np.sort(rng.permutation(num_inner)[: num_vertices - 2]) + 1).tolist(), self.num_vertices - 1]
-            all_ops = rng.integers(NUM_OPERATIONS, size=num_inner)
-            all_ops[[seat - 1 for seat in seats[1:-1]]] = ops
-            bits = 0
-            for y in range(1, num_vertices):
-                for x in range(y):
-                    bits |= (edge_bits >> edge_bit(x, y) & 1) << edge_bit(seats[x], seats[y])
-            flipped = np.flatnonzero(rng.random(num_pairs) < expected_edges / num_pairs)
-            bits ^= sum(1 << bit for bit in flipped.tolist())
-            changed = rng.random(num_inner) < expected_ops / num_inner
-            all_ops = np.where(
-                changed, (all_ops + rng.integers(1, NUM_OPERATIONS, num_inner)) % NUM_OPERATIONS, all_ops
-            )
-            code = int(all_ops @ np.array(OP_WEIGHTS[:num_inner]))
+        if expected_edges == 0 and not ops:
+            raise ValueError("expected_edges must not be 0 for the cell without operations: nothing would ever change")
+        edges = [(x, y) for y in range(1, num_vertices) for x in range(y) if edge_bits >> edge_bit(x, y) & 1]
+        flip_probability, change_probability = expected_edges / num_pairs, expected_ops / num_inner
+        while True:  # plain numbers: arrays of so few elements would take ten times as long
+            draws = rng.random(num_pairs + 3 * num_inner).tolist()
+            flip, order = draws[:num_pairs], draws[num_pairs : num_pairs + num_inner]
+            change, choice = draws[num_pairs + num_inner : -num_inner], draws[-num_inner:]
+            taken = sorted(sorted(range(num_inner), key=order.__getitem__)[: len(ops)])
+            seats = [0, *(v + 1 for v in taken), self.num_vertices - 1]
+            bits = sum(1 << edge_bit(seats[x], seats[y]) for x, y in edges)
+            bits ^= sum(1 << bit for bit, draw in enumerate(flip) if draw < flip_probability)
+            all_ops = [int(draw * NUM_OPERATIONS) for draw in choice]  # of the vertices that the cell lacks
+            for seat, op in zip(taken, ops, strict=True):
+                other = (op + 1 + int(choice[seat] * (NUM_OPERATIONS - 1))) % NUM_OPERATIONS
+                all_ops[seat] = other if change[seat] < change_probability else op
+            code = sum(op * weight for op, weight in zip(all_ops, OP_WEIGHTS, strict=False))
             row = isomorphism.row_of(to_frame(self.num_vertices, bits), code)
             if 0 <= row < self._num_cells and row != parent_row:
                 return self[row]

@@ -31,7 +31,8 @@ class MSEHVI:
         known: Objectives that are known without training. Only the number of parameters is. The EC-NAS paper's run
             treats the energy as known too, reading the energies of cells that were never trained and never paid for;
             ``("energy",)`` does the same.
-        refit_every: Trainings between two fits of the models' length scales, which take most of the time.
+        refit_growth: The models' length scales, whose fits take most of the time, are fitted anew whenever there are
+            this many times as many trainings as at the last fit.
         max_fit: Trainings, drawn at random, on which length scales are fitted.
         expected_edges: Mean number of flipped edges of a mutation.
         expected_ops: Mean number of changed operations of a mutation.
@@ -41,7 +42,7 @@ class MSEHVI:
     batch_size: int = 1
     num_candidates: int = 200
     known: tuple[str, ...] = ("trainable_parameters",)
-    refit_every: int = 50
+    refit_growth: float = 1.5
     max_fit: int = 200
     expected_edges: float = 1.0
     expected_ops: float = 1.0
@@ -49,7 +50,7 @@ class MSEHVI:
     name: ClassVar[str] = "MS-EHVI"
 
     def __post_init__(self) -> None:
-        for field in ("num_initial", "batch_size", "refit_every", "max_fit"):
+        for field in ("num_initial", "batch_size", "refit_growth", "max_fit"):
             if getattr(self, field) < 1:
                 raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}")
         if self.num_candidates < 2 * self.batch_size:
@@ -64,7 +65,7 @@ class MSEHVI:
         models = [_Model() for _ in evaluate.objectives]
         fitted = 0
         while True:
-            refit = fitted == 0 or len(trained) - fitted >= self.refit_every
+            refit = fitted == 0 or len(trained) >= self.refit_growth * fitted
             fitted = len(trained) if refit else fitted
             cells = self._candidates(trained, evaluate, rng)
             means, deviations = self._predict(models, refit, trained, cells, evaluate, rng)

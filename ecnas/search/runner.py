@@ -58,7 +58,7 @@ def run(
         >>> len(record)
         100
     """
-    spending = Budget() if budget is None else Budget(evaluations=budget) if isinstance(budget, int) else budget
+    spending = budget if isinstance(budget, Budget) else Budget(evaluations=budget)
     if not spending.limits and getattr(searcher, "generations", None) is None:
         raise ValueError(f"budget must have a limit: {searcher.name} does not end by itself")
     settings = {
