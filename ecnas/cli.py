@@ -1,4 +1,4 @@
-"""The command line: ``ecnas fetch | info | query | export``.
+"""The command line: ``ecnas fetch | info | query | export | report``.
 
 Each command is one function that takes its parsed arguments; :data:`COMMANDS` lists them. What a user did wrong is said
 in one line, with exit code 2.
@@ -23,6 +23,7 @@ import ecnas
 from ecnas import loading, pareto
 from ecnas.encoding import OPERATIONS
 from ecnas.errors import ECNASError, OutOfDomainError
+from ecnas.report import add_report, report
 
 USER_ERROR: Final = 2
 INTERRUPTED: Final = 130
@@ -320,6 +321,18 @@ examples:
   ecnas export surrogate-5V surrogate.tfrecord
 
 A published file comes out byte for byte as it was. Needs tensorflow (pip install 'ecnas-gym[official]').""",
+    ),
+    "report": Command(
+        report,
+        add_report,
+        "make one HTML page of run records: curves, fronts, leaderboards",
+        """\
+examples:
+  ecnas report runs/rl-nas -o report.html
+  ecnas report runs/surrogate-7V/ppo runs/surrogate-7V/reinforce-lstm --title "Two controllers"
+
+The page opens without a network. Runs of one folder are the seeds of one method. Needs plotly, matplotlib and moocore
+(pip install 'ecnas-gym[report]').""",
     ),
 }
 
