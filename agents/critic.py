@@ -263,3 +263,8 @@ def rank_scores(rewards: NDArray[np.float64]) -> NDArray[np.float32]:
     """
     position = (np.argsort(np.argsort(rewards, kind="stable"), kind="stable") + 0.5) / len(rewards)
     return (np.log(position / (1 - position)) * (np.sqrt(3) / np.pi)).astype(np.float32)
+
+
+def standardised(rewards: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Rewards less their mean, divided by their standard deviation."""
+    return ((rewards - rewards.mean()) / (rewards.std() + 1e-9)).astype(np.float32)

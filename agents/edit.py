@@ -27,7 +27,7 @@ if __package__ in (None, ""):  # run as a file: the checkout is not on the path 
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from agents.common import Search, SearchArgs
-from agents.critic import Imagination, Network, cell_features, rank_scores
+from agents.critic import Imagination, Network, cell_features, rank_scores, standardised
 from ecnas_gym.editor import Edits
 
 
@@ -39,6 +39,8 @@ class Args(SearchArgs):
     """Environment to search in: ECNAS-4V-Edit-v0, ECNAS-5V-Edit-v0 or ECNAS-7V-Edit-v0."""
     num_random: int = 10
     """Random cells to begin with."""
+    learn_ranks: bool = True
+    """Learn the rewards' ranks among all so far; otherwise the rewards as they are, standardised."""
     num_networks: int = 10
     """Networks of the ensemble."""
     hidden_units: int = 64
@@ -97,7 +99,7 @@ def main(args: Args) -> Search:
             chosen = 0
             if learned:
                 acting = int(rng.integers(args.num_networks))
-                targets = rank_scores(np.array(rewards))[:, None]
+                targets = (rank_scores if args.learn_ranks else standardised)(np.array(rewards))[:, None]
                 weights = np.array(counts, dtype=np.float32)[:, acting]
                 inputs = features(known)
                 for _ in range(args.updates):

@@ -13,7 +13,7 @@ from ecnas.encoding import code_to_ops
 pytest.importorskip("tyro", reason="the controllers need ecnas-gym[agents]")
 
 from agents import edit, morl, pqt, qlearning
-from agents.critic import Imagination, Network, cell_features, rank_scores
+from agents.critic import Imagination, Network, cell_features, rank_scores, standardised
 from ecnas_gym.builder import CellBuilder
 from ecnas_gym.editor import Edits
 
@@ -66,9 +66,9 @@ def test_never_pays_twice_for_a_cell(name):
         assert len(set(rows)) > 60  # it gives up after a hundred draws
 
 
-@pytest.mark.parametrize(("name", "most"), [("edit", 0.0006), ("pqt", 0.0025)])
+@pytest.mark.parametrize(("name", "most"), [("edit", 0.0003), ("pqt", 0.001)])
 def test_learns(name, most):
-    """Mean validation regret after 100 of 2,532 cells; random search's is 0.0041."""
+    """Mean validation regret after 100 of 2,532 cells; random search's is 0.0020."""
     regrets = []
     for seed in range(2000, 2003):
         run = search(name, budget=100, seed=seed)
@@ -78,7 +78,7 @@ def test_learns(name, most):
 
 
 def test_one_run_covers_the_front():
-    """Part of the exact front's hypervolume after 100 of 2,532 cells; random search reaches 0.91."""
+    """Part of the exact front's hypervolume after 100 of 2,532 cells; random search reaches 0.87."""
     run = search("morl", budget=100, seed=2000)
     assert analysis.hypervolume(run.record, run.benchmark)[-1] > 0.96
     front = analysis.front(run.record, run.benchmark)
@@ -210,3 +210,4 @@ def test_rank_scores_know_ranks_alone():
     np.testing.assert_array_equal(scores, rank_scores(np.exp(30 * rewards)))
     assert scores.std() == pytest.approx(1.0, abs=0.02)
     assert scores.mean() == pytest.approx(0.0, abs=1e-6)
+    np.testing.assert_allclose(standardised(rewards), standardised(30 * rewards + 1), atol=1e-5)
