@@ -13,9 +13,14 @@ https://arxiv.org/abs/1908.08342; preferences drawn anew for each decision and t
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+# Before the import: networks of this size are several times faster on one thread.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 import tyro
