@@ -123,15 +123,15 @@ class CellFeatures:
 class Network:
     """A value network of two hidden layers, trained by Adam on squared errors.
 
-    A second network that is never trained, the *prior*, adds to its output: where there is no data the networks of an
-    ensemble then disagree (Osband et al. 2018, https://arxiv.org/abs/1806.03335).
+    A second network that is never trained, the *prior*, can add to its output, so that the networks of an ensemble
+    disagree where there is no data (Osband et al. 2018, https://arxiv.org/abs/1806.03335).
 
     Args:
         inputs: Features.
         outputs: Values to predict.
         hidden: Units of each layer.
         learning_rate: Step size of Adam.
-        prior_scale: Weight of the prior.
+        prior_scale: Weight of the prior; 0 for none.
         rng: Source of the initial weights.
     """
 
@@ -154,7 +154,7 @@ class Network:
             [part.reshape(w.shape) for part, w in zip(np.split(vector, ends), initial, strict=True)]
             for vector in (self._vector, self._gradient)
         )
-        self._prior = weights(inputs, hidden), np.float32(prior_scale) * weights(hidden, outputs)
+        self._prior = (weights(inputs, hidden), weights(hidden, outputs, prior_scale)) if prior_scale else None
         self._learning_rate, self._steps = learning_rate, 0
 
     def predict(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -165,7 +165,10 @@ class Network:
         w1, b1, w2, b2, w3, b3 = self._weights
         first = np.maximum(x @ w1 + b1, 0)
         second = np.maximum(first @ w2 + b2, 0)
-        return first, second, second @ w3 + b3 + np.maximum(x @ self._prior[0], 0) @ self._prior[1]
+        values = second @ w3 + b3
+        if self._prior is not None:
+            values += np.maximum(x @ self._prior[0], 0) @ self._prior[1]
+        return first, second, values
 
     def update(self, x: NDArray[np.float32], targets: NDArray[np.float32], weights: NDArray[np.float32]) -> None:
         """One step of Adam on weighted squared errors: x (B, inputs), targets (B, outputs), weights (B,)."""

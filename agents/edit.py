@@ -4,12 +4,12 @@ In each episode the agent takes one of its best cells, edits it a few times and 
 what its value networks have learned from all cells so far (off-policy: a replay of all evaluations). Exploration is
 Thompson sampling: one network of the ensemble acts for a whole episode, greedily.
 
-Sources: bootstrapped Q-networks, Osband et al. 2016, https://arxiv.org/abs/1602.04621; their random priors, Osband et
-al. 2018, https://arxiv.org/abs/1806.03335; values of afterstates and planning at decision time, Sutton and Barto 2018,
-sections 6.8 and 8.8. Rewards come at the end of an episode and the edits' outcomes are known, so the value of a
-sequence of edits is what the cell is worth that it leads to, and Q-learning's bootstrapping over steps is not needed.
-The same networks read as surrogate models make this Bayesian optimisation with a local acquisition, like BANANAS
-(White et al. 2021, https://arxiv.org/abs/1910.11858); what differs is what the benchmark in docs/rl-nas.md compares.
+Sources: bootstrapped Q-networks, Osband et al. 2016, https://arxiv.org/abs/1602.04621; values of afterstates and
+planning at decision time, Sutton and Barto 2018, sections 6.8 and 8.8. Rewards come at the end of an episode and the
+edits' outcomes are known, so a sequence of edits is worth what the cell is worth that it leads to, and Q-learning's
+bootstrapping over steps is not needed. Its networks read as surrogate models, the agent is a relative of BANANAS (White
+et al. 2021, https://arxiv.org/abs/1910.11858): it differs in its features, in updating after every evaluation, in
+drawing one network an episode instead of one value a candidate, and in editing by the environment's actions.
 
     python agents/edit.py --env-id ECNAS-7V-Edit-v0 --objectives val_accuracy --budget 300 --seed 0
 """
@@ -52,8 +52,8 @@ class Args(SearchArgs):
     """Units of each of a network's two layers."""
     learning_rate: float = 3e-3
     """Step size of Adam."""
-    prior_scale: float = 0.3
-    """Weight of a network's random prior."""
+    prior_scale: float = 0.0
+    """Weight of a random prior that is added to each network; at this many evaluations it does harm."""
     updates: int = 20
     """Updates, after each evaluation, of the network that acts next."""
     batch_size: int = 32

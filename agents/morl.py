@@ -6,7 +6,7 @@ do not depend on the preference, so what is learned under one serves all. Explor
 
 Sources: policies conditioned on preferences, Abels et al. 2019, https://arxiv.org/abs/1809.07803, and Yang et al. 2019,
 https://arxiv.org/abs/1908.08342; preferences drawn anew for each decision and the Chebyshev utility, Knowles 2006
-(ParEGO), https://doi.org/10.1109/TEVC.2005.851274; bootstrapped networks with priors, Osband et al. 2016 and 2018.
+(ParEGO), https://doi.org/10.1109/TEVC.2005.851274; bootstrapped networks, Osband et al. 2016.
 
     python agents/morl.py --env-id MO-ECNAS-7V-Edit-v0 --budget 300 --seed 0
 """
@@ -49,8 +49,8 @@ class Args(SearchArgs):
     """Units of each of a network's two layers."""
     learning_rate: float = 3e-3
     """Step size of Adam."""
-    prior_scale: float = 0.3
-    """Weight of a network's random prior."""
+    prior_scale: float = 0.0
+    """Weight of a random prior that is added to each network; at this many evaluations it does harm."""
     updates: int = 20
     """Updates, after each evaluation, of the network that acts next."""
     batch_size: int = 32
