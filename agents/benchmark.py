@@ -152,7 +152,7 @@ class Sweep:
 
     def path(self, algorithm: Algorithm, benchmark: str, budget: int, seed: int) -> Path:
         """Where the record of a run lies."""
-        folder = re.sub(r"[^\w.,()=+-]+", "-", algorithm.name)
+        folder = re.sub(r"[^\w.,()=+ -]+", "-", algorithm.name)
         return self.out / Path(benchmark).stem / folder / f"budget-{budget}" / f"seed-{seed}" / "record.jsonl"
 
 

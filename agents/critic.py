@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -23,6 +24,9 @@ from ecnas_gym.editor import Edits, Placed
 
 MAX_PATH_OPS: Final = 3
 """Paths of more operations are not features of their own: most cells have none."""
+
+CHUNK: Final = 1 << 15
+"""So many cells' features are computed at once."""
 
 _INPUT_LABEL, _OUTPUT_LABEL, _NO_LABEL = NUM_OPERATIONS, NUM_OPERATIONS + 1, -1
 _OUTPUT: Final = MAX_VERTICES - 1
@@ -41,6 +45,8 @@ class CellFeatures:
     of operations; vertices, edges, edges at the input and at the output, each operation's count, all paths, the longest
     path, the most 3×3 convolutions on a path; logarithms of the exact parameters and multiply-adds.
 
+    They are computed for the whole space at once (a few seconds for 7V), which is cheaper than in small portions.
+
     Args:
         space: The cells' space.
     """
@@ -48,22 +54,18 @@ class CellFeatures:
     def __init__(self, space: Space) -> None:
         self._cells = space.cells
         self._parameters = space.trainable_parameters
-        sample = np.unique(np.linspace(0, len(space) - 1, 4096).astype(np.int64))
-        raw = self._compute(sample)
-        self._centre, spread = raw.mean(axis=0), raw.std(axis=0)
+        chunks = [
+            self._compute(np.arange(start, min(start + CHUNK, len(space)))) for start in range(0, len(space), CHUNK)
+        ]
+        self.table = np.concatenate(chunks).astype(np.float32)
+        self.table -= self.table.mean(axis=0, dtype=np.float64).astype(np.float32)
         # A feature that hardly ever differs would be blown up where it does.
-        self._scale = 1.0 / np.maximum(spread, 0.25)
-        self._table = np.empty((len(space), raw.shape[1]), dtype=np.float32)  # filled as cells are asked for
-        self._known = np.zeros(len(space), dtype=bool)
-        self.size = raw.shape[1]
+        self.table /= np.maximum(self.table.std(axis=0, dtype=np.float64), 0.25).astype(np.float32)
+        self.size = self.table.shape[1]
 
     def __call__(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Features of cells by row: shape (B,) to (B, size)."""
-        new = np.unique(rows[~self._known[rows]])
-        if len(new):
-            self._table[new] = (self._compute(new) - self._centre) * self._scale
-            self._known[new] = True
-        return self._table[rows]
+        return self.table[rows]
 
     def _compute(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         num_vertices, own_bits = self._cells.num_vertices[rows], self._cells.edge_bits[rows]
@@ -121,15 +123,15 @@ class CellFeatures:
 class Network:
     """A value network of two hidden layers, trained by Adam on squared errors.
 
-    A second network that is never trained, the *prior*, adds to its output: where there is no data the networks of an
-    ensemble then disagree (Osband et al. 2018, https://arxiv.org/abs/1806.03335).
+    A second network that is never trained, the *prior*, can add to its output, so that the networks of an ensemble
+    disagree where there is no data (Osband et al. 2018, https://arxiv.org/abs/1806.03335).
 
     Args:
         inputs: Features.
         outputs: Values to predict.
         hidden: Units of each layer.
         learning_rate: Step size of Adam.
-        prior_scale: Weight of the prior.
+        prior_scale: Weight of the prior; 0 for none.
         rng: Source of the initial weights.
     """
 
@@ -142,11 +144,17 @@ class Network:
         def zeros(columns: int) -> NDArray[np.float32]:
             return np.zeros(columns, dtype=np.float32)
 
-        self._weights = [weights(inputs, hidden), zeros(hidden), weights(hidden, hidden), zeros(hidden)]
-        self._weights += [weights(hidden, outputs, gain=0.1), zeros(outputs)]
-        self._prior = weights(inputs, hidden), prior_scale * weights(hidden, outputs)
-        self._mean = [np.zeros_like(w) for w in self._weights]
-        self._square = [np.zeros_like(w) for w in self._weights]
+        initial = [weights(inputs, hidden), zeros(hidden), weights(hidden, hidden), zeros(hidden)]
+        initial += [weights(hidden, outputs, gain=0.1), zeros(outputs)]
+        # All weights lie in one vector, so that a step of Adam is a few operations.
+        self._vector = np.concatenate([w.ravel() for w in initial])
+        self._gradient, self._mean, self._square = np.zeros((3, len(self._vector)), dtype=np.float32)
+        ends = np.cumsum([w.size for w in initial])[:-1]
+        self._weights, self._gradients = (
+            [part.reshape(w.shape) for part, w in zip(np.split(vector, ends), initial, strict=True)]
+            for vector in (self._vector, self._gradient)
+        )
+        self._prior = (weights(inputs, hidden), weights(hidden, outputs, prior_scale)) if prior_scale else None
         self._learning_rate, self._steps = learning_rate, 0
 
     def predict(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -157,23 +165,26 @@ class Network:
         w1, b1, w2, b2, w3, b3 = self._weights
         first = np.maximum(x @ w1 + b1, 0)
         second = np.maximum(first @ w2 + b2, 0)
-        return first, second, second @ w3 + b3 + np.maximum(x @ self._prior[0], 0) @ self._prior[1]
+        values = second @ w3 + b3
+        if self._prior is not None:
+            values += np.maximum(x @ self._prior[0], 0) @ self._prior[1]
+        return first, second, values
 
     def update(self, x: NDArray[np.float32], targets: NDArray[np.float32], weights: NDArray[np.float32]) -> None:
         """One step of Adam on weighted squared errors: x (B, inputs), targets (B, outputs), weights (B,)."""
         _, _, w2, _, w3, _ = self._weights
         first, second, values = self._forward(x)
-        to_third = (values - targets) * (weights / len(x))[:, None]
+        to_third = (values - targets) * (weights / np.float32(len(x)))[:, None]
         to_second = (to_third @ w3.T) * (second > 0)
         to_first = (to_second @ w2.T) * (first > 0)
-        gradients = [x.T @ to_first, to_first.sum(0), first.T @ to_second, to_second.sum(0)]
-        gradients += [second.T @ to_third, to_third.sum(0)]
+        for k, (layer_input, to_output) in enumerate(((x, to_first), (first, to_second), (second, to_third))):
+            np.matmul(layer_input.T, to_output, out=self._gradients[2 * k])
+            to_output.sum(axis=0, out=self._gradients[2 * k + 1])
         self._steps += 1
-        step = self._learning_rate * np.sqrt(1 - 0.999**self._steps) / (1 - 0.9**self._steps)
-        for w, mean, square, gradient in zip(self._weights, self._mean, self._square, gradients, strict=True):
-            mean += 0.1 * (gradient - mean)
-            square += 0.001 * (gradient * gradient - square)
-            w -= (step * mean / (np.sqrt(square) + 1e-8)).astype(np.float32)
+        step = self._learning_rate * math.sqrt(1 - 0.999**self._steps) / (1 - 0.9**self._steps)
+        self._mean += 0.1 * (self._gradient - self._mean)
+        self._square += 0.001 * (self._gradient**2 - self._square)
+        self._vector -= step * self._mean / (np.sqrt(self._square) + 1e-8)
 
 
 class Plans(NamedTuple):
@@ -263,3 +274,8 @@ def rank_scores(rewards: NDArray[np.float64]) -> NDArray[np.float32]:
     """
     position = (np.argsort(np.argsort(rewards, kind="stable"), kind="stable") + 0.5) / len(rewards)
     return (np.log(position / (1 - position)) * (np.sqrt(3) / np.pi)).astype(np.float32)
+
+
+def standardised(rewards: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Rewards less their mean, divided by their standard deviation."""
+    return ((rewards - rewards.mean()) / (rewards.std() + 1e-9)).astype(np.float32)

@@ -30,7 +30,7 @@ from ecnas_gym.builder import NUM_ACTIONS, CellBuilder, decisions
 class Args(SearchArgs):
     """Search with priority-queue training."""
 
-    queue_size: int = 10
+    queue_size: int = 5
     """Best cells that the policy imitates."""
     learning_rate: float = 1.0
     """Step size of gradient ascent on the mean log-likelihood of the queue's cells."""

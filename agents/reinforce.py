@@ -49,6 +49,9 @@ class Args(SearchArgs):
     """Decay of the moving average of rewards that a reward must beat to be reinforced."""
     entropy_coefficient: float | None = None
     """Reward of a nat of the policy's entropy, summed over a cell; by default 0, and 0.01 for the LSTM."""
+    log_regret: bool = False
+    """Learn from −log(1.001 − reward) instead of the reward, which spreads out the best cells; 1 is the most that the
+    scalarisations "linear" and "chebyshev" give (with one objective to the best cell of the table)."""
     hidden_units: int = 32
     """Units of the LSTM, and of the embedding of its previous decision."""
 
@@ -205,8 +208,9 @@ def main(args: Args) -> Search:
 
         while True:  # the budget ends this: an environment raises at the first cell that it does not allow
             batch = build_cells(policy, envs, rng, num_decisions)
+            rewards = -np.log(np.float32(1.001) - batch.rewards) if args.log_regret else batch.rewards
             # As in NAS-Bench-101's code the average takes in the new rewards before it is their baseline.
-            advantages = batch.rewards - np.float32(baseline.update(batch.rewards.mean()))
+            advantages = rewards - np.float32(baseline.update(rewards.mean()))
             update(tf.constant(batch.actions), tf.constant(batch.masks), tf.constant(advantages))
     search.report()
     return search

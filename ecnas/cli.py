@@ -1,4 +1,4 @@
-"""The command line: ``ecnas fetch | info | query | export | plot``.
+"""The command line: ``ecnas fetch | info | query | export | plot | report``.
 
 Each command is one function that takes its parsed arguments; :data:`COMMANDS` lists them. What a user did wrong is said
 in one line, with exit code 2.
@@ -23,6 +23,7 @@ import ecnas
 from ecnas import loading, pareto, plot_cli
 from ecnas.encoding import OPERATIONS
 from ecnas.errors import ECNASError, OutOfDomainError
+from ecnas.report import add_report, report
 
 USER_ERROR: Final = 2
 INTERRUPTED: Final = 130
@@ -322,6 +323,18 @@ examples:
 A published file comes out byte for byte as it was. Needs tensorflow (pip install 'ecnas-gym[official]').""",
     ),
     "plot": Command(plot_cli.plot, plot_cli.add_arguments, "draw a chart of a benchmark or of runs", plot_cli.TEXT),
+    "report": Command(
+        report,
+        add_report,
+        "make one HTML page of run records: curves, fronts, leaderboards",
+        """\
+examples:
+  ecnas report runs/rl-nas -o report.html
+  ecnas report runs/surrogate-7V/ppo runs/surrogate-7V/reinforce-lstm --title "Two controllers"
+
+The page opens without a network. Runs of one folder are the seeds of one method. Needs plotly, matplotlib and moocore
+(pip install 'ecnas-gym[report]').""",
+    ),
 }
 
 
