@@ -183,9 +183,14 @@ class Cell:
 
     def draw(self, ax: Axes | None = None) -> Axes:
         """Draws the cell with matplotlib, into ``ax`` or a new figure, and returns the axes."""
-        from ecnas.plots import draw_cell
+        from matplotlib import pyplot as plt
 
-        return draw_cell(self, ax)
+        from ecnas.plots import draw_graph
+
+        if ax is None:
+            _, ax = plt.subplots(figsize=(3.2, 0.75 * self.num_vertices + 0.4), layout="constrained")
+        names = [INPUT, *(_SHORT_NAME[op] for op in self.ops), OUTPUT]
+        return draw_graph(names, [(x, y) for x, y in np.argwhere(self.adjacency).tolist()], ax)
 
     def __eq__(self, other: object) -> bool:
         return self._canonical == other._canonical if isinstance(other, Cell) else NotImplemented

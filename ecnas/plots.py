@@ -1,18 +1,14 @@
-"""Figures. Each function draws into the axes it is given, or into a new figure, and returns the axes."""
+"""The look of all figures: colours, and how a graph of operations is drawn."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ecnas.encoding import INPUT, OUTPUT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from ecnas.cell import Cell
 
 # Okabe and Ito's colours (https://jfly.uni-koeln.de/color/): told apart by colour-blind readers and in grey print.
 BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, YELLOW, BLACK = (
@@ -35,19 +31,8 @@ _FILL = {
 }
 
 
-def draw_cell(cell: Cell, ax: Axes | None = None) -> Axes:
-    """Draws a cell from its input (top) to its output (bottom), one vertex a level."""
-    from matplotlib import pyplot as plt
-
-    if ax is None:
-        _, ax = plt.subplots(figsize=(3.2, 0.75 * cell.num_vertices + 0.4), layout="constrained")
-    sources, targets = np.nonzero(cell.adjacency)
-    names = [INPUT, *(op.removesuffix("-bn-relu") for op in cell.ops), OUTPUT]
-    return draw_graph(names, list(zip(sources.tolist(), targets.tolist(), strict=True)), ax)
-
-
 def draw_graph(names: Sequence[str], edges: Sequence[tuple[int, int]], ax: Axes) -> Axes:
-    """Draws vertices, one a level, by name, and the edges among them so that no two coincide."""
+    """Draws vertices by name, one a level from the input (top) down, and their edges so that no two coincide."""
     from matplotlib.patches import FancyArrowPatch
 
     last = len(names) - 1

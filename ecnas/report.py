@@ -412,12 +412,10 @@ def _drawn(benchmark: Benchmark, row: int, title: str, text: str) -> str:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    from ecnas.plots import draw_cell
-
     cell = benchmark.space[row]
     figure = Figure(figsize=(2.2, 0.5 * cell.num_vertices + 0.2), layout="constrained")
     FigureCanvasSVG(figure)
-    draw_cell(cell, figure.subplots())
+    cell.draw(figure.subplots())
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True)
     svg = buffer.getvalue()
