@@ -30,7 +30,7 @@ import ecnas
 import ecnas_gym  # noqa: F401  # registers the environments
 from ecnas import Budget, BudgetExhaustedError, Cell, Evaluation, pareto
 from ecnas.benchmark import REFERENCE_MARGIN
-from ecnas.objectives import OBJECTIVES, oriented
+from ecnas.objectives import OBJECTIVES, figures_of, oriented
 from ecnas.record import RunRecord
 
 if TYPE_CHECKING:
@@ -175,10 +175,9 @@ class Search:
 
     def reward(self, evaluation: Evaluation) -> float:
         """The scalar reward of an evaluation, as :class:`ecnas_gym.CellEnv` gives it."""
-        figures = {name: np.float64(getattr(evaluation, name)) for name in OBJECTIVES}
+        figures = figures_of(evaluation)
         normalisation = self.benchmark.normalisation(self.args.objectives, self.epochs)
-        vector = normalisation.rewards(np.array([figures[name] for name in self.args.objectives]))
-        return float(self.scalarisation(vector, figures))
+        return float(self.scalarisation(normalisation.rewards(normalisation.select(figures)), figures))
 
     def __enter__(self) -> Search:
         return self

@@ -66,6 +66,11 @@ def oriented(names: Sequence[str], figures: NDArray[np.float64]) -> NDArray[np.f
     return np.stack(columns, axis=-1)
 
 
+def figures_of(evaluation: Any) -> dict[str, NDArray[np.float64]]:
+    """All objectives of an evaluation, or of a batch of them, by name: float64, zero-dimensional or of shape (B,)."""
+    return {name: np.float64(getattr(evaluation, name)) for name in OBJECTIVES}
+
+
 @dataclass(frozen=True)
 class Normalisation:
     """Scores from 0 (worst on the exact front) to 1 (best).
@@ -90,6 +95,10 @@ class Normalisation:
     def _low_and_extent(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         low = oriented(self.names, np.array(self.nadir))
         return low, oriented(self.names, np.array(self.ideal)) - low
+
+    def select(self, figures: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+        """The objectives out of figures by name (:func:`figures_of`): shape (..., m)."""
+        return np.stack([figures[name] for name in self.names], axis=-1)
 
     def rewards(self, figures: NDArray[np.float64]) -> NDArray[np.float64]:
         """Scores clipped to [0, 1], so that one failed training does not outweigh all that an agent has learned."""

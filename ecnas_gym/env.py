@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 import ecnas
 from ecnas import Benchmark, Budget, BudgetExhaustedError, Evaluation, OutOfDomainError, Scalarisation, Space
 from ecnas.benchmark import DEFAULT_OBJECTIVES
-from ecnas.objectives import OBJECTIVES, check_objectives
+from ecnas.objectives import OBJECTIVES, check_objectives, figures_of
 from ecnas_gym.builder import NUM_ACTIONS, CellBuilder
 from ecnas_gym.observation import layout
 
@@ -145,8 +145,8 @@ class _BuildEnv(gym.Env[NDArray[np.float32], np.int64], Generic[Reward]):
         except OutOfDomainError:
             return self._end_invalid(CELL_LACKING)
         self._last = evaluation
-        figures = {name: np.float64(getattr(evaluation, name)) for name in OBJECTIVES}
-        vector = self.normalisation.rewards(np.array([figures[name] for name in self.objectives]))
+        figures = figures_of(evaluation)
+        vector = self.normalisation.rewards(self.normalisation.select(figures))
         info = {
             "action_mask": _INT8_MASKS[self._builder.mask].copy(),
             "cell": cell,

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from ecnas import BudgetExhaustedError
 from ecnas.benchmark import Evaluations
 from ecnas.encoding import to_frame
-from ecnas.objectives import OBJECTIVES
+from ecnas.objectives import figures_of
 from ecnas.table import COLUMNS
 from ecnas_gym import rendering
 from ecnas_gym.automaton import FINISHED, INVALID, START, automaton
@@ -271,8 +271,8 @@ class CellVectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
     def _reward(
         self, finished: NDArray[np.intp], evaluations: Evaluations, rewards: NDArray[np.float64], info: dict[str, Any]
     ) -> None:
-        figures = {name: getattr(evaluations, name).astype(np.float64) for name in OBJECTIVES}
-        vector = self.normalisation.rewards(np.stack([figures[name] for name in self.objectives], axis=1))
+        figures = figures_of(evaluations)
+        vector = self.normalisation.rewards(self.normalisation.select(figures))
         rewards[finished] = self._scalarised(vector, figures)
         self._add(info, "row", finished, evaluations.rows)
         metrics = np.full((len(METRICS), self.num_envs), np.nan)

@@ -230,12 +230,3 @@ def test_loading_twice_gives_the_same_benchmark():
 def test_unknown_benchmark_suggests():
     with pytest.raises(UnknownNameError, match="Did you mean 'surrogate-7V'"):
         ecnas.load("surrogate-7v")
-
-
-@pytest.mark.parametrize("space", ["4V", "5V", "7V"])
-def test_default_reward_poses_a_trade_off_on_the_embedded_benchmark(space):
-    benchmark = ecnas.load(f"surrogate-{space}")
-    front = benchmark.pareto_front()
-    cell, _ = benchmark.optimum()
-    position = front.rows.tolist().index(cell.row)
-    assert 0 < position < len(front) - 1

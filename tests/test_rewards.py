@@ -20,6 +20,13 @@ PUBLISHED = {
 }
 
 
+EMBEDDED = {
+    "surrogate-4V": (12, "7c65f6bd01b87407734781b6038050bc"),
+    "surrogate-5V": (34, "7c65f6bd01b87407734781b6038050bc"),
+    "surrogate-7V": (57, "7c65f6bd01b87407734781b6038050bc"),
+}
+
+
 def check(name, front_size, optimum):
     benchmark = ecnas.load(name)
     front = benchmark.pareto_front()
@@ -31,6 +38,11 @@ def check(name, front_size, optimum):
     distance = front.scores @ [1, 1] / np.sqrt(2)
     assert front.rows[np.argmax(distance)] == cell.row
     assert reward == pytest.approx(distance.max() / np.sqrt(2))
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_optimum_of_the_embedded_tables(name):
+    check(name, *EMBEDDED[name])
 
 
 @needs_official

@@ -12,7 +12,7 @@ from ecnas.benchmark import DEFAULT_OBJECTIVES, REFERENCE_MARGIN, Benchmark, Eva
 from ecnas.budget import Budget
 from ecnas.cell import Cell
 from ecnas.errors import BudgetExhaustedError
-from ecnas.objectives import OBJECTIVES, Scalarisation, check_objectives
+from ecnas.objectives import Scalarisation, check_objectives, figures_of
 from ecnas.record import RunRecord
 
 FREE_QUERIES: Final = 1000
@@ -112,9 +112,9 @@ class Evaluator:
         return candidate
 
     def _judge(self, evaluation: Evaluation) -> tuple[float, NDArray[np.float64]]:
-        figures = {name: np.float64(getattr(evaluation, name)) for name in OBJECTIVES}
+        figures = figures_of(evaluation)
         normalisation = self.benchmark.normalisation(self.objectives, evaluation.epochs)
-        scores = normalisation.scores(np.array([figures[name] for name in self.objectives]))
+        scores = normalisation.scores(normalisation.select(figures))
         return float(self.scalarisation(np.clip(scores, 0.0, 1.0), figures)), scores
 
     def _check_progress(self) -> None:
