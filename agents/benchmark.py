@@ -71,7 +71,7 @@ class Args:
     executor: Literal["processes", "ray"] = "processes"
     """Processes of this machine, or a Ray cluster."""
     ray_address: str | None = None
-    """Address of the cluster; by default one is found, or started on this machine."""
+    """Address of the cluster, "auto" for one that runs here; by default $RAY_ADDRESS, or else a new one is started."""
     out: Path | None = None
     """Where results go, instead of the sweep's own ``out``."""
     table: bool = False

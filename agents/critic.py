@@ -25,6 +25,9 @@ from ecnas_gym.editor import Edits, Placed
 MAX_PATH_OPS: Final = 3
 """Paths of more operations are not features of their own: most cells have none."""
 
+COST_FEATURES: Final = 2
+"""So many features, the last ones, are the logarithms of exact parameters and multiply-adds."""
+
 CHUNK: Final = 1 << 15
 """So many cells' features are computed at once."""
 

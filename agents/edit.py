@@ -32,7 +32,7 @@ if __package__ in (None, ""):  # run as a file: the checkout is not on the path 
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from agents.common import Search, SearchArgs
-from agents.critic import Imagination, Network, cell_features, rank_scores, standardised
+from agents.critic import COST_FEATURES, Imagination, Network, cell_features, rank_scores, standardised
 from ecnas_gym.editor import Edits
 
 
@@ -46,6 +46,8 @@ class Args(SearchArgs):
     """Random cells to begin with."""
     learn_ranks: bool = True
     """Learn the rewards' ranks among all so far; otherwise the rewards as they are, standardised."""
+    cost_features: bool = True
+    """Let the networks see each cell's exact parameters and multiply-adds, which cost nothing to know."""
     num_networks: int = 10
     """Networks of the ensemble."""
     hidden_units: int = 64
@@ -77,9 +79,14 @@ def main(args: Args) -> Search:
         space = search.benchmark.space
         edits = Edits(space)
         imagination = Imagination(edits, args.max_edits)
-        features = cell_features(space)
+        all_features = cell_features(space)
+        num_features = all_features.size if args.cost_features else all_features.size - COST_FEATURES
+
+        def features(of: np.ndarray) -> np.ndarray:
+            return all_features(of)[:, :num_features]
+
         networks = [
-            Network(features.size, 1, args.hidden_units, args.learning_rate, args.prior_scale, rng)
+            Network(num_features, 1, args.hidden_units, args.learning_rate, args.prior_scale, rng)
             for _ in range(args.num_networks)
         ]
         # The replay: cells, rewards, and how often each network's bootstrap sample holds the evaluation.
