@@ -22,7 +22,6 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 surrogate: $(STAMP)  ## refit the surrogate models and rewrite ecnas/data
-	$(BIN)/pip install --quiet --constraint constraints.txt -e '.[surrogate]'
 	$(BIN)/python -m ecnas.surrogate.train
 
 # PyTorch first and from the constraints: what depends on it would otherwise choose a build of several gigabytes.
@@ -30,7 +29,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --constraint constraints.txt torch
-	$(BIN)/pip install --quiet --constraint constraints.txt -e '.[agents,dev,mo,official,plots,report,search]'
+	$(BIN)/pip install --quiet --constraint constraints.txt -e '.[agents,cluster,dev,mo,official,plots,report,search,surrogate]'
 	touch $(STAMP)
 
 clean:

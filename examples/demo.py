@@ -90,7 +90,7 @@ def plot(searches: list[Search], path: Path) -> None:
         ax.axhline(optimum, color="grey", linestyle="--", linewidth=1, label="optimum")
         ax.set(xlabel="evaluations", title=title)
     best.set_ylabel("reward")
-    mean.legend(fontsize=8, loc="lower right")
+    figure.legend(*mean.get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=8)
     figure.savefig(path, dpi=150)
 
 
