@@ -101,9 +101,8 @@ def info(arguments: argparse.Namespace) -> None:
     else:
         _describe(ecnas.load(arguments.name))
         if arguments.name in loading.EMBEDDED:
-            card = loading.EMBEDDED_FOLDER / "CARD.md"
-            if card.is_file():
-                print(f"\n{card.read_text(encoding='utf-8').rstrip()}")
+            card = loading.EMBEDDED_FOLDER.parent / "CARD.md"
+            print(f"\n{card.read_text(encoding='utf-8').rstrip()}")
 
 
 def _list_benchmarks() -> None:

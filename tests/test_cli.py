@@ -188,3 +188,11 @@ def test_as_a_program_into_a_closed_pipe():
         process.stdout.close()
         assert process.wait() == 0
         assert process.stderr.read() == b""
+
+
+@pytest.mark.parametrize("name", ["surrogate-4V", "surrogate-7V"])
+def test_info_of_an_embedded_benchmark_shows_its_card(capsys, name):
+    code, out, _ = run(capsys, "info", name)
+    assert code == 0
+    assert "Not to be used" in out
+    assert "Learned from" in out
