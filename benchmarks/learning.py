@@ -182,7 +182,7 @@ def draw(rewards: dict[tuple[str, str], NDArray[np.float64]], names: list[str], 
     if spare:
         spare[0].legend(handles, labels, loc="center", frameon=False)
     else:
-        axes.flat[0].legend(handles, labels, fontsize=7)
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=8, frameon=False)
     args.figure.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(args.figure, dpi=130)
 
