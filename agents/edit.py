@@ -33,6 +33,7 @@ if __package__ in (None, ""):  # run as a file: the checkout is not on the path 
 
 from agents.common import Search, SearchArgs
 from agents.critic import COST_FEATURES, Imagination, Network, cell_features, rank_scores, standardised
+from agents.report import report
 from ecnas_gym.editor import Edits
 
 
@@ -128,7 +129,7 @@ def main(args: Args) -> Search:
             rows.append(row)
             rewards.append(float(reward))
             counts.append(rng.poisson(1.0, size=args.num_networks))
-    search.report()
+    report(search)
     return search
 
 

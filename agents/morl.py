@@ -31,6 +31,7 @@ if __package__ in (None, ""):  # run as a file: the checkout is not on the path 
 
 from agents.common import Search, SearchArgs
 from agents.critic import Imagination, Network, cell_features
+from agents.report import report
 from ecnas import Chebyshev
 from ecnas_gym.editor import Edits
 
@@ -124,7 +125,7 @@ def main(args: Args) -> Search:
             known = np.append(known, info["cell"].row)
             rewards = np.vstack([rewards, reward])
             counts = np.vstack([counts, rng.poisson(1.0, size=args.num_networks).astype(np.float32)])
-    search.report()
+    report(search)
     return search
 
 

@@ -21,6 +21,7 @@ if __package__ in (None, ""):  # run as a file: the checkout is not on the path 
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from agents.common import Search, SearchArgs, make_vec_env
+from agents.report import report
 from ecnas_gym.builder import decisions
 
 
@@ -81,7 +82,7 @@ def main(args: Args) -> Search:
         )
         # The budget ends this: the environments raise at the first reset, or at the first cell, that it does not allow.
         model.learn(total_timesteps=args.max_steps)
-    search.report()
+    report(search)
     return search
 
 

@@ -23,6 +23,7 @@ if __package__ in (None, ""):  # run as a file: the checkout is not on the path 
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from agents.common import Search, SearchArgs
+from agents.report import report
 from ecnas_gym.builder import NUM_ACTIONS, CellBuilder, decisions
 
 
@@ -98,7 +99,7 @@ def main(args: Args) -> Search:
                 best = np.array([entry[2] for entry in queue])
                 best_masks = np.array([entry[3] for entry in queue])
                 logits += args.learning_rate * ascent(logits, best, best_masks, args.entropy_coefficient)
-    search.report()
+    report(search)
     return search
 
 

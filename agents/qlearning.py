@@ -25,6 +25,7 @@ if __package__ in (None, ""):  # run as a file: the checkout is not on the path 
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from agents.common import Search, SearchArgs
+from agents.report import report
 from ecnas import Budget
 from ecnas_gym.builder import NUM_ACTIONS, decisions
 
@@ -107,7 +108,7 @@ def main(args: Args) -> Search:
             learn(q, *replay[-1], args.learning_rate)
             for k in rng.integers(len(replay), size=args.replayed_episodes):
                 learn(q, *replay[k], args.learning_rate)
-    search.report()
+    report(search)
     return search
 
 

@@ -32,6 +32,7 @@ if __package__ in (None, ""):  # run as a file: the checkout is not on the path 
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from agents.common import Search, SearchArgs
+from agents.report import report
 from ecnas_gym.builder import NUM_ACTIONS, decisions
 
 
@@ -212,7 +213,7 @@ def main(args: Args) -> Search:
             # As in NAS-Bench-101's code the average takes in the new rewards before it is their baseline.
             advantages = rewards - np.float32(baseline.update(rewards.mean()))
             update(tf.constant(batch.actions), tf.constant(batch.masks), tf.constant(advantages))
-    search.report()
+    report(search)
     return search
 
 

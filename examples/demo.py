@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # agents/ is not a
 
 from agents import ppo, reinforce
 from agents.common import Search, SearchArgs
+from agents.report import report
 
 
 @dataclass
@@ -39,7 +40,7 @@ def random_search(args: SearchArgs) -> Search:
         while True:
             cell = search.benchmark.space.sample(rng)
             search.add(cell, search.benchmark.query(cell, search.epochs, budget=search.budget))
-    search.report()
+    report(search)
     return search
 
 
