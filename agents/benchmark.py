@@ -317,43 +317,45 @@ def run_all(
 def table(sweep: Sweep) -> str:
     """Means over the seeds that are complete, and bootstrapped 95 % intervals, as Markdown.
 
-    With one objective: test regret in percent of accuracy. With several: hypervolume in percent of the exact front's.
+    With one objective: test and validation regret in percent of accuracy. With several: hypervolume in percent of the
+    exact front's.
     """
-    single = len(sweep.objectives) == 1
-    quantity = "mean test regret" if single else "mean hypervolume"
     lines = []
     for name in sweep.benchmarks:
         benchmark = ecnas.load(name)
         for budget in sweep.budgets:
             points = [point for point in sweep.checkpoints if point <= budget]
-            lines += [
-                f"{quantity} in % on {name} (digest {benchmark.digest[:12]}) of runs of {budget} evaluations:",
-                "",
-                "| algorithm | seeds | " + " | ".join(f"at {point} evaluations" for point in points) + " |",
-                "|---" * (2 + len(points)) + "|",
-            ]
+            records = {}
             for algorithm in sweep.algorithms:
                 paths = [sweep.path(algorithm, name, budget, seed) for seed in sweep.seeds]
-                records = [RunRecord.load(path) for path in paths if path.exists()]
-                if not records:
-                    continue
-                values = np.array([_at(record, benchmark, sweep.objectives, points) for record in records])
-                mean, low, high = analysis.interval([100 * values], statistic=lambda v: v.mean(axis=0))
-                cells = [f"{m:.3f} [{a:.3f}, {b:.3f}]" for m, a, b in zip(mean, low, high, strict=True)]
-                lines.append(f"| {algorithm.name} | {len(records)} | " + " | ".join(cells) + " |")
-            lines.append("")
+                records[algorithm.name] = [RunRecord.load(path) for path in paths if path.exists()]
+            for quantity, measure in _quantities(sweep, benchmark).items():
+                lines += [
+                    f"Mean {quantity} in % on {name} (digest {benchmark.digest[:12]}), runs of {budget} evaluations:",
+                    "",
+                    "| algorithm | seeds | " + " | ".join(f"at {point} evaluations" for point in points) + " |",
+                    "|---" * (2 + len(points)) + "|",
+                ]
+                for algorithm_name, runs in records.items():
+                    if runs:
+                        # A run that ended before a checkpoint keeps what it had.
+                        curves = [measure(run) for run in runs]
+                        values = np.array([[curve[min(p, len(curve)) - 1] for p in points] for curve in curves])
+                        mean, low, high = analysis.interval([100 * values], statistic=lambda v: v.mean(axis=0))
+                        cells = [f"{m:.3f} [{a:.3f}, {b:.3f}]" for m, a, b in zip(mean, low, high, strict=True)]
+                        lines.append(f"| {algorithm_name} | {len(runs)} | " + " | ".join(cells) + " |")
+                lines.append("")
     return "\n".join(lines)
 
 
-def _at(
-    record: RunRecord, benchmark: ecnas.Benchmark, objectives: tuple[str, ...], points: Sequence[int]
-) -> list[float]:
-    """What a run had reached after some numbers of evaluations; a run that ended before keeps what it had."""
-    if len(objectives) == 1:
-        values = analysis.regret(record, benchmark, select_by=objectives[0])
-    else:
-        values = analysis.hypervolume(record, benchmark, objectives)
-    return [float(values[min(point, len(values)) - 1]) for point in points]
+def _quantities(sweep: Sweep, benchmark: ecnas.Benchmark) -> dict[str, Callable[[RunRecord], np.ndarray]]:
+    """What the table has, by name: values after each evaluation of a run."""
+    if len(sweep.objectives) > 1:
+        return {"hypervolume": lambda run: analysis.hypervolume(run, benchmark, sweep.objectives)}
+    return {
+        "test regret": lambda run: analysis.regret(run, benchmark),
+        "validation regret": lambda run: analysis.regret(run, benchmark, report="val_accuracy"),
+    }
 
 
 def main(args: Args) -> int:
