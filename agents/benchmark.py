@@ -34,12 +34,13 @@ import importlib
 import os
 import re
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -240,7 +241,7 @@ def on_processes(jobs: Sequence[Job], processes: int) -> Results:
     attempts = {job.path: 0 for job in jobs}
     waiting = list(reversed(jobs))
     while waiting:
-        with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        with ProcessPoolExecutor(processes, get_context("spawn"), initializer=_die_with_parent) as pool:
             running = {}
             while waiting or running:
                 while waiting and len(running) < processes:
@@ -262,6 +263,17 @@ def on_processes(jobs: Sequence[Job], processes: int) -> Results:
                 else:
                     continue
                 break
+
+
+def _die_with_parent() -> None:
+    """Ends this process when the one that started it is killed, so that the next sweep has the records to itself."""
+
+    def wait_and_die() -> None:
+        if (parent := parent_process()) is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=wait_and_die, daemon=True).start()
 
 
 def on_ray(jobs: Sequence[Job], address: str | None = None) -> Results:

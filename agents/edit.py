@@ -56,7 +56,7 @@ class Args(SearchArgs):
     learning_rate: float = 3e-3
     """Step size of Adam."""
     prior_scale: float = 0.0
-    """Weight of a random prior that is added to each network; at this many evaluations it does harm."""
+    """Weight of a random prior that is added to each network; 0 for none."""
     updates: int = 20
     """Updates, after each evaluation, of the network that acts next."""
     batch_size: int = 32
