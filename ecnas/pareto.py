@@ -27,9 +27,9 @@ def non_dominated(points: NDArray[np.float64]) -> NDArray[np.int64]:
     Returns:
         Positions of the front's points, ascending in the first coordinate.
     """
-    candidates = np.flatnonzero(~np.isnan(points).any(axis=1))
+    candidates = np.flatnonzero(~np.logical_or.reduce([np.isnan(column) for column in points.T]))
     if points.shape[1] == 2:
-        return _front_2d(points, candidates)
+        return _front_2d(points[:, 0], points[:, 1], candidates)
     if points.shape[1] == 1:
         return candidates[[np.argmax(points[candidates, 0])]] if len(candidates) else candidates
     import moocore
@@ -40,22 +40,28 @@ def non_dominated(points: NDArray[np.float64]) -> NDArray[np.int64]:
     return front
 
 
-def _front_2d(points: NDArray[np.float64], candidates: NDArray[np.int64]) -> NDArray[np.int64]:
+def _front_2d(
+    first: NDArray[np.float64], second: NDArray[np.float64], candidates: NDArray[np.int64]
+) -> NDArray[np.int64]:
     if len(candidates) > 4 * _PILOTS:
-        # Each point of the front of some evenly spaced points rules out many others without sorting them; the first
-        # ones, from the middle of that front, nearly all.
-        pilots = _sweep(points, candidates[:: len(candidates) // _PILOTS])
-        first, second = points[candidates].T
-        for pilot in pilots[np.argsort(np.abs(np.arange(len(pilots)) - len(pilots) // 2))]:
-            kept = (first > points[pilot, 0]) | (second >= points[pilot, 1])
-            first, second, candidates = first[kept], second[kept], candidates[kept]
-    return _sweep(points, candidates)
+        # The front of some evenly spaced points rules out nearly all others without sorting them: first the point that
+        # dominates the most of these, by which few are left for the rest.
+        sample = candidates[:: len(candidates) // _PILOTS]
+        pilots = _sweep(first, second, sample)
+        dominated = (first[sample] <= first[pilots, None]) & (second[sample] < second[pilots, None])
+        left_first, left_second = first[candidates], second[candidates]
+        for pilot in pilots[np.argsort(-dominated.sum(axis=1), kind="stable")].tolist():
+            kept = np.flatnonzero((left_first > first[pilot]) | (left_second >= second[pilot]))
+            left_first, left_second, candidates = left_first[kept], left_second[kept], candidates[kept]
+            if len(candidates) < _PILOTS:
+                break  # sorting these costs less than ruling out more
+    return _sweep(first, second, candidates)
 
 
-def _sweep(points: NDArray[np.float64], candidates: NDArray[np.int64]) -> NDArray[np.int64]:
+def _sweep(first: NDArray[np.float64], second: NDArray[np.float64], candidates: NDArray[np.int64]) -> NDArray[np.int64]:
     """The front of the candidates in one pass: from the best first coordinate down, what improves the second."""
-    order = candidates[np.lexsort((candidates, -points[candidates, 1], -points[candidates, 0]))]
-    second = points[order, 1]
+    order = candidates[np.lexsort((candidates, -second[candidates], -first[candidates]))]
+    second = second[order]
     before = np.maximum.accumulate(np.concatenate(([-np.inf], second[:-1])))
     front: NDArray[np.int64] = order[second > before][::-1]
     return front

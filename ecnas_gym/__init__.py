@@ -7,13 +7,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 
 from ecnas.space import SPACES
-from ecnas_gym.edit_env import EditEnv, MOEditEnv
 from ecnas_gym.env import INVALID_REWARD, CellEnv, MOCellEnv
+
+if TYPE_CHECKING:
+    from ecnas_gym.edit_env import EditEnv, MOEditEnv
 
 __all__ = ["INVALID_REWARD", "CellEnv", "EditEnv", "MOCellEnv", "MOEditEnv"]
 
@@ -32,6 +34,15 @@ def _register() -> None:
                 **options,
             )
             gym.register(f"{prefix}ECNAS-{space}-Edit-v0", entry_point=f"ecnas_gym.edit_env:{kind}EditEnv", **options)
+
+
+def __getattr__(name: str) -> Any:
+    # Who builds cells need not wait for the import of what edits them.
+    if name in ("EditEnv", "MOEditEnv"):
+        from ecnas_gym import edit_env
+
+        return getattr(edit_env, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 _register()
