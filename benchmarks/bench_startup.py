@@ -55,7 +55,7 @@ def main() -> None:
         run(script)
     measured = np.array([[run(script) for script in SCRIPTS.values()] for _ in range(rounds)])
     print("| a fresh process | wall s | ratio to CartPole-v1 | processor s | ratio to CartPole-v1 | peak resident MB |")
-    print("|---|---:|---:|---:|---:|---:|---:|")
+    print("|---|---:|---:|---:|---:|---:|")
     for number, name in enumerate(SCRIPTS):
         wall, cpu, memory = measured[:, number].T
         wall_ratio, cpu_ratio = wall / measured[:, 0, 0], cpu / measured[:, 0, 1]
