@@ -8,8 +8,9 @@ A sweep file says where results go, what is searched, and who searches::
 
     out = "runs/rl-nas"
     benchmarks = ["surrogate-7V"]        # or spaces = ["5V", "7V"] for the embedded benchmarks
-    budgets = [500]                      # evaluations
+    budgets = [500]
     checkpoints = [150, 500]             # where the table looks
+    currency = "evaluations"             # of budgets and checkpoints (the default); or "epochs", "energy", "time"
     seeds = 100                          # 0 to 99; or [1000, 1010] for 1000 to 1009
     objectives = ["val_accuracy"]
 
@@ -49,7 +50,7 @@ import tyro
 from tqdm import tqdm
 
 import ecnas
-from ecnas import analysis
+from ecnas import Budget, analysis
 from ecnas.record import RunRecord
 
 if sys.version_info >= (3, 11):
@@ -81,6 +82,15 @@ class Args:
     """Show the progress bar."""
 
 
+CURRENCIES: Mapping[str, tuple[str, str]] = {
+    "evaluations": ("evaluations", "budget"),
+    "epochs": ("epochs", "budget_epochs"),
+    "energy": ("energy", "budget_kwh"),
+    "time": ("seconds", "budget_seconds"),
+}
+"""What a budget limits (an axis of ``ecnas.analysis``): the argument of ``ecnas.Budget``, and the controllers'."""
+
+
 @dataclass(frozen=True)
 class Algorithm:
     """Who searches."""
@@ -100,6 +110,7 @@ class Sweep:
     checkpoints: tuple[int, ...]
     seeds: tuple[int, ...]
     objectives: tuple[str, ...]
+    currency: str
     algorithms: tuple[Algorithm, ...]
 
     @classmethod
@@ -110,7 +121,8 @@ class Sweep:
             ValueError: A key is missing, unknown or of a wrong kind; the message names it.
         """
         data = tomllib.loads(path.read_text(encoding="utf-8"))
-        allowed = {"out", "benchmarks", "spaces", "budgets", "checkpoints", "seeds", "objectives", "algorithm"}
+        allowed = {"out", "benchmarks", "spaces", "budgets", "checkpoints", "currency", "seeds", "objectives"}
+        allowed |= {"algorithm"}
         for key in set(data) - allowed:
             raise ValueError(f"{path}: unknown key {key!r}; allowed: {', '.join(sorted(allowed))}")
         for key in ("budgets", "seeds", "algorithm"):
@@ -130,7 +142,10 @@ class Sweep:
         names = [algorithm.name for algorithm in algorithms]
         if len(set(names)) != len(names):
             raise ValueError(f"{path}: algorithms must have different names, got {names}")
-        budgets = tuple(int(budget) for budget in data["budgets"])
+        currency = data.get("currency", "evaluations")
+        if currency not in CURRENCIES:
+            raise ValueError(f"{path}: currency must be one of {', '.join(CURRENCIES)}, got {currency!r}")
+        budgets = tuple(data["budgets"])
         return cls(
             out or Path(data.get("out", Path("runs") / path.stem)),
             tuple(data.get("benchmarks") or [f"surrogate-{space}" for space in data["spaces"]]),
@@ -138,23 +153,33 @@ class Sweep:
             tuple(data.get("checkpoints", budgets)),
             tuple(range(*seeds) if isinstance(seeds, list) else range(seeds)),
             tuple(data.get("objectives", ("val_accuracy", "energy"))),
+            currency,
             tuple(algorithms),
         )
 
     def jobs(self) -> list[Job]:
         """All runs, seed by seed, so that what is finished early is a fair picture."""
         return [
-            Job(algorithm, benchmark, budget, seed, self.objectives, self.path(algorithm, benchmark, budget, seed))
+            Job(
+                algorithm,
+                benchmark,
+                budget,
+                self.currency,
+                seed,
+                self.objectives,
+                self.path(algorithm, benchmark, budget, seed),
+            )
             for seed in self.seeds
             for benchmark in self.benchmarks
             for budget in self.budgets
             for algorithm in self.algorithms
         ]
 
-    def path(self, algorithm: Algorithm, benchmark: str, budget: int, seed: int) -> Path:
+    def path(self, algorithm: Algorithm, benchmark: str, budget: float, seed: int) -> Path:
         """Where the record of a run lies."""
         folder = re.sub(r"[^\w.,()=+ -]+", "-", algorithm.name)
-        return self.out / Path(benchmark).stem / folder / f"budget-{budget}" / f"seed-{seed}" / "record.jsonl"
+        limit = f"budget-{budget}" if self.currency == "evaluations" else f"budget-{budget}-{self.currency}"
+        return self.out / Path(benchmark).stem / folder / limit / f"seed-{seed}" / "record.jsonl"
 
 
 class Job(NamedTuple):
@@ -162,13 +187,14 @@ class Job(NamedTuple):
 
     algorithm: Algorithm
     benchmark: str
-    budget: int
+    budget: float
+    currency: str
     seed: int
     objectives: tuple[str, ...]
     path: Path
 
     def __str__(self) -> str:
-        return f"{self.algorithm.name} on {self.benchmark}, {self.budget} evaluations, seed {self.seed}"
+        return f"{self.algorithm.name} on {self.benchmark}, {self.budget} {self.currency}, seed {self.seed}"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -187,7 +213,8 @@ def run(job: Job) -> str | None:
             from ecnas import search
 
             searcher = getattr(search, job.algorithm.use)(**_tuples(job.algorithm.settings))
-            search.run(searcher, benchmark, job.budget, job.seed, objectives=job.objectives, path=job.path)
+            budget = Budget(**{CURRENCIES[job.currency][0]: job.budget})
+            search.run(searcher, benchmark, budget, job.seed, objectives=job.objectives, path=job.path)
         return None
     except Exception:
         return traceback.format_exc()
@@ -203,7 +230,7 @@ def run_controller(job: Job, space: str) -> None:
         "env_id": env_id,
         "benchmark": job.benchmark,
         "objectives": job.objectives,
-        "budget": job.budget,
+        CURRENCIES[job.currency][1]: job.budget,
         "seed": job.seed,
         "out": job.path.parent,
         "report": False,
@@ -343,16 +370,18 @@ def table(sweep: Sweep) -> str:
                 records[algorithm.name] = [RunRecord.load(path) for path in paths if path.exists()]
             for quantity, measure in _quantities(sweep, benchmark).items():
                 lines += [
-                    f"Mean {quantity} in % on {name} (digest {benchmark.digest[:12]}), runs of {budget} evaluations:",
+                    f"Mean {quantity} in % on {name} (digest {benchmark.digest[:12]}), "
+                    f"runs of {budget} {sweep.currency}:",
                     "",
-                    "| algorithm | seeds | " + " | ".join(f"at {point} evaluations" for point in points) + " |",
+                    "| algorithm | seeds | " + " | ".join(f"at {point} {sweep.currency}" for point in points) + " |",
                     "|---" * (2 + len(points)) + "|",
                 ]
                 for algorithm_name, runs in records.items():
                     if runs:
-                        # A run that ended before a checkpoint keeps what it had.
-                        curves = [measure(run) for run in runs]
-                        values = np.array([[curve[min(p, len(curve)) - 1] for p in points] for curve in curves])
+                        grid = np.array(points, dtype=np.float64)
+                        values = np.stack(
+                            [analysis.on_grid(grid, analysis.costs(run, sweep.currency), measure(run)) for run in runs]
+                        )
                         mean, low, high = analysis.interval([100 * values], statistic=lambda v: v.mean(axis=0))
                         cells = [f"{m:.3f} [{a:.3f}, {b:.3f}]" for m, a, b in zip(mean, low, high, strict=True)]
                         lines.append(f"| {algorithm_name} | {len(runs)} | " + " | ".join(cells) + " |")

@@ -11,13 +11,20 @@ bootstrapping over steps is not needed. Its networks read as surrogate models, t
 et al. 2021, https://arxiv.org/abs/1910.11858): it differs in its features, in updating after every evaluation, in
 drawing one network an episode instead of one value a candidate, and in editing by the environment's actions.
 
+With ``--min-epochs`` the epochs are the last action of an episode. Then a new cell is trained for the fewest, and the
+best third of those goes on to the next higher number of epochs, and so on: asynchronous successive halving (Li et al.
+2020, https://arxiv.org/abs/1810.05934) of the cells that the networks propose. The networks see the epochs, and values
+are those of the most epochs.
+
     python agents/edit.py --env-id ECNAS-7V-Edit-v0 --objectives val_accuracy --budget 300 --seed 0
+    python agents/edit.py --objectives val_accuracy --min-epochs 36 --budget-epochs 16200 --seed 0
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +41,7 @@ if __package__ in (None, ""):  # run as a file: the checkout is not on the path 
 from agents.common import Search, SearchArgs
 from agents.critic import COST_FEATURES, Imagination, Network, cell_features, rank_scores, standardised
 from agents.report import report
+from ecnas_gym import ChooseEpochs
 from ecnas_gym.editor import Edits
 
 
@@ -69,13 +77,39 @@ class Args(SearchArgs):
     """Random cells that compete with them, so that a better region can be entered."""
     max_edits: int = 3
     """Most edits of an episode."""
+    min_epochs: int | None = None
+    """Fewest epochs for which a cell may be trained; by default each is trained for the most."""
+    promoted: int = 3
+    """One in so many of the cells trained for some epochs is trained for the next higher number."""
+    pretraining: int = 0
+    """Updates of each network before the search, in which it learns the number of parameters instead of rewards."""
+
+
+def best_of(rewards: Mapping[int, float]) -> list[int]:
+    """Cells by descending reward; of equally good ones the older first."""
+    return sorted(rewards, key=lambda row: -rewards[row])
+
+
+def promotion(trained: Sequence[Mapping[int, float]], one_in: int) -> tuple[int, int] | None:
+    """The next cell to be trained for more epochs, and the rung of these; None if no cell deserves it.
+
+    Args:
+        trained: Rewards by cell, for each number of epochs (rung), ascending.
+        one_in: One in so many cells of a rung goes on to the next, the best first.
+    """
+    for rung in reversed(range(len(trained) - 1)):
+        for row in best_of(trained[rung])[: len(trained[rung]) // one_in]:
+            if row not in trained[rung + 1]:
+                return row, rung + 1
+    return None
 
 
 def main(args: Args) -> Search:
     """Searches until the budget is spent, and reports."""
     rng = np.random.default_rng(args.seed)
     with Search("edit", args) as search:
-        env = search.make_env(max_edits=args.max_edits)
+        env = ChooseEpochs(search.make_env(max_edits=args.max_edits), args.min_epochs or search.epochs)
+        num_rungs = len(env.fidelities)
         env.reset(seed=args.seed)
         space = search.benchmark.space
         edits = Edits(space)
@@ -83,50 +117,71 @@ def main(args: Args) -> Search:
         all_features = cell_features(space)
         num_features = all_features.size if args.cost_features else all_features.size - COST_FEATURES
 
-        def features(of: np.ndarray) -> np.ndarray:
-            return all_features(of)[:, :num_features]
+        def features(of: np.ndarray, at: np.ndarray | int) -> np.ndarray:
+            rung = np.broadcast_to(at, of.shape)[:, None] == np.arange(1, num_rungs)
+            return np.hstack([all_features(of)[:, :num_features], rung.astype(np.float32)])
 
         networks = [
-            Network(num_features, 1, args.hidden_units, args.learning_rate, args.prior_scale, rng)
+            Network(num_features + num_rungs - 1, 1, args.hidden_units, args.learning_rate, args.prior_scale, rng)
             for _ in range(args.num_networks)
         ]
-        # The replay: cells, rewards, and how often each network's bootstrap sample holds the evaluation.
+        if args.pretraining:
+            scores = rank_scores(space.trainable_parameters.astype(np.float64))[:, None]
+            for network in networks:
+                for _ in range(args.pretraining):
+                    batch = rng.integers(len(space), size=args.batch_size)
+                    network.update(features(batch, num_rungs - 1), scores[batch], np.ones(len(batch), dtype=np.float32))
+
+        # The replay: cells, epochs, rewards, and how often each network's bootstrap sample holds the evaluation.
         rows: list[int] = []
+        rungs: list[int] = []
         rewards: list[float] = []
         counts: list[np.ndarray] = []
+        trained: list[dict[int, float]] = [{} for _ in range(num_rungs)]
         tried = np.zeros(len(space), dtype=bool)
         tried[list(search.benchmark.table.missing)] = True
 
         while True:  # the budget ends this: the environment raises at the first cell that it does not allow
-            known = np.array(rows, dtype=np.int64)
-            best = known[np.argsort(-np.array(rewards), kind="stable")[: args.num_starts]]
+            known, at = np.array(rows, dtype=np.int64), np.array(rungs)
             learned = len(rows) >= args.num_random
-            starts = rng.choice(best, size=args.num_plans) if learned else known[:0]
-            fresh = rng.integers(len(space), size=args.num_fresh)
-            plans = imagination.draw(starts, fresh, rng)
-            plans = plans.where(~tried[plans.rows])  # an equal cell in another guise is not paid for again
-            if not len(plans.rows):
-                if tried.all():
-                    break
-                plans = imagination.draw(known[:0], rng.choice(np.flatnonzero(~tried), size=1), rng)
+            again = promotion(trained, args.promoted)
+            if again is not None:
+                plans = imagination.draw(known[:0], np.array(again[:1]), rng)
+            else:
+                best = [row for cells in trained for row in best_of(cells)[: args.num_starts]]
+                starts = rng.choice(best, size=args.num_plans) if learned else known[:0]
+                fresh = rng.integers(len(space), size=args.num_fresh)
+                plans = imagination.draw(starts, fresh, rng)
+                plans = plans.where(~tried[plans.rows])  # an equal cell in another guise is not paid for again
+                if not len(plans.rows):
+                    if tried.all():
+                        break
+                    plans = imagination.draw(known[:0], rng.choice(np.flatnonzero(~tried), size=1), rng)
             chosen = 0
-            if learned:
+            if learned and again is None:
                 acting = int(rng.integers(args.num_networks))
-                targets = (rank_scores if args.learn_ranks else standardised)(np.array(rewards))[:, None]
+                targets = np.empty((len(rows), 1), dtype=np.float32)
+                for rung in range(num_rungs):  # rewards of different epochs are not comparable
+                    if (at == rung).any():
+                        scale = rank_scores if args.learn_ranks else standardised
+                        targets[at == rung, 0] = scale(np.array(rewards)[at == rung])
                 weights = np.array(counts, dtype=np.float32)[:, acting]
-                inputs = features(known)
+                inputs = features(known, at)
                 for _ in range(args.updates):
                     batch = rng.integers(len(rows), size=args.batch_size)
                     networks[acting].update(inputs[batch], targets[batch], weights[batch])
-                chosen = int(np.argmax(networks[acting].predict(features(plans.rows))[:, 0]))
+                chosen = int(np.argmax(networks[acting].predict(features(plans.rows, num_rungs - 1))[:, 0]))
 
             env.reset(options={"placed": plans.start(chosen)})
-            for action in plans.edits(chosen):
+            for action in (*plans.edits(chosen), edits.stop):
                 env.step(action)
-            _, reward, _, _, info = env.step(edits.stop)
+            rung = 0 if again is None else again[1]
+            _, reward, _, _, info = env.step(rung)
             row = info["cell"].row
             tried[row] = True
+            trained[rung][row] = float(reward)
             rows.append(row)
+            rungs.append(rung)
             rewards.append(float(reward))
             counts.append(rng.poisson(1.0, size=args.num_networks))
     report(search)

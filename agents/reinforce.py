@@ -3,7 +3,9 @@
 Sources: Williams 1992, https://doi.org/10.1007/BF00992696. The categorical policy, its step size and its baseline are
 those of NAS-Bench-101's reinforcement learning baseline (Ying et al. 2019, https://arxiv.org/abs/1902.09635,
 supplement): a table of logits per decision, no network. The LSTM is the controller of Zoph and Le 2017,
-https://arxiv.org/abs/1611.01578: it reads its previous decision and emits the logits of the next.
+https://arxiv.org/abs/1611.01578: it reads its previous decision and emits the logits of the next. Both can imitate the
+best cells so far as well (``--queue-size``), as in priority-queue training, Abolafia et al. 2018,
+https://arxiv.org/abs/1801.03526.
 
     python agents/reinforce.py --env-id ECNAS-7V-v0 --policy lstm --budget 300 --seed 0
 """
@@ -50,6 +52,8 @@ class Args(SearchArgs):
     """Decay of the moving average of rewards that a reward must beat to be reinforced."""
     entropy_coefficient: float | None = None
     """Reward of a nat of the policy's entropy, summed over a cell; by default 0, and 0.01 for the LSTM."""
+    queue_size: int = 0
+    """Best cells so far whose likelihood every update raises, besides reinforcing the new cells; 0 for none."""
     log_regret: bool = False
     """Learn from −log(1.001 − reward) instead of the reward, which spreads out the best cells; 1 is the most that the
     scalarisations "linear" and "chebyshev" give (with one objective to the best cell of the table)."""
@@ -166,6 +170,30 @@ def policy_gradient(
     return tape.gradient(loss, policy.trainable_variables)
 
 
+class Queue:
+    """The best cells so far, each once.
+
+    Args:
+        size: How many.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._best: dict[bytes, tuple[float, NDArray[np.int32], NDArray[np.bool_]]] = {}  # by actions
+
+    def update(self, batch: Batch) -> None:
+        """Takes in new cells; of equally good ones the older stay."""
+        for actions, masks, reward in zip(batch.actions, batch.masks, batch.rewards, strict=True):
+            self._best.setdefault(actions.tobytes(), (float(reward), actions, masks))
+        kept = sorted(self._best.items(), key=lambda entry: -entry[1][0])[: self.size]
+        self._best = dict(kept)
+
+    def batch(self) -> Batch:
+        """The cells."""
+        rewards, actions, masks = zip(*self._best.values(), strict=True)
+        return Batch(np.array(actions), np.array(masks), np.array(rewards, dtype=np.float32))
+
+
 class MovingAverage:
     """An exponential moving average of which the weights always sum to 1, so that it does not start at 0."""
 
@@ -201,8 +229,9 @@ def main(args: Args) -> Search:
         policy(np.zeros((1, num_decisions), dtype=np.int32))  # makes the weights
         optimiser.build(policy.trainable_variables)
         baseline = MovingAverage(args.baseline_decay)
+        queue = Queue(args.queue_size)
 
-        @tf.function
+        @tf.function(reduce_retracing=True)
         def update(actions: tf.Tensor, masks: tf.Tensor, advantages: tf.Tensor) -> None:
             gradients = policy_gradient(policy, actions, masks, advantages, entropy_coefficient)
             optimiser.apply_gradients(zip(gradients, policy.trainable_variables, strict=True))
@@ -213,6 +242,10 @@ def main(args: Args) -> Search:
             # As in NAS-Bench-101's code the average takes in the new rewards before it is their baseline.
             advantages = rewards - np.float32(baseline.update(rewards.mean()))
             update(tf.constant(batch.actions), tf.constant(batch.masks), tf.constant(advantages))
+            if args.queue_size:
+                queue.update(batch)
+                best = queue.batch()
+                update(tf.constant(best.actions), tf.constant(best.masks), tf.ones(len(best.rewards)))
     report(search)
     return search
 

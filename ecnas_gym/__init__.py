@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
@@ -16,8 +17,15 @@ from ecnas_gym.env import INVALID_REWARD, CellEnv, MOCellEnv
 
 if TYPE_CHECKING:
     from ecnas_gym.edit_env import EditEnv, MOEditEnv
+    from ecnas_gym.fidelity import ChooseEpochs
 
-__all__ = ["INVALID_REWARD", "CellEnv", "EditEnv", "MOCellEnv", "MOEditEnv"]
+__all__ = ["INVALID_REWARD", "CellEnv", "ChooseEpochs", "EditEnv", "MOCellEnv", "MOEditEnv"]
+
+_IMPORTED_WHEN_ASKED_FOR = {
+    "ChooseEpochs": "ecnas_gym.fidelity",
+    "EditEnv": "ecnas_gym.edit_env",
+    "MOEditEnv": "ecnas_gym.edit_env",
+}
 
 
 def _register() -> None:
@@ -38,10 +46,8 @@ def _register() -> None:
 
 def __getattr__(name: str) -> Any:
     # Who builds cells need not wait for the import of what edits them.
-    if name in ("EditEnv", "MOEditEnv"):
-        from ecnas_gym import edit_env
-
-        return getattr(edit_env, name)
+    if name in _IMPORTED_WHEN_ASKED_FOR:
+        return getattr(importlib.import_module(_IMPORTED_WHEN_ASKED_FOR[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

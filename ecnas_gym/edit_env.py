@@ -109,6 +109,10 @@ class _EditEnv(_BuildEnv[Reward]):
             self._remember(result[4]["cell"], result[1])
         return result
 
+    def finishes(self, action: int) -> bool:
+        """Whether an action that is allowed now would have the cell evaluated."""
+        return action == self.edits.stop
+
     def _look(self) -> None:
         """Renews observation and mask, and what is rendered and evaluated."""
         builder = self._builder
@@ -117,7 +121,8 @@ class _EditEnv(_BuildEnv[Reward]):
         self._mask = self.edits.mask(self.placed) if self._edits_left else np.zeros_like(self._mask)
         row = int(self.edits.rows(np.array(self.placed.edge_bits), np.array(self.placed.op_code)))
         # The unchanged incumbent would be paid for again and tell nothing; but an episode must be able to end.
-        self._mask[self.edits.stop] = row != self._start_row or row not in self._evaluated or not self._edits_left
+        known = row == self._start_row and (row, self.epochs) in self._evaluated
+        self._mask[self.edits.stop] = not known or not self._edits_left
         observation = self._observation = np.zeros(self._size, dtype=np.float32)
         digits = [self.placed.op_code // weight % NUM_OPERATIONS for weight in OP_WEIGHTS[: len(self._ops_at)]]
         observation[self._ops_at + digits] = 1.0
@@ -143,7 +148,7 @@ class _EditEnv(_BuildEnv[Reward]):
 
     def _forget(self) -> None:
         """Forgets all cells that were evaluated."""
-        self._evaluated: set[int] = set()
+        self._evaluated: set[tuple[int, int]] = set()  # rows and epochs
 
     def _incumbent(self) -> int:
         """The row of the cell to start from."""
@@ -246,15 +251,15 @@ class EditEnv(_EditEnv[float], CellEnv):
 
     def _forget(self) -> None:
         super()._forget()
-        self._best: tuple[float, int] | None = None
+        self._best: tuple[int, float, int] | None = None  # epochs, reward, row
 
     def _incumbent(self) -> int:
-        return self._random_row() if self._best is None else self._best[1]
+        return self._random_row() if self._best is None else self._best[2]
 
     def _remember(self, cell: Cell, reward: float) -> None:
-        self._evaluated.add(cell.row)
-        if self._best is None or reward > self._best[0]:
-            self._best = (reward, cell.row)
+        self._evaluated.add((cell.row, self.epochs))
+        if self._best is None or (self.epochs, reward) > self._best[:2]:
+            self._best = (self.epochs, reward, cell.row)
 
 
 class MOEditEnv(_EditEnv[NDArray[np.float64]], MOCellEnv):
@@ -301,6 +306,7 @@ class MOEditEnv(_EditEnv[NDArray[np.float64]], MOCellEnv):
 
     def _forget(self) -> None:
         super()._forget()
+        self._front_epochs = 0
         self._front_rows: list[int] = []
         self._front_rewards = np.empty((0, self.reward_dim))
 
@@ -317,9 +323,13 @@ class MOEditEnv(_EditEnv[NDArray[np.float64]], MOCellEnv):
         return self._front_rows[int(self.np_random.integers(len(self._front_rows)))]
 
     def _remember(self, cell: Cell, reward: NDArray[np.float64]) -> None:
-        if cell.row in self._evaluated:
+        if (cell.row, self.epochs) in self._evaluated:
             return
-        self._evaluated.add(cell.row)
+        self._evaluated.add((cell.row, self.epochs))
+        if self.epochs < self._front_epochs:
+            return
+        if self.epochs > self._front_epochs:
+            self._front_epochs, self._front_rows, self._front_rewards = self.epochs, [], np.empty((0, self.reward_dim))
         rewards = np.vstack([self._front_rewards, reward])
         kept = pareto.non_dominated(rewards)
         self._front_rows = [[*self._front_rows, cell.row][k] for k in kept]

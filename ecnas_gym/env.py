@@ -137,6 +137,10 @@ class _BuildEnv(gym.Env[NDArray[np.float32], np.int64], Generic[Reward]):
             )
         return self._end_finished()
 
+    def finishes(self, action: int) -> bool:
+        """Whether an action that is allowed now would have the cell evaluated."""
+        return self._builder.cursor == len(self._builder.decisions) - 1
+
     def _end_finished(self) -> tuple[NDArray[np.float32], Any, bool, bool, dict[str, Any]]:
         self._running = False
         cell = self._builder.cell()

@@ -92,6 +92,27 @@ def test_what_is_there_is_not_run_again(sweep_file, tmp_path):
     assert not list(out.rglob("*.partial"))
 
 
+def test_budgets_in_epochs(sweep_file, tmp_path):
+    """Whoever trains for fewer epochs may train more cells, but what counts are the fully trained ones."""
+    text = SWEEP.replace("budgets = [12]", 'currency = "epochs"\nbudgets = [1_300]')
+    text = text.replace("[6, 12]", "[648, 1_296]").replace("seeds = 4", "seeds = 2")
+    text += '\n[[algorithm]]\nname = "halving"\nuse = "agents.edit"\nmin_epochs = 36\n'
+    sweep, failures = run(sweep_file(text), tmp_path / "out")
+    assert failures == []
+    for job in sweep.jobs():
+        record = RunRecord.load(job.path)
+        trainings, epochs = len(record), record.column("epochs")
+        assert job.path.parts[-3] == "budget-1300-epochs"
+        assert (trainings > 12) == (job.algorithm.name == "halving") == (36 in epochs)
+        assert 1_300 - 108 < epochs.sum() <= 1_300
+    shown = table(sweep)
+    assert "| at 648 epochs | at 1296 epochs |" in shown
+    benchmark_ = ecnas.load("surrogate-4V")
+    runs = [RunRecord.load(job.path) for job in sweep.jobs() if job.algorithm.name == "random"]
+    regret = np.mean([ecnas.analysis.regret(record, benchmark_)[5] for record in runs])
+    assert f"| random | 2 | {100 * regret:.3f} [" in shown
+
+
 def _runs(pid):
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -192,6 +213,7 @@ def test_table_has_the_regrets(sweep_file, tmp_path):
     ("old", "new", "message"),
     [
         ("budgets", "budget", "unknown key 'budget'"),
+        ("budgets", "currency = 'coins'\nbudgets", "currency must be one of evaluations, epochs, energy, time"),
         ("seeds = 4", "", "'seeds' is missing"),
         ('spaces = ["4V"]', "", "either 'benchmarks' or 'spaces'"),
         ('name = "random"', 'name = "pqt, small queue"', "different names"),

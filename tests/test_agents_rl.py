@@ -67,6 +67,34 @@ def test_edit_ends_when_all_cells_are_known():
     assert sorted(rows) == list(range(91))
 
 
+def test_the_best_go_on_to_more_epochs():
+    trained = [{1: 0.1, 2: 0.7, 3: 0.9, 4: 0.8, 5: 0.2, 6: 0.3}, {3: 0.4}, {}]
+    assert edit.promotion(trained, one_in=3) == (4, 1)
+    trained[1][4] = 0.5
+    assert edit.promotion(trained, one_in=3) is None
+    trained[1][2] = 0.1
+    assert edit.promotion(trained, one_in=3) == (4, 2)
+    assert edit.promotion(trained[:1], one_in=3) is None
+
+
+def test_halving_trains_every_cell_for_the_fewest_epochs_first():
+    record = search("edit", budget_epochs=4_000, min_epochs=12).record
+    rows, epochs = record.column("row").astype(int), record.column("epochs")
+    assert epochs.sum() <= 4_000
+    by_epochs = {number: set(rows[epochs == number]) for number in (12, 36, 108)}
+    assert sum(map(len, by_epochs.values())) == len(rows)  # no training is repeated
+    assert by_epochs[108] < by_epochs[36] < by_epochs[12]
+    assert 0.2 < len(by_epochs[36]) / len(by_epochs[12]) < 0.6
+    assert record.column("val_accuracy")[epochs == 36].mean() > record.column("val_accuracy")[epochs == 12].mean()
+
+
+def test_pretraining_prefers_large_cells():
+    run = search("edit", budget=11, pretraining=300, updates=0)
+    parameters = run.benchmark.space.trainable_parameters
+    chosen = parameters[int(run.record.column("row")[10])]
+    assert (parameters <= chosen).mean() > 0.95
+
+
 @pytest.mark.parametrize(("name", "most"), [("edit", 0.0003), ("pqt", 0.001)])
 def test_learns(name, most):
     """Mean validation regret after 100 of 2,532 cells; random search's is 0.0020."""

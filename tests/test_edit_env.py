@@ -133,8 +133,8 @@ def test_random_episodes(env_id):
             best = max(best, rewards[-1])
             assert type(rewards[-1]) is float
             env.reset()
-            assert env.unwrapped.edits.cell(env.unwrapped.placed).row == env.unwrapped._best[1]
-            assert env.unwrapped._best[0] == best
+            assert env.unwrapped.edits.cell(env.unwrapped.placed).row == env.unwrapped._best[2]
+            assert env.unwrapped._best[1] == best
 
 
 def test_reward_is_the_building_environment_s():

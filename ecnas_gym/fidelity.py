@@ -1,0 +1,142 @@
+"""Multi-fidelity: the agent also decides for how many epochs the cell is trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.utils import RecordConstructorArgs
+from numpy.typing import NDArray
+
+from ecnas_gym.env import ACTION_OUTSIDE, _BuildEnv
+
+Result = tuple[NDArray[np.float32], Any, bool, bool, dict[str, Any]]
+
+
+class ChooseEpochs(gym.Wrapper[NDArray[np.float32], Any, Any, Any], RecordConstructorArgs):
+    """Makes the epochs of training the last action of an episode; the budget is charged accordingly.
+
+    Wraps any environment of this package that is not vectorised. Its episodes go as before up to the action that would
+    have the cell evaluated. Then one more action says at which of ``fidelities`` it is: action 0 trains for the fewest
+    epochs, and so on.
+
+    * **Actions:** ``Discrete(n)``, of which the epochs take the first ``len(fidelities)``. ``info["action_mask"]`` and
+      :meth:`action_masks` are of this length.
+    * **Observations:** two more entries, 1 or 0: whether the epochs are to be chosen now, and whether the last decision
+      on a cell that was built, which its own observation does not show then, is an edge.
+    * **Rewards:** on the scale of the chosen epochs (0 and 1 are the worst and the best on their exact front), so that
+      a cell that is good for 12 epochs has a good reward. Rewards of different epochs are not comparable;
+      ``info["evaluation"].epochs`` tells which they are of.
+    * **Edited cells:** the incumbent is the best of the cells that were trained for the most epochs so far. It may be
+      trained again for more.
+
+    Args:
+        env: The environment. Its ``epochs`` are the most that can be chosen.
+        min_epochs: The fewest that can be chosen; by default the benchmark's fewest.
+
+    Attributes:
+        fidelities: The epochs that can be chosen, ascending.
+
+    Raises:
+        TypeError: The environment is not one of this package.
+        ValueError: ``min_epochs`` leaves nothing to choose from.
+
+    Example:
+        >>> import gymnasium as gym
+        >>> from ecnas import Budget
+        >>> from ecnas_gym import ChooseEpochs
+        >>> env = ChooseEpochs(gym.make("ECNAS-4V-v0", budget=Budget(epochs=1_000)))
+        >>> env.fidelities
+        (4, 12, 36, 108)
+        >>> observation, info = env.reset(seed=0)
+        >>> for _ in range(8):
+        ...     observation, reward, terminated, truncated, info = env.step(int(np.argmax(info["action_mask"])))
+        >>> terminated
+        False
+        >>> observation, reward, terminated, truncated, info = env.step(1)
+        >>> terminated, info["evaluation"].epochs, info["budget"]["epochs"]
+        (True, 12, 12)
+    """
+
+    def __init__(self, env: gym.Env[NDArray[np.float32], Any], min_epochs: int | None = None) -> None:
+        RecordConstructorArgs.__init__(self, min_epochs=min_epochs)
+        super().__init__(env)
+        base = env.unwrapped
+        if not isinstance(base, _BuildEnv):
+            raise TypeError(f"env must be an environment of ecnas_gym, got {env}")
+        self._base = base
+        lowest = base.benchmark.epochs[0] if min_epochs is None else min_epochs
+        self.fidelities = tuple(epochs for epochs in base.benchmark.epochs if lowest <= epochs <= base.epochs)
+        if not self.fidelities:
+            raise ValueError(
+                f"min_epochs must be at most the environment's epochs {base.epochs}, out of {base.benchmark.epochs}, "
+                f"got {min_epochs}"
+            )
+        assert isinstance(base.action_space, gym.spaces.Discrete)
+        self._inner_actions = int(base.action_space.n)
+        self._num_actions = max(self._inner_actions, len(self.fidelities))
+        self.action_space = gym.spaces.Discrete(self._num_actions)
+        inner = base.observation_space
+        assert isinstance(inner, gym.spaces.Box)
+        low, high = (np.append(bound, [end] * 2).astype(np.float32) for bound, end in ((inner.low, 0), (inner.high, 1)))
+        self.observation_space = gym.spaces.Box(low, high)
+        self._last_observation = inner.low
+        self._held: int | None = None  # the action that finishes the cell, while the epochs are to be chosen
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Which actions are allowed now: bool, shape (n,). The name is what MaskablePPO looks for."""
+        mask = np.zeros(self._num_actions, dtype=np.bool_)
+        if self._held is None:
+            mask[: self._inner_actions] = self._base.action_masks()
+        else:
+            mask[: len(self.fidelities)] = True
+        return mask
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Starts an episode as the environment does."""
+        self._held = None
+        observation, info = self.env.reset(seed=seed, options=options)
+        return self._seen(observation), self._informed(info)
+
+    def step(self, action: Any) -> Result:
+        """Carries out a decision of the environment, or trains the finished cell for the chosen epochs.
+
+        Raises:
+            ValueError: The action is not in the action space.
+            BudgetExhaustedError: The training costs more than the budget has left; nothing was charged.
+        """
+        if not 0 <= action < self._num_actions:
+            raise ValueError(f"action must be from 0 to {self._num_actions - 1}, got {action!r}")
+        choice = int(action)
+        allowed = self.action_masks()[choice]
+        held, self._held = self._held, None
+        if held is None and allowed and self._base.finishes(choice):
+            self._held = choice
+            result: Result = self._last_observation, self._base._no_reward(), False, False, {}
+        elif held is None and choice < self._inner_actions:
+            result = self.env.step(action)
+        elif held is not None and allowed:
+            result = self._train(held, self.fidelities[choice])
+        else:
+            result = self._base._end_invalid(ACTION_OUTSIDE)
+        observation, reward, terminated, truncated, info = result
+        return self._seen(observation), reward, terminated, truncated, self._informed(info)
+
+    def _train(self, held: int, epochs: int) -> Result:
+        base = self._base
+        usual = base.epochs, base.normalisation
+        base.epochs, base.normalisation = epochs, base.benchmark.normalisation(base.objectives, epochs)
+        try:
+            return self.env.step(held)
+        finally:
+            base.epochs, base.normalisation = usual
+
+    def _seen(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
+        self._last_observation = observation
+        return np.append(observation, np.array([self._held is not None, self._held == 1], dtype=np.float32))
+
+    def _informed(self, info: dict[str, Any]) -> dict[str, Any]:
+        return {**info, "action_mask": self.action_masks().astype(np.int8)}
