@@ -40,7 +40,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -121,8 +121,7 @@ class Sweep:
             ValueError: A key is missing, unknown or of a wrong kind; the message names it.
         """
         data = tomllib.loads(path.read_text(encoding="utf-8"))
-        allowed = {"out", "benchmarks", "spaces", "budgets", "checkpoints", "currency", "seeds", "objectives"}
-        allowed |= {"algorithm"}
+        allowed = {f.name for f in fields(cls) if f.name != "algorithms"} | {"spaces", "algorithm"}
         for key in set(data) - allowed:
             raise ValueError(f"{path}: unknown key {key!r}; allowed: {', '.join(sorted(allowed))}")
         for key in ("budgets", "seeds", "algorithm"):

@@ -263,6 +263,26 @@ class Imagination:
             rows = np.where(done, reached, rows)
         return Plans(edge_bits, op_codes, actions, rows)
 
+    def draw_untried(
+        self, starts: NDArray[np.int64], num_fresh: int, tried: NDArray[np.bool_], rng: np.random.Generator
+    ) -> Plans:
+        """Imagines episodes that end in an untried cell: an equal cell in another guise is not paid for again.
+
+        Args:
+            starts: Rows of the cells to edit, with repetitions, shape (B,).
+            num_fresh: How many cells are drawn from the whole space besides.
+            tried: Whether each cell of the space was, shape (cells,).
+            rng: Source of randomness.
+
+        Returns:
+            At most B + ``num_fresh`` episodes; none only if all cells were tried.
+        """
+        plans = self.draw(starts, rng.integers(len(tried), size=num_fresh), rng)
+        plans = plans.where(~tried[plans.rows])
+        if len(plans.rows) or tried.all():
+            return plans
+        return self.draw(starts[:0], rng.choice(np.flatnonzero(~tried), size=1), rng)
+
     def _placed(self, row: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         if row not in self._placements:
             self._placements[row] = self.edits.placements(row)

@@ -150,13 +150,9 @@ def main(args: Args) -> Search:
             else:
                 best = [row for cells in trained for row in best_of(cells)[: args.num_starts]]
                 starts = rng.choice(best, size=args.num_plans) if learned else known[:0]
-                fresh = rng.integers(len(space), size=args.num_fresh)
-                plans = imagination.draw(starts, fresh, rng)
-                plans = plans.where(~tried[plans.rows])  # an equal cell in another guise is not paid for again
+                plans = imagination.draw_untried(starts, args.num_fresh, tried, rng)
                 if not len(plans.rows):
-                    if tried.all():
-                        break
-                    plans = imagination.draw(known[:0], rng.choice(np.flatnonzero(~tried), size=1), rng)
+                    break
             chosen = 0
             if learned and again is None:
                 acting = int(rng.integers(args.num_networks))

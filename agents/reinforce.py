@@ -171,7 +171,7 @@ def policy_gradient(
 
 
 class Queue:
-    """The best cells so far, each once.
+    """The best cells so far, each sequence of actions once.
 
     Args:
         size: How many.

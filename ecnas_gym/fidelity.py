@@ -85,12 +85,12 @@ class ChooseEpochs(gym.Wrapper[NDArray[np.float32], Any, Any, Any], RecordConstr
         self._held: int | None = None  # the action that finishes the cell, while the epochs are to be chosen
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Which actions are allowed now: bool, shape (n,). The name is what MaskablePPO looks for."""
+        """Which actions are allowed now: bool, shape (n,); none between episodes. MaskablePPO looks for this name."""
         mask = np.zeros(self._num_actions, dtype=np.bool_)
-        if self._held is None:
-            mask[: self._inner_actions] = self._base.action_masks()
-        else:
+        if self._held is not None:
             mask[: len(self.fidelities)] = True
+        elif self._base._running:
+            mask[: self._inner_actions] = self._base.action_masks()
         return mask
 
     def reset(
@@ -116,8 +116,8 @@ class ChooseEpochs(gym.Wrapper[NDArray[np.float32], Any, Any, Any], RecordConstr
         if held is None and allowed and self._base.finishes(choice):
             self._held = choice
             result: Result = self._last_observation, self._base._no_reward(), False, False, {}
-        elif held is None and choice < self._inner_actions:
-            result = self.env.step(action)
+        elif held is None and (choice < self._inner_actions or not self._base._running):
+            result = self.env.step(action)  # which also complains of a step without an episode
         elif held is not None and allowed:
             result = self._train(held, self.fidelities[choice])
         else:

@@ -320,6 +320,19 @@ def test_the_lstm_samples_from_the_policy_that_it_trains():
     assert differs.tolist() == [[False, False, False, True], [False] * 4]
 
 
+def test_queue_keeps_the_best_of_all_batches_once():
+    queue = reinforce.Queue(2)
+    masks = np.ones((3, 4, 3), dtype=bool)
+    cells = np.arange(12, dtype=np.int32).reshape(3, 4)
+    queue.update(reinforce.Batch(cells, masks, np.array([0.5, 0.1, 0.4], dtype=np.float32)))
+    queue.update(reinforce.Batch(cells[:1], masks[:1], np.array([0.5], dtype=np.float32)))
+    queue.update(reinforce.Batch(cells[:1] + 20, masks[:1], np.array([0.45], dtype=np.float32)))
+    best = queue.batch()
+    np.testing.assert_array_equal(best.actions, [cells[0], cells[0] + 20])
+    np.testing.assert_allclose(best.rewards, [0.5, 0.45])
+    assert best.masks.shape == (2, 4, 3)
+
+
 def test_moving_average():
     average = reinforce.MovingAverage(0.9)
     assert average.update(2.0) == pytest.approx(2.0)  # its own baseline

@@ -95,7 +95,12 @@ def test_actions_outside_the_mask_end_the_episode():
         env.step(0)
     env = ChooseEpochs(gym.make("ECNAS-7V-v0"))
     env.reset()
-    assert env.step(3)[1] == -1.0  # an operation decision has three
+    _, reward, _, _, info = env.step(3)  # an operation decision has three
+    assert reward == -1.0
+    assert not info["action_mask"].any()
+    for action in (0, 3):
+        with pytest.raises(gym.error.ResetNeeded):
+            env.step(action)
     with pytest.raises(ValueError, match="from 0 to 3, got 4"):
         env.step(4)
 
