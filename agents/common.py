@@ -212,10 +212,11 @@ def make_vec_env(search: Search, num_envs: int) -> VecEnv:
     """Environments that step together, for stable-baselines3; they record as :meth:`Search.make_env` does.
 
     They share the search's budget. When it is spent, the next step raises :class:`ecnas.BudgetExhaustedError` out of
-    ``learn``: by then all evaluations are recorded.
+    ``learn``: by then all evaluations are recorded. Environments that edit have no vectorised form and step one after
+    another; each has an incumbent of its own.
     """
     # Imported here, since other controllers do without stable-baselines3.
-    from stable_baselines3.common.vec_env import VecEnvWrapper
+    from stable_baselines3.common.vec_env import DummyVecEnv, VecEnvWrapper
 
     from ecnas_gym.sb3 import CellVecEnv
 
@@ -229,6 +230,8 @@ def make_vec_env(search: Search, num_envs: int) -> VecEnv:
                 search.add_final(info)
             return result
 
+    if gym.spec(search.args.env_id).vector_entry_point is None:
+        return DummyVecEnv([search.make_env] * num_envs)
     return RecordVecEvaluations(CellVecEnv(search.args.env_id, num_envs, **search.env_arguments()))
 
 

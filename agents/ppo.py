@@ -4,6 +4,7 @@ Sources: Schulman et al. 2017, https://arxiv.org/abs/1707.06347, as implemented 
 and Ontañón 2022, https://arxiv.org/abs/2006.14171, as implemented by sb3-contrib.
 
     python agents/ppo.py --env-id ECNAS-7V-v0 --budget 300 --seed 0
+    python agents/ppo.py --env-id ECNAS-7V-Edit-v0 --num-envs 1    # edits its incumbent instead
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def main(args: Args) -> Search:
 
     with Search("maskable-ppo" if args.masked else "ppo", args) as search:
         envs = make_vec_env(search, args.num_envs)
-        # Every finished episode has the same number of steps, so updates come after whole episodes.
+        # Cells that are built all take this number of steps, so updates come after whole episodes.
         episode_steps = len(decisions(search.benchmark.space))
         model = (MaskablePPO if args.masked else PPO)(
             "MlpPolicy",

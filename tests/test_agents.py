@@ -98,6 +98,17 @@ def test_many_environments_share_one_budget():
     assert len(run.record) == run.budget.spent.evaluations == 3
 
 
+@pytest.mark.parametrize("num_envs", [1, 2])
+def test_ppo_can_edit_cells(num_envs):
+    # These environments have no vectorised form.
+    first, second = (
+        search("maskable-ppo", env_id="ECNAS-5V-Edit-v0", num_envs=num_envs, budget=21, seed=2) for _ in range(2)
+    )
+    assert len(first.record) == first.budget.spent.evaluations == 21
+    assert first.invalid_episodes == 0
+    assert without_clock(first.record) == without_clock(second.record)
+
+
 def test_too_small_a_budget_is_said(capsys, tmp_path):
     run = search("categorical", budget_kwh=1e-6, save=True, out=tmp_path)
     assert len(run.record) == 0

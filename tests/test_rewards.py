@@ -21,9 +21,9 @@ PUBLISHED = {
 
 
 EMBEDDED = {
-    "surrogate-4V": (12, "7c65f6bd01b87407734781b6038050bc"),
-    "surrogate-5V": (34, "7c65f6bd01b87407734781b6038050bc"),
-    "surrogate-7V": (57, "7c65f6bd01b87407734781b6038050bc"),
+    "surrogate-4V": (13, "1af995a92568cf42af2c2668f72834ea"),
+    "surrogate-5V": (28, "1af995a92568cf42af2c2668f72834ea"),
+    "surrogate-7V": (47, "1af995a92568cf42af2c2668f72834ea"),
 }
 
 

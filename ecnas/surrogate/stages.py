@@ -146,12 +146,13 @@ def _train_fold(folder: Path, path: Path, settings: Hyperparameters, fold: int, 
     known = ~np.isnan(figures)
     learn = known.any(axis=1) & (fold_of_cells(len(space)) != fold)
     learn &= np.random.default_rng(SEED + 1).random(len(space)) < fraction
+    repeats = np.where(space.cells.num_vertices <= 4, settings.small_cell_repeats, 1)
     weights = np.ones(len(TARGETS))
     weights[target("log_energy_4") :] = settings.auxiliary_weight
     predicted = train(
         Inputs(features_of(space.cells)),
         standardised,
-        np.flatnonzero(learn),
+        np.repeat(np.arange(len(space)), repeats * learn),
         weights,
         settings,
         SEED + fold,
