@@ -17,9 +17,10 @@ Result = tuple[NDArray[np.float32], Any, bool, bool, dict[str, Any]]
 class ChooseEpochs(gym.Wrapper[NDArray[np.float32], Any, Any, Any], RecordConstructorArgs):
     """Makes the epochs of training the last action of an episode; the budget is charged accordingly.
 
-    Wraps any environment of this package that is not vectorised. Its episodes go as before up to the action that would
-    have the cell evaluated. Then one more action says at which of ``fidelities`` it is: action 0 trains for the fewest
-    epochs, and so on.
+    Wraps any environment of this package that is not vectorised; ``gym.make_vec`` makes many with
+    ``vectorization_mode="sync", wrappers=[ChooseEpochs]``. Episodes go as before up to the action that would have the
+    cell evaluated. Then one more action says at which of ``fidelities`` it is: action 0 trains for the fewest epochs,
+    and so on.
 
     * **Actions:** ``Discrete(n)``, of which the epochs take the first ``len(fidelities)``. ``info["action_mask"]`` and
       :meth:`action_masks` are of this length.

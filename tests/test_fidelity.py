@@ -105,6 +105,22 @@ def test_actions_outside_the_mask_end_the_episode():
         env.step(4)
 
 
+def test_many_environments_share_one_budget():
+    budget = Budget(epochs=2_000)
+    envs = gym.make_vec("ECNAS-4V-v0", num_envs=3, vectorization_mode="sync", wrappers=[ChooseEpochs], budget=budget)
+    rng = np.random.default_rng(0)
+
+    def search():
+        _, info = envs.reset(seed=0)
+        while True:
+            mask = info["action_mask"]
+            info = envs.step((rng.random(mask.shape) * mask).argmax(axis=1))[-1]
+
+    with pytest.raises(BudgetExhaustedError):
+        search()
+    assert 2_000 - 108 <= budget.spent.epochs <= 2_000
+
+
 def test_a_training_that_is_too_dear_is_refused_and_not_charged():
     budget = Budget(epochs=40)
     env = ChooseEpochs(gym.make("ECNAS-4V-v0", budget=budget))
