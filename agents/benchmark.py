@@ -356,7 +356,8 @@ def table(sweep: Sweep) -> str:
     """Means over the seeds that are complete, and bootstrapped 95 % intervals, as Markdown.
 
     With one objective: test and validation regret in percent of accuracy. With several: hypervolume in percent of the
-    exact front's.
+    exact front's. Runs that ended without a single evaluation, as those of a policy without masks may, have no figures:
+    the seeds say how many of the runs have.
     """
     lines = []
     for name in sweep.benchmarks:
@@ -375,7 +376,8 @@ def table(sweep: Sweep) -> str:
                     "| algorithm | seeds | " + " | ".join(f"at {point} {sweep.currency}" for point in points) + " |",
                     "|---" * (2 + len(points)) + "|",
                 ]
-                for algorithm_name, runs in records.items():
+                for algorithm_name, complete in records.items():
+                    runs = [run for run in complete if len(run)]
                     if runs:
                         grid = np.array(points, dtype=np.float64)
                         values = np.stack(
@@ -383,7 +385,8 @@ def table(sweep: Sweep) -> str:
                         )
                         mean, low, high = analysis.interval([100 * values], statistic=lambda v: v.mean(axis=0))
                         cells = [f"{m:.3f} [{a:.3f}, {b:.3f}]" for m, a, b in zip(mean, low, high, strict=True)]
-                        lines.append(f"| {algorithm_name} | {len(runs)} | " + " | ".join(cells) + " |")
+                        seeds = f"{len(runs)}" if len(runs) == len(complete) else f"{len(runs)} of {len(complete)}"
+                        lines.append(f"| {algorithm_name} | {seeds} | " + " | ".join(cells) + " |")
                 lines.append("")
     return "\n".join(lines)
 

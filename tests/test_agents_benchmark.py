@@ -209,6 +209,14 @@ def test_table_has_the_regrets(sweep_file, tmp_path):
     assert surrogate.digest[:12] in text
 
 
+def test_a_run_without_evaluations_is_counted_but_has_no_figures(sweep_file, tmp_path):
+    sweep, _ = run(sweep_file(), tmp_path / "out")
+    whole = table(sweep)
+    path = next(job.path for job in sweep.jobs() if job.algorithm.name == "random")
+    path.write_text(path.read_text(encoding="utf-8").splitlines(keepends=True)[0], encoding="utf-8")
+    assert whole.count("| random | 4 |") == table(sweep).count("| random | 3 of 4 |") == 2
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
