@@ -17,7 +17,7 @@ A sweep file says where results go, what is searched, and who searches::
     [[algorithm]]
     name = "regularised evolution, population 20"
     use = "RegularisedEvolution"         # a class of ecnas.search; all other keys are its fields
-    population = 20
+    population_size = 20
 
     [[algorithm]]
     name = "edit"
@@ -47,6 +47,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import tyro
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 import ecnas
@@ -351,48 +352,88 @@ def run_all(
 # ---------------------------------------------------------------------------------------------------------------------
 # The table
 
+Quantity = Callable[[RunRecord], NDArray[np.float64]]
+"""From a record to a value after each evaluation."""
 
-def table(sweep: Sweep) -> str:
-    """Means over the seeds that are complete, and bootstrapped 95 % intervals, as Markdown.
+
+def tables(sweep: Sweep) -> list[str]:
+    """Means over the seeds that are complete, and bootstrapped 95 % intervals, as Markdown with a title.
 
     With one objective: test and validation regret in percent of accuracy. With several: hypervolume in percent of the
     exact front's. Runs that ended without a single evaluation, as those of a policy without masks may, have no figures:
     the seeds say how many of the runs have.
     """
-    lines = []
+    result = []
     for name in sweep.benchmarks:
         benchmark = ecnas.load(name)
         for budget in sweep.budgets:
             points = [point for point in sweep.checkpoints if point <= budget]
-            records = {}
+            quantities = _quantities(sweep, benchmark)
+            rows: dict[str, list[str]] = {quantity: [] for quantity in quantities}
             for algorithm in sweep.algorithms:
-                paths = [sweep.path(algorithm, name, budget, seed) for seed in sweep.seeds]
-                records[algorithm.name] = [RunRecord.load(path) for path in paths if path.exists()]
-            for quantity, measure in _quantities(sweep, benchmark).items():
-                lines += [
-                    f"Mean {quantity} in % on {name} (digest {benchmark.digest[:12]}), "
-                    f"runs of {budget} {sweep.currency}:",
+                values, complete = at_checkpoints(sweep, algorithm, name, budget, points, list(quantities.values()))
+                if not len(values):
+                    continue
+                seeds = f"{len(values)}" if len(values) == complete else f"{len(values)} of {complete}"
+                for position, quantity in enumerate(quantities):
+                    cells = " | ".join(means(100 * values[:, position]))
+                    rows[quantity].append(f"| {algorithm.name} | {seeds} | {cells} |")
+            for quantity in quantities:
+                title = f"Mean {quantity} in % on {name} (digest {benchmark.digest[:12]}), "
+                lines = [
+                    f"{title}runs of {budget} {sweep.currency}:",
                     "",
                     "| algorithm | seeds | " + " | ".join(f"at {point} {sweep.currency}" for point in points) + " |",
                     "|---" * (2 + len(points)) + "|",
+                    *rows[quantity],
                 ]
-                for algorithm_name, complete in records.items():
-                    runs = [run for run in complete if len(run)]
-                    if runs:
-                        grid = np.array(points, dtype=np.float64)
-                        values = np.stack(
-                            [analysis.on_grid(grid, analysis.costs(run, sweep.currency), measure(run)) for run in runs]
-                        )
-                        mean, low, high = analysis.interval([100 * values], statistic=lambda v: v.mean(axis=0))
-                        cells = [f"{m:.3f} [{a:.3f}, {b:.3f}]" for m, a, b in zip(mean, low, high, strict=True)]
-                        seeds = f"{len(runs)}" if len(runs) == len(complete) else f"{len(runs)} of {len(complete)}"
-                        lines.append(f"| {algorithm_name} | {seeds} | " + " | ".join(cells) + " |")
-                lines.append("")
-    return "\n".join(lines)
+                result.append("\n".join(lines))
+    return result
 
 
-def _quantities(sweep: Sweep, benchmark: ecnas.Benchmark) -> dict[str, Callable[[RunRecord], np.ndarray]]:
-    """What the table has, by name: values after each evaluation of a run."""
+def at_checkpoints(
+    sweep: Sweep,
+    algorithm: Algorithm,
+    benchmark: str,
+    budget: float,
+    points: Sequence[float],
+    quantities: Sequence[Quantity],
+) -> tuple[NDArray[np.float64], int]:
+    """What an algorithm's complete runs had reached.
+
+    Args:
+        sweep: The sweep.
+        algorithm: One of its algorithms.
+        benchmark: One of its benchmarks.
+        budget: One of its budgets.
+        points: When to look, in the sweep's currency.
+        quantities: From a record to a value after each evaluation.
+
+    Returns:
+        Shape (runs with evaluations, quantities, points), and the number of complete runs.
+    """
+    grid = np.array(points, dtype=np.float64)
+    values, complete = [], 0
+    for seed in sweep.seeds:
+        path = sweep.path(algorithm, benchmark, budget, seed)
+        if not path.exists():
+            continue
+        complete += 1
+        run = RunRecord.load(path)
+        if len(run):
+            spent = analysis.costs(run, sweep.currency)
+            values.append([analysis.on_grid(grid, spent, quantity(run)) for quantity in quantities])
+    return np.array(values), complete
+
+
+def means(values: NDArray[np.float64]) -> list[str]:
+    """The mean over runs (first axis) and its bootstrapped 95 % interval, for each column."""
+    mean, low, high = analysis.interval([values], statistic=lambda v: v.mean(axis=0))
+    return [f"{m:.3f} [{a:.3f}, {b:.3f}]" for m, a, b in zip(mean, low, high, strict=True)]
+
+
+def _quantities(sweep: Sweep, benchmark: ecnas.Benchmark) -> dict[str, Quantity]:
+    """What the table has, by name."""
     if len(sweep.objectives) > 1:
         return {"hypervolume": lambda run: analysis.hypervolume(run, benchmark, sweep.objectives)}
     return {
@@ -407,7 +448,7 @@ def main(args: Args) -> int:
     failures = [] if args.table else run_all(sweep, args)
     for job, error in failures:
         print(f"\nfailed: {job}\n{error}", file=sys.stderr)
-    print(table(sweep))
+    print("\n\n".join(tables(sweep)))
     return 1 if failures else 0
 
 

@@ -81,7 +81,7 @@ class Outcome:
         reference = np.full(len(names), -REFERENCE_MARGIN)
         return cls(
             best,
-            benchmark.space[record.rows[best]["row"]],
+            benchmark.space[record.row(best)["row"]],
             optimum_cell,
             benchmark.query(optimum_cell, search.epochs),
             optimum_reward,
@@ -93,7 +93,7 @@ class Outcome:
     def as_markdown(self, search: Search) -> str:
         """The report's tables."""
         record, args = search.record, search.args
-        best = record.rows[self.best]
+        best = record.row(self.best)
         unique = len(set(record.column("row").tolist()))
         budget = ", ".join(f"{spent_text} of {limit:g}" for spent_text, limit in _spent_and_limits(search.budget))
         provenance = ", ".join(sorted({row["provenance"] for row in record.rows}))
@@ -156,7 +156,7 @@ class Outcome:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
-        best = search.record.rows[self.best]
+        best = search.record.row(self.best)
         title = f"reward {best['reward']:.4f}, accuracy {best['val_accuracy']:.4f}, {best['energy']:.4f} kWh"
         plots = {
             "cell": ((3.6, 0.75 * self.best_cell.num_vertices + 0.8), self.best_cell.draw, title),

@@ -149,7 +149,11 @@ def hypervolume(
 def _fidelity(record: RunRecord, epochs: int | None) -> int:
     if epochs is not None:
         return epochs
-    return int(record.header["settings"].get("epochs") or record.column("epochs").max())
+    if given := record.header["settings"].get("epochs"):
+        return int(given)
+    if not len(record):
+        raise ValueError("record holds no evaluation, so epochs must be given")
+    return int(record.column("epochs").max())
 
 
 def _at_fidelity(record: RunRecord, epochs: int | None) -> NDArray[np.bool_]:

@@ -12,7 +12,9 @@ from __future__ import annotations
 import json
 import math
 import platform
+import sys
 import time
+from array import array
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -41,6 +43,8 @@ _METRICS: Final = (
 _CUMULATIVE: Final = ("cumulative_epochs", "cumulative_energy", "cumulative_time")
 NUMBERS: Final = ("index", "row", "epochs", *_METRICS, *_CUMULATIVE, "wall_clock", "reward")
 """The numeric columns of a record: :meth:`RunRecord.column` gives each as an array."""
+_COUNTS: Final = ("index", "row", "epochs", "trainable_parameters", "cumulative_epochs")
+_KEYS: Final = ("index", "hash", "row", "epochs", "provenance", *NUMBERS[3:])
 
 
 class RunRecord:
@@ -80,7 +84,7 @@ class RunRecord:
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "settings": dict(settings or {}),
         }
-        self.rows: list[dict[str, Any]] = []
+        self._make_columns()
         self.path = path
         self._account = Budget()  # without limits: adds up exactly
         self._start = time.perf_counter()
@@ -96,7 +100,7 @@ class RunRecord:
         self._account.charge(epochs=evaluation.epochs, energy=evaluation.energy, seconds=evaluation.training_time)
         spent = self._account.spent
         row = {
-            "index": len(self.rows),
+            "index": len(self),
             "hash": cell.hash,
             "row": cell.row,
             "epochs": evaluation.epochs,
@@ -106,16 +110,40 @@ class RunRecord:
             "wall_clock": round(time.perf_counter() - self._start, 6),
             "reward": math.nan if reward is None else float(reward),
         }
-        self.rows.append(row)
+        self._take(row)
         if self._file is not None:
             self._file.write(_line(row))
 
     def column(self, name: str) -> NDArray[np.float64]:
         """A numeric column (:data:`NUMBERS`) as float64, shape (evaluations,)."""
-        return np.array([row[name] for row in self.rows], dtype=np.float64)
+        return np.array(self._numbers[name])
+
+    def row(self, index: int) -> dict[str, Any]:
+        """All figures of an evaluation by name, as its line on disk has them; NaN where there is none."""
+        words = {"hash": self._hashes[index], "provenance": self._provenances[index]}
+        row: dict[str, Any] = {key: words[key] if key in words else self._numbers[key][index] for key in _KEYS}
+        return row | {key: int(row[key]) for key in _COUNTS if not math.isnan(row[key])}
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """Every :meth:`row`, in the order of the evaluations; made anew each time."""
+        return [self.row(index) for index in range(len(self))]
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self._hashes)
+
+    def _make_columns(self) -> None:
+        # By column: dictionaries would take several times the memory, and a sweep has thousands of runs.
+        self._numbers = {name: array("d") for name in NUMBERS}
+        self._hashes: list[str] = []
+        self._provenances: list[str] = []
+
+    def _take(self, row: Mapping[str, Any]) -> None:
+        for name, column in self._numbers.items():
+            value = row[name]
+            column.append(math.nan if value is None else value)
+        self._hashes.append(row["hash"])
+        self._provenances.append(sys.intern(row["provenance"]))
 
     def close(self, complete: bool = True) -> None:
         """Ends writing; a complete record gets its name, another stays ``.partial``."""
@@ -150,12 +178,12 @@ class RunRecord:
             record.header = json.loads(lines[0])
             if (record.header["format"], record.header["version"]) != (FORMAT, VERSION):
                 raise ValueError(f"must be {FORMAT} version {VERSION}")
-            record.rows = []
+            record._make_columns()
             for number, line in enumerate(lines[1:], start=2):
                 row = json.loads(line)
                 if row["index"] != number - 2:
                     raise ValueError(f"index must be {number - 2}, got {row['index']}")
-                record.rows.append({key: math.nan if value is None else value for key, value in row.items()})
+                record._take(row)
         except (ValueError, KeyError, IndexError, TypeError) as error:
             raise CorruptFileError(f"{path}, line {number}: damaged run record ({error})") from error
         return record

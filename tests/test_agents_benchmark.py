@@ -19,7 +19,7 @@ from tests.conftest import ROOT
 pytest.importorskip("tyro", reason="the controllers need ecnas-gym[agents]")
 
 from agents import benchmark
-from agents.benchmark import Args, Sweep, run_all, table
+from agents.benchmark import Args, Sweep, run_all, tables
 
 SWEEP = """
 spaces = ["4V"]
@@ -105,7 +105,7 @@ def test_budgets_in_epochs(sweep_file, tmp_path):
         assert job.path.parts[-3] == "budget-1300-epochs"
         assert (trainings > 12) == (job.algorithm.name == "halving") == (36 in epochs)
         assert 1_300 - 108 < epochs.sum() <= 1_300
-    shown = table(sweep)
+    shown = "\n".join(tables(sweep))
     assert "| at 648 epochs | at 1296 epochs |" in shown
     benchmark_ = ecnas.load("surrogate-4V")
     runs = [RunRecord.load(job.path) for job in sweep.jobs() if job.algorithm.name == "random"]
@@ -197,7 +197,7 @@ def test_another_run_s_record_is_not_taken_for_this_one(sweep_file, tmp_path):
 
 def test_table_has_the_regrets(sweep_file, tmp_path):
     sweep, _ = run(sweep_file(), tmp_path / "out")
-    text = table(sweep)
+    text = "\n".join(tables(sweep))
     surrogate = ecnas.load("surrogate-4V")
     regrets = []
     for seed in range(4):
@@ -211,10 +211,10 @@ def test_table_has_the_regrets(sweep_file, tmp_path):
 
 def test_a_run_without_evaluations_is_counted_but_has_no_figures(sweep_file, tmp_path):
     sweep, _ = run(sweep_file(), tmp_path / "out")
-    whole = table(sweep)
+    whole = "\n".join(tables(sweep))
     path = next(job.path for job in sweep.jobs() if job.algorithm.name == "random")
     path.write_text(path.read_text(encoding="utf-8").splitlines(keepends=True)[0], encoding="utf-8")
-    assert whole.count("| random | 4 |") == table(sweep).count("| random | 3 of 4 |") == 2
+    assert whole.count("| random | 4 |") == "\n".join(tables(sweep)).count("| random | 3 of 4 |") == 2
 
 
 @pytest.mark.parametrize(

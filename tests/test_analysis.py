@@ -41,6 +41,13 @@ def test_regret_counts_one_fidelity_only(bench):
     assert regret[1:3] == pytest.approx(test.max() - test[3])
 
 
+def test_a_run_without_evaluations_does_not_tell_its_fidelity(bench):
+    record = hand_made(bench, [], [])
+    with pytest.raises(ValueError, match="epochs must be given"):
+        analysis.regret(record, bench)
+    assert analysis.regret(record, bench, epochs=108).shape == (0,)
+
+
 def test_regret_in_reward_needs_the_optimum(bench, records):
     with pytest.raises(ValueError, match="optimum must be given"):
         analysis.regret(records[0], bench, report="reward")
