@@ -188,8 +188,9 @@ def interquartile_mean(values: NDArray[np.float64], axis: int = 0) -> NDArray[np
     """
     n = values.shape[axis]
     cut = n // 4
-    middle = np.take(np.sort(values, axis=axis), range(cut, n - cut), axis=axis)
-    result: NDArray[np.float64] = middle.mean(axis=axis)
+    # Sorting is twice as fast along memory, and bootstraps sort thousands of times.
+    ordered = np.sort(np.ascontiguousarray(np.moveaxis(values, axis, -1)))
+    result: NDArray[np.float64] = ordered[..., cut : n - cut].mean(axis=-1)
     return result
 
 
@@ -256,6 +257,7 @@ def curve(
     axis: Axis = "evaluations",
     grid: NDArray[np.float64] | None = None,
     confidence: float = 0.95,
+    resamples: int = 500,
 ) -> Curve:
     """A quantity against cost: interquartile mean and confidence interval over runs.
 
@@ -265,10 +267,11 @@ def curve(
         axis: What cost is.
         grid: Costs; :func:`common_grid` by default. Give the same grid to methods that are to be compared.
         confidence: Of the interval.
+        resamples: Bootstrap samples; a band that is looked at needs fewer than a number that is read.
 
     Returns:
         The curve; NaN where some run has no value yet.
     """
     chosen = common_grid(records, axis) if grid is None else grid
     values = np.stack([on_grid(chosen, costs(record, axis), quantity(record)) for record in records])
-    return Curve(chosen, *interval([values], confidence=confidence))
+    return Curve(chosen, *interval([values], confidence=confidence, resamples=resamples))

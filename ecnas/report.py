@@ -16,11 +16,13 @@ import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 import ecnas
 from ecnas import analysis
@@ -125,7 +127,7 @@ def collect(folders: Sequence[Path]) -> list[Task]:
         raise NoRecordsError(f"no complete run record (*.jsonl) in {', '.join(map(str, folders))}")
     groups: dict[tuple[Any, ...], dict[str, dict[int, RunRecord]]] = defaultdict(lambda: defaultdict(dict))
     budgets: dict[tuple[Any, ...], set[str]] = defaultdict(set)
-    for path in paths:
+    for path in tqdm(paths, desc="reading", unit="run", disable=None):
         record = RunRecord.load(path)
         if not len(record):
             continue
@@ -238,14 +240,14 @@ def _curve_traces(curve: analysis.Curve, name: str, style: Style, visible: bool)
 def anytime(task: Task, quantity: Callable[[RunRecord], NDArray[np.float64]], title: str, label: str, log: bool) -> Any:
     """Curves of a quantity with a menu that chooses the axis of cost."""
     figure = _figure(title, analysis.AXES["evaluations"], label)
-    for axis in AXES:
-        usable = [m for m in task.methods if all(analysis.costs(r, axis)[0] > 0 for r in m.records)]  # 0: unknown
-        for method in usable:
-            style = Style.of(task.methods.index(method))
-            curve = analysis.curve(method.records, quantity, axis)
-            figure.add_traces(_curve_traces(curve, method.name, style, axis == AXES[0]))
-            for trace in figure.data[-2:]:
-                trace.meta = axis
+    for axis, method in tqdm(list(product(AXES, task.methods)), desc=title, unit="curve", disable=None):
+        if any(analysis.costs(record, axis)[0] <= 0 for record in method.records):
+            continue  # what it cost is not known
+        style = Style.of(task.methods.index(method))
+        curve = analysis.curve(method.records, quantity, axis)
+        figure.add_traces(_curve_traces(curve, method.name, style, axis == AXES[0]))
+        for trace in figure.data[-2:]:
+            trace.meta = axis
     buttons = [
         {
             "label": analysis.AXES[axis],
