@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import tyro
 from numpy.typing import NDArray
+from page import write_sections
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # agents/ is not an installed package
 
@@ -30,7 +31,6 @@ from ecnas.analysis import interval
 from ecnas.errors import ECNASError
 
 CONTROLLERS = ("random search", "REINFORCE, categorical", "REINFORCE, LSTM", "MaskablePPO")
-BEGIN, END = "<!-- learning: begin -->", "<!-- learning: end -->"
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Args:
     figure: Path = Path("docs/images/learning.png")
     """Learning curves."""
     table: Path = Path("docs/agents.md")
-    """Markdown file whose part between the two marks is replaced by the table; a file without them is left alone."""
+    """Markdown file whose part between the two marks is replaced by the table; left out if there is no such file."""
 
 
 def main(args: Args) -> None:
@@ -83,10 +83,7 @@ def main(args: Args) -> None:
                 writer.writerows([name, digest, controller, seed, i, value] for i, value in enumerate(values))
     draw(rewards, names, args)
     if args.table.exists():
-        page = args.table.read_text(encoding="utf-8")
-        if BEGIN in page and END in page:
-            before, after = page.split(BEGIN)[0], page.split(END)[1]
-            args.table.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+        write_sections(args.table, {"learning": text})
 
 
 def available(names: tuple[str, ...]) -> Iterator[str]:

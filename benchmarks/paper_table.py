@@ -16,6 +16,7 @@ from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from page import write_sections
 
 import ecnas
 from ecnas import analysis, pareto, search
@@ -32,8 +33,6 @@ PAPER: Final = {
     "SH-EMOA": (".91 / .27", ".85 / .04"),
 }
 """The paper's r1 and knee, 7V; r0 is .52 / .01 for all (Bakhtiarifard et al. 2024, table 1)."""
-
-START, END = "<!-- tables: begin -->\n", "<!-- tables: end -->\n"
 
 
 @dataclass(frozen=True)
@@ -220,9 +219,7 @@ def main() -> None:
     if arguments.write is None:
         print(f"\n{text}")
         return
-    before, _, rest = arguments.write.read_text(encoding="utf-8").partition(START)
-    after = rest.partition(END)[2]
-    arguments.write.write_text(f"{before}{START}\n{text}\n{END}{after}", encoding="utf-8")
+    write_sections(arguments.write, {"tables": text})
     print(f"wrote the tables into {arguments.write}")
 
 

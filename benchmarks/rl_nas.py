@@ -18,6 +18,7 @@ import matplotlib
 import numpy as np
 import tyro
 from numpy.typing import NDArray
+from page import write_sections
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # agents/ is not an installed package
 
@@ -181,13 +182,7 @@ def main(args: Args) -> None:
     if args.write is None:
         print("\n\n".join(sections.values()))
         return
-    page = args.write.read_text(encoding="utf-8")
-    for name, text in sections.items():
-        begin, end = (f"<!-- {name}: {mark} -->" for mark in ("begin", "end"))
-        if page.count(begin) != 1 or page.count(end) != 1:
-            raise ValueError(f"{args.write} must hold the marks {begin} and {end} once each")
-        page = f"{page.split(begin)[0]}{begin}\n\n{text.strip()}\n\n{end}{page.split(end)[1]}"
-    args.write.write_text(page, encoding="utf-8")
+    write_sections(args.write, sections)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,21 @@
+"""Tables between the marks of a page: ``<!-- NAME: begin -->`` and ``<!-- NAME: end -->``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def write_sections(path: Path, sections: Mapping[str, str]) -> None:
+    """Replaces what stands between the marks of each section.
+
+    Raises:
+        ValueError: The page lacks a mark, or has it more than once.
+    """
+    page = path.read_text(encoding="utf-8")
+    for name, text in sections.items():
+        begin, end = (f"<!-- {name}: {mark} -->" for mark in ("begin", "end"))
+        if page.count(begin) != 1 or page.count(end) != 1:
+            raise ValueError(f"{path} must hold the marks {begin} and {end} once each")
+        page = f"{page.split(begin)[0]}{begin}\n\n{text.strip()}\n\n{end}{page.split(end)[1]}"
+    path.write_text(page, encoding="utf-8")
