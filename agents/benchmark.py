@@ -379,9 +379,9 @@ def tables(sweep: Sweep) -> list[str]:
                     cells = " | ".join(means(100 * values[:, position]))
                     rows[quantity].append(f"| {algorithm.name} | {seeds} | {cells} |")
             for quantity in quantities:
-                title = f"Mean {quantity} in % on {name} (digest {benchmark.digest[:12]}), "
+                where = f"{name} (digest {benchmark.digest[:12]})"
                 lines = [
-                    f"{title}runs of {budget} {sweep.currency}:",
+                    f"Mean {quantity} in % on {where}, runs of {budget} {sweep.currency}:",
                     "",
                     "| algorithm | seeds | " + " | ".join(f"at {point} {sweep.currency}" for point in points) + " |",
                     "|---" * (2 + len(points)) + "|",

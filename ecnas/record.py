@@ -44,7 +44,9 @@ _CUMULATIVE: Final = ("cumulative_epochs", "cumulative_energy", "cumulative_time
 NUMBERS: Final = ("index", "row", "epochs", *_METRICS, *_CUMULATIVE, "wall_clock", "reward")
 """The numeric columns of a record: :meth:`RunRecord.column` gives each as an array."""
 _COUNTS: Final = ("index", "row", "epochs", "trainable_parameters", "cumulative_epochs")
-_KEYS: Final = ("index", "hash", "row", "epochs", "provenance", *NUMBERS[3:])
+"""Those of them that are whole numbers."""
+_KEYS: Final = ("index", "hash", "row", "epochs", "provenance", *_METRICS, *_CUMULATIVE, "wall_clock", "reward")
+"""Everything that a line on disk has, in its order."""
 
 
 class RunRecord:
