@@ -391,6 +391,14 @@ def tables(sweep: Sweep) -> list[str]:
     return result
 
 
+def complete_runs(sweep: Sweep, algorithm: Algorithm, benchmark: str, budget: float) -> Iterator[RunRecord]:
+    """The runs of an algorithm that are complete, one in memory at a time."""
+    for seed in sweep.seeds:
+        path = sweep.path(algorithm, benchmark, budget, seed)
+        if path.exists():
+            yield RunRecord.load(path)
+
+
 def at_checkpoints(
     sweep: Sweep,
     algorithm: Algorithm,
@@ -414,12 +422,8 @@ def at_checkpoints(
     """
     grid = np.array(points, dtype=np.float64)
     values, complete = [], 0
-    for seed in sweep.seeds:
-        path = sweep.path(algorithm, benchmark, budget, seed)
-        if not path.exists():
-            continue
+    for run in complete_runs(sweep, algorithm, benchmark, budget):
         complete += 1
-        run = RunRecord.load(path)
         if len(run):
             spent = analysis.costs(run, sweep.currency)
             values.append([analysis.on_grid(grid, spent, quantity(run)) for quantity in quantities])

@@ -23,7 +23,7 @@ from page import write_sections
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # agents/ is not an installed package
 
 import ecnas
-from agents.benchmark import Sweep, means, tables
+from agents.benchmark import Algorithm, Sweep, complete_runs, means, tables
 from ecnas import analysis, charts
 from ecnas.analysis import Curve
 from ecnas.record import RunRecord
@@ -78,13 +78,9 @@ class Accuracy:
     first: NDArray[np.float64]
 
 
-def records(sweep: Sweep, method: str) -> Iterator[RunRecord]:
-    """The complete runs of a method."""
-    algorithm = next(algorithm for algorithm in sweep.algorithms if algorithm.name == method)
-    for seed in sweep.seeds:
-        path = sweep.path(algorithm, sweep.benchmarks[0], sweep.budgets[0], seed)
-        if path.exists():
-            yield RunRecord.load(path)
+def runs_of(sweep: Sweep, algorithm: Algorithm) -> Iterator[RunRecord]:
+    """The complete runs of an algorithm in a sweep of one benchmark and one budget."""
+    return complete_runs(sweep, algorithm, sweep.benchmarks[0], sweep.budgets[0])
 
 
 def accuracy(runs: Iterable[RunRecord], benchmark: ecnas.Benchmark) -> Accuracy:
@@ -156,14 +152,14 @@ def main(args: Args) -> None:
     methods = {}
     for sweep in (sweeps["rl_nas"], sweeps["rl_nas_slow"]):
         for algorithm in sweep.algorithms:
-            found = accuracy(records(sweep, algorithm.name), benchmark)
+            found = accuracy(runs_of(sweep, algorithm), benchmark)
             if len(found.test):
                 methods[algorithm.name] = found
                 print(f"{algorithm.name}: {len(found.test)} runs", file=sys.stderr)
     front = sweeps["rl_nas_front"]
     volumes = {
         algorithm.name: np.array(
-            [100 * analysis.hypervolume(run, benchmark, front.objectives) for run in records(front, algorithm.name)]
+            [100 * analysis.hypervolume(run, benchmark, front.objectives) for run in runs_of(front, algorithm)]
         )
         for algorithm in front.algorithms
     }
