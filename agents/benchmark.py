@@ -51,8 +51,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 import ecnas
-from ecnas import Budget, analysis
-from ecnas.record import RunRecord
+from ecnas import Budget
+from ecnas.runs import analysis
+from ecnas.runs.record import RunRecord
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -89,7 +90,7 @@ CURRENCIES: Mapping[str, tuple[str, str]] = {
     "energy": ("energy", "budget_kwh"),
     "time": ("seconds", "budget_seconds"),
 }
-"""What a budget limits (an axis of ``ecnas.analysis``): the argument of ``ecnas.Budget``, and the controllers'."""
+"""What a budget limits (an axis of ``ecnas.runs.analysis``): the argument of ``ecnas.Budget``, and the controllers'."""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ import ecnas
 import ecnas_gym  # noqa: F401  # registers the environments
 from ecnas import Budget, BudgetExhaustedError, Cell, Evaluation
 from ecnas.objectives import figures_of
-from ecnas.record import RunRecord
+from ecnas.runs.record import RunRecord
 
 if TYPE_CHECKING:
     from stable_baselines3.common.vec_env import VecEnv

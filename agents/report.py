@@ -177,7 +177,7 @@ class Outcome:
         """All evaluations, the front found and the exact front, in the first two objectives."""
         from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-        from ecnas import plots
+        from ecnas import drawing as plots
 
         names = search.args.objectives[:2] if len(search.args.objectives) > 1 else (*search.args.objectives, "energy")
         rows = search.record.column("row").astype(np.int64)
@@ -218,7 +218,7 @@ class Outcome:
 
     def draw_learning(self, search: Search, ax: Axes) -> None:
         """Reward of each evaluation, their running mean, and the best so far against the optimum."""
-        from ecnas import plots
+        from ecnas import drawing as plots
 
         rewards = search.record.column("reward")
         index = np.arange(1, len(rewards) + 1)

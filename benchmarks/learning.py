@@ -27,8 +27,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # agents/ is not a
 
 import ecnas
 from agents.common import Search, SearchArgs
-from ecnas.analysis import interval
 from ecnas.errors import ECNASError
+from ecnas.runs.analysis import interval
 
 CONTROLLERS = ("random search", "REINFORCE, categorical", "REINFORCE, LSTM", "MaskablePPO")
 
@@ -155,7 +155,7 @@ def draw(rewards: dict[tuple[str, str], NDArray[np.float64]], names: list[str], 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    from ecnas import plots
+    from ecnas import drawing as plots
 
     columns = min(3, len(names))
     rows = -(-len(names) // columns)

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from page import write_sections
 
 import ecnas
-from ecnas import analysis, pareto, search
+from ecnas import pareto, search
 from ecnas.benchmark import REFERENCE_MARGIN
-from ecnas.record import RunRecord
+from ecnas.runs import analysis
+from ecnas.runs.record import RunRecord
 
 EVALUATIONS: Final = 1000
 """Full trainings that the fair protocol's budget is worth."""

@@ -14,7 +14,7 @@ import matplotlib
 import numpy as np
 
 import ecnas
-from ecnas import plots
+from ecnas import drawing as plots
 from ecnas.errors import ECNASError
 from ecnas.official import CATALOGUE
 from ecnas.space import SPACES

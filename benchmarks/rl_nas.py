@@ -24,9 +24,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # agents/ is not a
 
 import ecnas
 from agents.benchmark import Algorithm, Sweep, complete_runs, means, tables
-from ecnas import analysis, charts
-from ecnas.analysis import Curve
-from ecnas.record import RunRecord
+from ecnas.runs import analysis, charts
+from ecnas.runs.analysis import Curve
+from ecnas.runs.record import RunRecord
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt

@@ -185,7 +185,7 @@ class Cell:
         """Draws the cell with matplotlib, into ``ax`` or a new figure, and returns the axes."""
         from matplotlib import pyplot as plt
 
-        from ecnas.plots import draw_graph
+        from ecnas.drawing import draw_graph
 
         if ax is None:
             _, ax = plt.subplots(figsize=(3.2, 0.75 * self.num_vertices + 0.4), layout="constrained")

@@ -19,14 +19,9 @@ table of any size opens in milliseconds and its pages are shared by all processe
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -35,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecnas.errors import CorruptFileError
+from ecnas.files import replaced_folder
 from ecnas.space import Space
 
 Provenance = Literal["measured", "scaled", "surrogate"]
@@ -244,39 +240,6 @@ def columns_digest(columns: Mapping[str, Column]) -> str:
         digest.update(f"{column.scale!r} {column.offset!r} {column.per_epoch}".encode())
         digest.update(np.ascontiguousarray(column.values).tobytes())
     return digest.hexdigest()
-
-
-@contextlib.contextmanager
-def replaced_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder that takes the place of ``folder`` at the end, or vanishes on an error.
-
-    Of two processes that make the same folder at once, one's takes the place of the other's.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        yield temporary
-        temporary.chmod(0o755)
-        while not _take_place(temporary, folder):
-            pass
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _take_place(temporary: Path, folder: Path) -> bool:
-    """Renames a folder; one that is in the way is moved aside first, then False asks for another try."""
-    try:
-        os.replace(temporary, folder)
-        return True
-    except OSError as error:
-        # It may have been in the way and be gone by now, moved aside by another process.
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) and not folder.exists():
-            raise
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    with contextlib.suppress(FileNotFoundError):  # another process was faster
-        os.replace(folder, aside)
-    shutil.rmtree(aside, ignore_errors=True)
-    return False
 
 
 def full_columns(values: Mapping[str, Sequence[Any] | NDArray[Any]]) -> dict[str, Column]:

@@ -62,7 +62,7 @@ def pixels(builder: CellBuilder, evaluation: Evaluation | None) -> NDArray[np.ui
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from ecnas.plots import draw_graph
+    from ecnas.drawing import draw_graph
 
     figure = Figure(figsize=(_PIXELS / _DPI, _PIXELS / _DPI), dpi=_DPI, layout="constrained")
     canvas = FigureCanvasAgg(figure)

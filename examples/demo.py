@@ -74,7 +74,7 @@ def plot(searches: list[Search], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    from ecnas import plots
+    from ecnas import drawing as plots
 
     figure, (best, mean) = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True, layout="constrained")
     colours = (plots.BLACK, plots.ORANGE, plots.VERMILLION, plots.BLUE)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import ecnas
-from ecnas.record import RunRecord
+from ecnas.runs.record import RunRecord
 from ecnas_gym.builder import NUM_ACTIONS, decisions
 from tests.conftest import ROOT
 

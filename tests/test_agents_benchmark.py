@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import ecnas
-from ecnas.record import RunRecord
+from ecnas.runs.record import RunRecord
 from tests.conftest import ROOT
 
 pytest.importorskip("tyro", reason="the controllers need ecnas-gym[agents]")
@@ -109,7 +109,7 @@ def test_budgets_in_epochs(sweep_file, tmp_path):
     assert "| at 648 epochs | at 1296 epochs |" in shown
     benchmark_ = ecnas.load("surrogate-4V")
     runs = [RunRecord.load(job.path) for job in sweep.jobs() if job.algorithm.name == "random"]
-    regret = np.mean([ecnas.analysis.regret(record, benchmark_)[5] for record in runs])
+    regret = np.mean([ecnas.runs.analysis.regret(record, benchmark_)[5] for record in runs])
     assert f"| random | 2 | {100 * regret:.3f} [" in shown
 
 

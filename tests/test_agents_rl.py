@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import ecnas
-from ecnas import Space, analysis
+from ecnas import Space
 from ecnas.cost import network_cost
 from ecnas.encoding import code_to_ops
+from ecnas.runs import analysis
 
 pytest.importorskip("tyro", reason="the controllers need ecnas-gym[agents]")
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from synthetic import synthetic
 
-from ecnas import analysis, pareto, search
-from ecnas.record import RunRecord
+from ecnas import pareto, search
+from ecnas.runs import analysis
+from ecnas.runs.record import RunRecord
 
 
 @pytest.fixture(scope="module")

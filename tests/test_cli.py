@@ -10,7 +10,8 @@ from conftest import needs_official, synthetic_table
 
 import ecnas
 from ecnas import cli
-from ecnas.cli import main, read_cell
+from ecnas.cli import main
+from ecnas.cli.cells import read_cell
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def run(capsys, *arguments):
     return code, out, err
 
 
-@pytest.mark.parametrize("command", list(cli.COMMANDS))
+@pytest.mark.parametrize("command", cli.COMMANDS)
 def test_help_teaches_with_examples(capsys, command):
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])
@@ -178,7 +179,7 @@ def test_interruption(capsys, table, monkeypatch):
     def interrupt(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_list_benchmarks", interrupt)
+    monkeypatch.setattr("ecnas.cli.info._list_benchmarks", interrupt)
     assert run(capsys, "info")[0] == 130
 
 

@@ -7,7 +7,8 @@ from conftest import needs_official
 from synthetic import synthetic
 
 import ecnas
-from ecnas import analysis, charts, cli, pareto, search
+from ecnas import cli, pareto, search
+from ecnas.runs import analysis, charts
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -139,7 +140,7 @@ def test_command_draws_benchmarks(kind, stored, tmp_path, capsys):
 
 @pytest.mark.parametrize("kind", ["fronts", "attainment", "regret", "hypervolume"])
 def test_command_draws_runs(kind, stored, bench, tmp_path, monkeypatch):
-    monkeypatch.setattr("ecnas.plot_cli.ecnas.load", lambda name: bench)
+    monkeypatch.setattr("ecnas.cli.plot.ecnas.load", lambda name: bench)
     records = sorted(map(str, stored.glob("SEMOA*.jsonl" if kind == "fronts" else "*.jsonl")))
     assert cli.main(["plot", kind, *records, "--out", str(tmp_path / "chart.svg")]) == 0
     assert "<svg" in (tmp_path / "chart.svg").read_text(encoding="utf-8")

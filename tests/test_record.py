@@ -6,7 +6,7 @@ import math
 import pytest
 
 from ecnas import CorruptFileError
-from ecnas.record import RunRecord
+from ecnas.runs.record import RunRecord
 
 
 def record_run(benchmark, path=None, rows=(3, 8, 3)):

@@ -9,10 +9,11 @@ import pytest
 from conftest import synthetic_table
 
 import ecnas
-from ecnas import Benchmark, analysis, cli, search
-from ecnas import report as report_module
-from ecnas.record import RunRecord
-from ecnas.report import GOALS, NoRecordsError, collect, costs_to_reach, leaderboard, render
+from ecnas import Benchmark, cli, search
+from ecnas.runs import analysis
+from ecnas.runs import page as report_module
+from ecnas.runs.page import GOALS, NoRecordsError, collect, costs_to_reach, leaderboard, render
+from ecnas.runs.record import RunRecord
 
 pytest.importorskip("plotly", reason="reports need ecnas-gym[report]")
 pytest.importorskip("matplotlib", reason="reports need ecnas-gym[report]")

@@ -13,8 +13,9 @@ from conftest import needs_official
 from synthetic import synthetic
 
 import ecnas
-from ecnas import analysis, pareto, search
-from ecnas.record import RunRecord
+from ecnas import pareto, search
+from ecnas.runs import analysis
+from ecnas.runs.record import RunRecord
 from ecnas.search.evaluator import FREE_QUERIES, Candidate, Evaluator
 from ecnas.search.features import descriptors, path_encoding
 from ecnas.search.msehvi import expected_hypervolume_improvement
@@ -501,7 +502,7 @@ def test_example(tmp_path):
 def test_import_loads_nothing_heavy():
     heavy = ["matplotlib", "moocore", "pandas", "pymoo", "scipy", "sklearn", "torch", "tensorflow"]
     code = (
-        "import sys, ecnas.search, ecnas.analysis, ecnas.charts, ecnas.cli; "
+        "import sys, ecnas.search, ecnas.runs.analysis, ecnas.runs.charts, ecnas.cli; "
         f"print([n for n in {heavy} if n in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

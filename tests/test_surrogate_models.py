@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch", reason="training needs the extra 'surrogate
 from ecnas.space import Space  # noqa: E402
 from ecnas.surrogate.features import CELL_FEATURES, features_of  # noqa: E402
 from ecnas.surrogate.gaussian_process import GaussianProcess  # noqa: E402
-from ecnas.surrogate.network import GraphNetwork, Hyperparameters, Inputs, predict, train  # noqa: E402
+from ecnas.surrogate.graph_network import GraphNetwork, Hyperparameters, Inputs, predict, train  # noqa: E402
 
 SMALL = Hyperparameters(width=8, hidden=16, rounds=2, passes=12, batch_size=64)
 

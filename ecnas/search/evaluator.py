@@ -13,7 +13,7 @@ from ecnas.budget import Budget
 from ecnas.cell import Cell
 from ecnas.errors import BudgetExhaustedError
 from ecnas.objectives import Scalarisation, check_objectives, figures_of
-from ecnas.record import RunRecord
+from ecnas.runs.record import RunRecord
 
 FREE_QUERIES: Final = 1000
 """With ``Budget(unique=True)``: so many queries in a row that cost nothing end the search, which goes in circles."""

@@ -15,7 +15,7 @@ from ecnas.benchmark import DEFAULT_OBJECTIVES, Benchmark
 from ecnas.budget import Budget
 from ecnas.errors import BudgetExhaustedError
 from ecnas.objectives import Scalarisation
-from ecnas.record import RunRecord
+from ecnas.runs.record import RunRecord
 from ecnas.search.evaluator import Evaluator, Searcher
 
 

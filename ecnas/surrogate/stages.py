@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ecnas.space import Space
 from ecnas.surrogate.data import TARGETS, load_targets, target
 from ecnas.surrogate.features import CELL_FEATURES, FLOW_FEATURES, WIDTH_FEATURES, Features, features_of
-from ecnas.surrogate.network import Hyperparameters
+from ecnas.surrogate.graph_network import Hyperparameters
 
 FOLDS: Final = 4
 """Every network leaves a quarter of all cells out, so that each cell has one prediction by a network that never saw it;
@@ -137,7 +137,7 @@ def learning_curve(folder: Path, work: Path, settings: Hyperparameters) -> dict[
 def _train_fold(folder: Path, path: Path, settings: Hyperparameters, fold: int, fraction: float) -> None:
     import torch
 
-    from ecnas.surrogate.network import Inputs, train
+    from ecnas.surrogate.graph_network import Inputs, train
 
     torch.set_num_threads(1)
     space = Space("7V")

@@ -19,7 +19,7 @@ from ecnas.space import Space
 from ecnas.surrogate import report
 from ecnas.surrogate.data import load_targets
 from ecnas.surrogate.features import features_of
-from ecnas.surrogate.network import Hyperparameters
+from ecnas.surrogate.graph_network import Hyperparameters
 from ecnas.surrogate.stages import (
     TRAINED_FOLDS,
     energy_predictions,

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ecnas import analysis, pareto
-from ecnas.analysis import AXES, Axis, Curve
+from ecnas import pareto
+from ecnas.runs import analysis
+from ecnas.runs.analysis import AXES, Axis, Curve
 from ecnas.benchmark import Benchmark
 from ecnas.objectives import OBJECTIVES
-from ecnas.plots import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION
-from ecnas.record import RunRecord
+from ecnas.drawing import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION
+from ecnas.runs.record import RunRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -265,7 +266,7 @@ def anytime(
     """Curves of several methods: interquartile mean (line) and its confidence interval (band) against cost.
 
     Args:
-        curves: By name of the method (:func:`ecnas.analysis.curve`), on the same axis of cost.
+        curves: By name of the method (:func:`ecnas.runs.analysis.curve`), on the same axis of cost.
         label: What the curves show, with its unit.
         axis: What cost is.
         log: Draw the values on a log axis.

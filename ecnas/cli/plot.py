@@ -1,4 +1,4 @@
-"""The command ``ecnas plot``: every chart of :mod:`ecnas.charts`, and a cell, from the command line."""
+"""The command ``ecnas plot``: every chart of :mod:`ecnas.runs.charts`, and a cell, from the command line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import ecnas
 from ecnas.benchmark import Benchmark
-from ecnas.record import RunRecord
+from ecnas.runs.record import RunRecord
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 HARDWARE: Final = ("quadrortx6000", "rtx3060", "rtx3090", "titanxp")
 """The four published files that hold the 4V cells' energies on one graphics card each."""
 
+SUMMARY: Final = "draw a chart of a benchmark or of runs"
 TEXT: Final = """\
 examples:
   ecnas plot scatter surrogate-7V
@@ -48,12 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="PATH", help="file to write (default: KIND.png and KIND.svg)")
 
 
-def plot(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
     """Draws a chart and says where it was written."""
     import matplotlib
 
     matplotlib.use("Agg")
-    from ecnas import charts
+    from ecnas.runs import charts
 
     with charts.style():
         figure = _CHARTS[arguments.kind](arguments)
@@ -62,13 +63,13 @@ def plot(arguments: argparse.Namespace) -> None:
 
 
 def _scatter(arguments: argparse.Namespace) -> Figure:
-    from ecnas import charts
+    from ecnas.runs import charts
 
     return _figure(charts.scatter(_benchmark(arguments), arguments.epochs))
 
 
 def _radar(arguments: argparse.Namespace) -> Figure:
-    from ecnas import charts
+    from ecnas.runs import charts
 
     return _figure(charts.radar(_benchmark(arguments), epochs=arguments.epochs))
 
@@ -87,7 +88,7 @@ def _cell(arguments: argparse.Namespace) -> Figure:
 
 
 def _hardware(arguments: argparse.Namespace) -> Figure:
-    from ecnas import charts
+    from ecnas.runs import charts
 
     names = arguments.inputs or [f"energy_4V9E_{card}" for card in HARDWARE]
     benchmarks = [ecnas.load(name) for name in names]
@@ -97,7 +98,7 @@ def _hardware(arguments: argparse.Namespace) -> Figure:
 
 
 def _fronts(arguments: argparse.Namespace) -> Figure:
-    from ecnas import charts
+    from ecnas.runs import charts
 
     runs, benchmark = _runs(arguments.inputs)
     if len(runs) > 1:
@@ -106,13 +107,13 @@ def _fronts(arguments: argparse.Namespace) -> Figure:
 
 
 def _attainment(arguments: argparse.Namespace) -> Figure:
-    from ecnas import charts
+    from ecnas.runs import charts
 
     return _figure(charts.attainment(*_runs(arguments.inputs), epochs=arguments.epochs))
 
 
 def _regret(arguments: argparse.Namespace) -> Figure:
-    from ecnas import analysis
+    from ecnas.runs import analysis
 
     runs, benchmark = _runs(arguments.inputs)
     label = "test regret of the best by validation accuracy"
@@ -120,7 +121,7 @@ def _regret(arguments: argparse.Namespace) -> Figure:
 
 
 def _hypervolume(arguments: argparse.Namespace) -> Figure:
-    from ecnas import analysis
+    from ecnas.runs import analysis
 
     runs, benchmark = _runs(arguments.inputs)
     label = "hypervolume (part of the exact front's)"
@@ -133,7 +134,7 @@ def _anytime(
     label: str,
     quantity: Callable[[RunRecord], NDArray[np.float64]],
 ) -> Figure:
-    from ecnas import analysis, charts
+    from ecnas.runs import analysis, charts
 
     every = [record for records in runs.values() for record in records]
     grid = analysis.common_grid(every, arguments.axis)

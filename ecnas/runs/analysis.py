@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ecnas import pareto
 from ecnas.benchmark import DEFAULT_OBJECTIVES, REFERENCE_MARGIN, Benchmark
 from ecnas.objectives import check_objectives
-from ecnas.record import RunRecord
+from ecnas.runs.record import RunRecord
 
 Axis = Literal["evaluations", "epochs", "energy", "time"]
 

@@ -25,11 +25,11 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 import ecnas
-from ecnas import analysis
+from ecnas.runs import analysis
 from ecnas.benchmark import DEFAULT_OBJECTIVES, Benchmark
 from ecnas.errors import ECNASError
 from ecnas.objectives import OBJECTIVES
-from ecnas.record import RunRecord
+from ecnas.runs.record import RunRecord
 
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C564B", "#7F7F7F")
 """Okabe and Ito's, which colour-blind readers tell apart, and two more; dashes come after the ninth method."""
@@ -538,20 +538,3 @@ def _anytime_regret(task: Task) -> Any:
     for trace in figure.data:
         trace.y = np.maximum(np.asarray(trace.y, dtype=np.float64), floor)
     return figure
-
-
-def add_report(parser: argparse.ArgumentParser) -> None:
-    """Arguments of ``ecnas report``."""
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUNS", help="folders with run records, or records")
-    parser.add_argument("-o", "--output", type=Path, default=Path("report.html"), metavar="FILE", help="the page")
-    parser.add_argument("--title", default="Search leaderboard", help="its heading")
-
-
-def report(arguments: argparse.Namespace) -> None:
-    """Writes the page."""
-    tasks = collect(arguments.runs)
-    page = render(tasks, arguments.title)
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(page, encoding="utf-8")
-    runs = sum(len(method.records) for task in tasks for method in task.methods)
-    print(f"{arguments.output}: {runs} runs, {len(page) / 1e6:.1f} MB")

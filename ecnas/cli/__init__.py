@@ -1,0 +1,75 @@
+"""The command line: ``ecnas COMMAND``.
+
+Each command is one module with a ``SUMMARY``, a ``TEXT`` of examples, ``add_arguments(parser)`` and ``run(arguments)``.
+What a user did wrong is said in one line, with exit code 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Final, TextIO
+
+import ecnas
+from ecnas.errors import ECNASError
+
+USER_ERROR: Final = 2
+INTERRUPTED: Final = 130
+
+COMMANDS: Final = ("fetch", "info", "query", "export", "plot", "report")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="ecnas", description="Energy-aware tabular neural architecture search: benchmarks, searches, reports."
+    )
+    parser.add_argument("--version", action="version", version=f"ecnas-gym {ecnas.__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    for name in COMMANDS:
+        module = importlib.import_module(f"ecnas.cli.{name}")
+        page = commands.add_parser(
+            name,
+            help=module.SUMMARY,
+            description=module.SUMMARY[0].upper() + module.SUMMARY[1:] + ".",
+            epilog=module.TEXT,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(page)
+        page.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit code."""
+    arguments = make_parser().parse_args(argv)
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            arguments.run(arguments)
+            sys.stdout.flush()
+    except BrokenPipeError:  # the reader of the output, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ECNASError, ValueError, OSError) as error:
+        print(f"ecnas {arguments.command}: {error}", file=sys.stderr)
+        return USER_ERROR
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    print(f"warning: {message}", file=sys.stderr)

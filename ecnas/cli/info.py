@@ -1,0 +1,80 @@
+"""The command ``ecnas info``: list the benchmarks, or describe one."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Final
+
+import ecnas
+from ecnas import loading, pareto
+
+SUMMARY: Final = "list the benchmarks, or describe one"
+TEXT: Final = """\
+examples:
+  ecnas info
+  ecnas info energy_4V9E_rtx3090
+  ecnas info surrogate-7V
+
+Describing a published file fetches and converts it first, if need be."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``ecnas info``."""
+    parser.add_argument("name", nargs="?", metavar="NAME", help="a benchmark, or a path; all are listed without it")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Lists the benchmarks, or describes one."""
+    if arguments.name is None:
+        _list_benchmarks()
+    else:
+        _describe(ecnas.load(arguments.name))
+        if arguments.name in loading.EMBEDDED:
+            card = loading.EMBEDDED_FOLDER.parent / "CARD.md"
+            print(f"\n{card.read_text(encoding='utf-8').rstrip()}")
+
+
+def _list_benchmarks() -> None:
+    from ecnas.official import CATALOGUE, cache_folder
+    from ecnas.official.cache import table_folder
+    from ecnas.official.fetch import fetched_path
+
+    print("Embedded, ready to use:")
+    for name in loading.EMBEDDED:
+        print(f"  {name:<26}surrogate of the space, fitted for this package")
+    print(f'\nPublished, to be fetched with "ecnas fetch NAME" (cache: {cache_folder()}):')
+    for name, entry in CATALOGUE.items():
+        if table_folder(entry.sha256).is_dir():
+            state = "converted"
+        else:
+            state = "fetched" if fetched_path(name).is_file() else ""
+        print(f"  {name:<26}{entry.size / 1e6:>7.1f} MB  {state:<10} {entry.description}")
+
+
+def _describe(benchmark: ecnas.Benchmark) -> None:
+    table, space = benchmark.table, benchmark.space
+    lines = {
+        "name": table.name,
+        "space": f"{space.name}: at most {space.num_vertices} vertices and {space.max_edges} edges",
+        "cells": f"{len(space) - len(table.missing):,} of {len(space):,}",
+        "epochs": ", ".join(f"{epochs} ({table.provenance[epochs]})" for epochs in table.epochs),
+        "repeats": str(table.repeats),
+        "figures": ", ".join(table.columns),
+        "digest": table.digest,
+        "notes": table.notes,
+        "folder": str(table.folder or ""),
+    }
+    for key, text in lines.items():
+        if text:
+            print(f"{key + ':':<10}{text}")
+    if not {"val_accuracy", "energy"} <= set(table.columns):
+        print("front:    none, since the benchmark lacks accuracies or energies")
+        return
+    front = benchmark.pareto_front()
+    points = front.figures * [1, -1]
+    chosen = pareto.solutions(points)
+    print(f"front:    {len(front)} cells at {table.epochs[-1]} epochs, by validation accuracy and energy")
+    for label, position in (("least energy", chosen.r0), ("best accuracy", chosen.r1), ("knee", chosen.knee)):
+        accuracy, energy = front.figures[position]
+        cell = space[int(front.rows[position])]
+        print(f"          {label:<14}{accuracy:.4f}  {energy:.5g} kWh  {cell.hash}")
