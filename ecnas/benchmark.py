@@ -18,7 +18,7 @@ from ecnas.encoding import batch_to_frame
 from ecnas.errors import OutOfDomainError
 from ecnas.objectives import OBJECTIVES, Normalisation, Scalarisation, check_objectives, make_scalarisation
 from ecnas.space import Space
-from ecnas.table import COLUMNS, Column, Provenance, Table
+from ecnas.table import COLUMNS, PROVENANCES, Column, Provenance, Table
 
 T = TypeVar("T")
 
@@ -42,7 +42,8 @@ class Evaluation(NamedTuple):
         training_time: Time of the training in s.
         trainable_parameters: Exact number of trainable parameters.
         epochs: Epochs of the training.
-        provenance: "measured", "scaled" (from a shorter training) or "surrogate" (predicted).
+        provenance: "measured", "scaled" (from a shorter training), "estimated" or "surrogate" (predicted); of the
+            weakest figure, where they differ.
     """
 
     val_accuracy: float
@@ -106,6 +107,7 @@ class Benchmark:
     def __init__(self, table: Table) -> None:
         self.table = table
         self._places = {epochs: [_place(table, name, epochs) for name in COLUMNS] for epochs in table.epochs}
+        self._is_mixed = table.is_mixed
         self._num_cells = len(table.space)
         self._missing = np.array(sorted(table.missing), dtype=np.int64)
         self._parameters = table.space.trainable_parameters
@@ -185,7 +187,10 @@ class Benchmark:
             figures = [item(row * step + start) * factor + summand for item, step, start, _, factor, summand in places]
         else:
             figures = [_mean_figure(place, row, table.repeats, repeat) for place in places]
-        evaluation = Evaluation._make((*figures, self._parameters.item(row), epochs, table.provenance[epochs]))
+        provenance = table.provenance[epochs]
+        if self._is_mixed:
+            provenance = self._weakest(figures, epochs, repeat, np.array([row]))
+        evaluation = Evaluation._make((*figures, self._parameters.item(row), epochs, provenance))
         if budget is not None:
             budget.charge(
                 epochs=epochs,
@@ -261,9 +266,10 @@ class Benchmark:
             parameters[unknown] = 0
             for column in figures:
                 column[unknown] = np.nan
-        evaluations = Evaluations._make(
-            (*figures, parameters, epochs, self.table.provenance[epochs], rows.astype(np.int64))
-        )
+        provenance = self.table.provenance[epochs]
+        if self._is_mixed:
+            provenance = self._weakest(figures, epochs, repeat, safe)
+        evaluations = Evaluations._make((*figures, parameters, epochs, provenance, rows.astype(np.int64)))
         if budget is not None:
             self.charge(evaluations, budget, repeat=repeat)
         return evaluations
@@ -348,6 +354,35 @@ class Benchmark:
         if len(self._missing):
             result[np.isin(rows, self._missing)] = np.nan
         return result
+
+    def provenance(
+        self, name: str, epochs: int | None = None, rows: NDArray[np.integer] | None = None
+    ) -> NDArray[np.str_]:
+        """Where a figure of each cell comes from; otherwise as :meth:`values`.
+
+        Returns:
+            Words of ``ecnas.table.PROVENANCES``, shape (cells,) or (n,); what has no figure has the empty word.
+
+        Example:
+            >>> import ecnas
+            >>> benchmark = ecnas.load("surrogate-4V")
+            >>> benchmark.provenance("energy")[:2].tolist()
+            ['surrogate', 'surrogate']
+        """
+        epochs = self.check_epochs(epochs)
+        lacking = np.isnan(self.values(name, epochs, rows))
+        words = np.array(PROVENANCES)[self.table.origins(name, epochs, rows=slice(None) if rows is None else rows)]
+        return np.where(lacking, "", words)
+
+    def _weakest(
+        self, figures: Sequence[Any], epochs: int, repeat: int | None, rows: NDArray[np.integer]
+    ) -> Provenance:
+        """The weakest provenance of the figures, in the order of the columns, of the cells in some rows."""
+        codes = [
+            int(np.where(np.isnan(column), 0, self.table.origins(name, epochs, repeat, rows)).max(initial=0))
+            for name, column in zip(COLUMNS, figures, strict=True)
+        ]
+        return PROVENANCES[max(codes)]
 
     def pareto_front(self, objectives: Sequence[str] = DEFAULT_OBJECTIVES, epochs: int | None = None) -> Front:
         """The exact Pareto front over all cells of the benchmark.

@@ -66,8 +66,12 @@ def restrict(table: Table, space: Space, name: str) -> Table:
     """The part of a table that a smaller space holds: its first rows, without copying them."""
 
     def cut(column: Column) -> Column:
-        values = column.values
-        return dataclasses.replace(column, values=values[: len(space)] if values.shape[0] > 1 else values)
+        values, origins = column.values, column.provenance
+        return dataclasses.replace(
+            column,
+            values=values[: len(space)] if values.shape[0] > 1 else values,
+            provenance=origins[: len(space)] if origins is not None and origins.shape[0] > 1 else origins,
+        )
 
     return dataclasses.replace(
         table,

@@ -13,6 +13,10 @@ Columns may be stored as integers with a scale and an offset, and per epoch of t
       "missing": [17], "notes": "…"
     }
 
+Where the figures of one number of epochs come from different places, as in a table of measurements whose gaps a
+surrogate fills, ``provenance`` names the weakest, and a column may have a second array that says it for each figure:
+``"provenance_file": "energy.provenance.npy"``.
+
 A figure is ``(stored · scale + offset) · (epochs if per_epoch else 1)``. Nothing is read before it is asked for, so a
 table of any size opens in milliseconds and its pages are shared by all processes that use it.
 """
@@ -33,7 +37,11 @@ from ecnas.errors import CorruptFileError
 from ecnas.files import replaced_folder
 from ecnas.space import Space
 
-Provenance = Literal["measured", "scaled", "surrogate"]
+Provenance = Literal["measured", "scaled", "estimated", "surrogate"]
+
+PROVENANCES: Final[tuple[Provenance, ...]] = ("measured", "scaled", "estimated", "surrogate")
+"""From the firmest to the weakest: metered in this training; computed from a shorter training; computed from something
+else, such as a device's nominal power; predicted by a model. What is made of several is called by its weakest."""
 
 COLUMNS: Final = ("val_accuracy", "test_accuracy", "train_accuracy", "energy", "co2", "training_time")
 """Accuracies from 0 to 1, energy in kWh, CO2 in g, training time in s; all of one training to the row's epochs."""
@@ -44,12 +52,22 @@ VERSION: Final = 1
 
 @dataclass(frozen=True)
 class Column:
-    """How a column is stored; ``values`` has the shape (cells or 1, epochs or 1, repeats or 1)."""
+    """How a column is stored.
+
+    Attributes:
+        values: Stored numbers, shape (cells or 1, epochs or 1, repeats or 1).
+        scale: A figure is ``stored · scale + offset``,
+        offset: times the number of epochs
+        per_epoch: if it is stored per epoch.
+        provenance: Where each figure comes from, as its place in :data:`PROVENANCES`: uint8 of the shape of ``values``,
+            or 1 along an axis. Without it all are of the table's provenance.
+    """
 
     values: NDArray[Any]
     scale: float = 1.0
     offset: float = 0.0
     per_epoch: bool = False
+    provenance: NDArray[np.uint8] | None = None
 
     @property
     def is_plain(self) -> bool:
@@ -71,7 +89,8 @@ class Table:
         space: The space whose rows the columns follow.
         epochs: The numbers of epochs that cells were trained for, ascending.
         repeats: How often each cell was trained.
-        provenance: Per number of epochs, where the figures come from.
+        provenance: Per number of epochs, where the figures come from; of several places, the weakest. A column may say
+            it for each of its figures.
         columns: Column by name (:data:`COLUMNS`); what is not there is NaN.
         digest: SHA-256 of the file that the table was made from, or of its columns.
         missing: Rows of the space for which the table has nothing.
@@ -101,9 +120,12 @@ class Table:
         for name, column in self.columns.items():
             if name not in COLUMNS:
                 raise ValueError(f"column must be one of {COLUMNS}, got {name!r}")
-            shape = column.values.shape
-            if len(shape) != 3 or any(n not in (1, most) for n, most in zip(shape, full, strict=True)):
-                raise ValueError(f"column {name!r} must have the shape {full} (or 1 along an axis), got {shape}")
+            for array in (column.values, column.provenance):
+                if array is None:
+                    continue
+                shape = array.shape
+                if len(shape) != 3 or any(n not in (1, most) for n, most in zip(shape, full, strict=True)):
+                    raise ValueError(f"column {name!r} must have the shape {full} (or 1 along an axis), got {shape}")
 
     def values(
         self,
@@ -145,6 +167,33 @@ class Table:
         figures += summand
         return figures if cells > 1 else np.repeat(figures, num_rows)
 
+    @property
+    def is_mixed(self) -> bool:
+        """Whether columns say for each figure where it comes from."""
+        return any(column.provenance is not None for column in self.columns.values())
+
+    def origins(
+        self,
+        column: str,
+        epochs: int,
+        repeat: int | None = None,
+        rows: NDArray[np.integer] | slice = slice(None),
+    ) -> NDArray[np.uint8]:
+        """Where a column's figures come from, as places in :data:`PROVENANCES`; otherwise as :meth:`values`.
+
+        A mean over several trainings comes from where its weakest part does.
+        """
+        num_rows = len(range(*rows.indices(len(self.space)))) if isinstance(rows, slice) else len(rows)
+        codes = self.columns[column].provenance if column in self.columns else None
+        if codes is None:
+            return np.full(num_rows, PROVENANCES.index(self.provenance[epochs]), dtype=np.uint8)
+        cells, num_epochs, repeats = codes.shape
+        chosen = codes[:, self.epochs.index(epochs) if num_epochs > 1 else 0, :]
+        if cells > 1:
+            chosen = chosen[rows]
+        weakest = chosen.max(axis=1) if repeat is None else chosen[:, repeat if repeats > 1 else 0]
+        return weakest if cells > 1 else np.repeat(weakest, num_rows)
+
     def save(self, folder: Path) -> None:
         """Writes the table, so that the folder is complete or not there at all. An existing folder is replaced."""
         with replaced_folder(folder) as temporary:
@@ -152,7 +201,7 @@ class Table:
 
     def write_into(self, folder: Path) -> None:
         """Writes the table's files into an existing folder."""
-        columns = {}
+        columns: dict[str, dict[str, Any]] = {}
         files: dict[int, str] = {}  # columns that share an array, such as CO2 and energy, share its file
         for name, column in self.columns.items():
             file = files.setdefault(id(column.values), f"{name}.npy")
@@ -164,6 +213,9 @@ class Table:
                 "offset": float(column.offset),
                 "per_epoch": column.per_epoch,
             }
+            if column.provenance is not None:
+                columns[name]["provenance_file"] = f"{name}.provenance.npy"
+                np.save(folder / f"{name}.provenance.npy", column.provenance.astype(np.uint8), allow_pickle=False)
         header = {
             "format": FORMAT,
             "version": VERSION,
@@ -196,9 +248,13 @@ def open_table(folder: Path) -> Table:
             )
         columns = {}
         for name, stored in header["columns"].items():
-            # A plain ndarray over the map: the memmap subclass makes every look-up several times slower.
-            values = np.asarray(np.load(folder / stored["file"], mmap_mode="r", allow_pickle=False))
-            columns[name] = Column(values, float(stored["scale"]), float(stored["offset"]), bool(stored["per_epoch"]))
+            columns[name] = Column(
+                _mapped(folder / stored["file"]),
+                float(stored["scale"]),
+                float(stored["offset"]),
+                bool(stored["per_epoch"]),
+                _mapped(folder / stored["provenance_file"]) if "provenance_file" in stored else None,
+            )
         return Table(
             name=header["name"],
             space=Space(header["space"]),
@@ -219,6 +275,11 @@ def open_table(folder: Path) -> Table:
         raise
     except (ValueError, TypeError, KeyError, EOFError, AttributeError) as error:
         raise CorruptFileError(f"{folder}: damaged table ({type(error).__name__}: {error})") from error
+
+
+def _mapped(path: Path) -> NDArray[Any]:
+    # A plain ndarray over the map: the memmap subclass makes every look-up several times slower.
+    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
 
 
 def _mean_of_some(runs: NDArray[Any]) -> NDArray[np.float64]:
