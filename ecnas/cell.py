@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -102,6 +102,26 @@ class Cell:
         cell = cls.__new__(cls)
         cell._set(frame_bits, op_code)
         return cell
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Cell:
+        """The cell of :meth:`to_dict`'s dictionary, or of any with ``adjacency`` and ``ops``; other keys are not read.
+
+        Raises:
+            InvalidCellError: It is no cell, or one whose hash is not the one that stands beside it.
+        """
+        from ecnas.interchange import read_cell
+
+        if not isinstance(values, Mapping) or not {"adjacency", "ops"} <= values.keys():
+            raise InvalidCellError(f"a cell's dictionary must have adjacency and ops, got {values!r:.200}")
+        cell = read_cell(values["adjacency"], values["ops"])
+        if values.get("hash", cell.hash) != cell.hash:
+            raise InvalidCellError(f"hash of the cell must be {cell.hash}, got {values['hash']!r}")
+        return cell
+
+    def to_dict(self) -> dict[str, Any]:
+        """A dictionary for JSON: ``adjacency``, ``ops`` (of all vertices, "input" to "output") and ``hash``."""
+        return {"adjacency": self.adjacency.tolist(), "ops": [INPUT, *self.ops, OUTPUT], "hash": self.hash}
 
     @property
     def row(self) -> int:
