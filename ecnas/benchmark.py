@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, TypeVar
+from dataclasses import dataclass, fields, make_dataclass
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +13,17 @@ from numpy.typing import NDArray
 from ecnas import isomorphism, pareto
 from ecnas.budget import Budget
 from ecnas.cell import Cell
+from ecnas.coerce import as_whole, shown
 from ecnas.encoding import batch_to_frame
 from ecnas.errors import OutOfDomainError
 from ecnas.objectives import OBJECTIVES, Normalisation, Scalarisation, check_objectives, make_scalarisation
 from ecnas.space import Space
-from ecnas.table import COLUMNS, PROVENANCES, Column, Provenance, Table
+from ecnas.table import COLUMNS, PROVENANCES, Provenance, Reader, Table
 
 T = TypeVar("T")
+
+Repeat = int | Literal["mean"] | np.random.Generator | None
+"""Which of several trainings: the mean (the default), the number of one, or a generator that draws one."""
 
 DEFAULT_OBJECTIVES: Final = ("val_accuracy", "energy")
 
@@ -30,8 +33,11 @@ REFERENCE_MARGIN: Final = 0.1
 _FRONT_PART: Final = 1 << 16
 
 
-class Evaluation(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
     """What the benchmark says of a cell trained for a number of epochs. A figure that the table lacks is NaN.
+
+    Equal evaluations have the same figures; a figure that both lack is the same.
 
     Attributes:
         val_accuracy: Validation accuracy, 0 to 1.
@@ -44,6 +50,7 @@ class Evaluation(NamedTuple):
         epochs: Epochs of the training.
         provenance: "measured", "scaled" (from a shorter training), "estimated" or "surrogate" (predicted); of the
             weakest figure, where they differ.
+        repeat: Which of several trainings; None where there is one, and for the mean of all.
     """
 
     val_accuracy: float
@@ -55,10 +62,28 @@ class Evaluation(NamedTuple):
     trainable_parameters: int
     epochs: int
     provenance: Provenance
+    repeat: int | None = None
+
+    def _key(self) -> tuple[object, ...]:
+        values = (getattr(self, name) for name in self.__slots__)
+        return tuple(None if value != value else value for value in values)  # NaN alone differs from itself
+
+    def __eq__(self, other: object) -> bool:
+        return self._key() == other._key() if isinstance(other, Evaluation) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+
+# An instance of a frozen class takes five times as long to make; one of this class becomes one without a copy.
+_Draft: Final = make_dataclass("_Draft", [(field.name, field.type) for field in fields(Evaluation)], slots=True)
 
 
 class Evaluations(NamedTuple):
-    """Evaluations of B cells: the fields of :class:`Evaluation` as arrays of shape (B,), and the cells' rows."""
+    """Evaluations of B cells: the fields of :class:`Evaluation` as arrays of shape (B,), and the cells' rows.
+
+    ``repeats`` holds the number of each training, −1 where :attr:`Evaluation.repeat` is None.
+    """
 
     val_accuracy: NDArray[np.float64]
     test_accuracy: NDArray[np.float64]
@@ -70,6 +95,7 @@ class Evaluations(NamedTuple):
     epochs: int
     provenance: Provenance
     rows: NDArray[np.int64]
+    repeats: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -106,7 +132,8 @@ class Benchmark:
 
     def __init__(self, table: Table) -> None:
         self.table = table
-        self._places = {epochs: [_place(table, name, epochs) for name in COLUMNS] for epochs in table.epochs}
+        self._readers = {epochs: table.reader(epochs) for epochs in table.epochs}
+        self._provenances = table.provenance
         self._is_mixed = table.is_mixed
         self._num_cells = len(table.space)
         self._missing = np.array(sorted(table.missing), dtype=np.int64)
@@ -138,7 +165,7 @@ class Benchmark:
         cell: Cell,
         epochs: int | None = None,
         *,
-        repeat: int | np.random.Generator | None = None,
+        repeat: Repeat = None,
         budget: Budget | None = None,
     ) -> Evaluation:
         """Evaluates a cell.
@@ -146,12 +173,12 @@ class Benchmark:
         Args:
             cell: A cell of the space.
             epochs: One of :attr:`epochs`; the highest by default (108 in all published files but the 4-epoch ones).
-            repeat: Where the table holds several trainings: the mean by default, the number of one of them, or a
-                generator that draws one.
+            repeat: Where the table holds several trainings: "mean" (the default) of all that the cell has, the number
+                of one of them, or a generator that draws one of those that the cell has.
             budget: Charged with the training's cost, unless the query fails.
 
         Raises:
-            OutOfDomainError: The benchmark has no such cell, epochs or repeat.
+            OutOfDomainError: The benchmark has no such cell, epochs or repeat; nothing is charged.
             BudgetExhaustedError: The budget does not allow the training; nothing is charged.
         """
         row = cell.row
@@ -164,41 +191,63 @@ class Benchmark:
         row: int,
         epochs: int | None = None,
         *,
-        repeat: int | np.random.Generator | None = None,
+        repeat: Repeat = None,
         budget: Budget | None = None,
     ) -> Evaluation:
-        """Evaluates the cell in a row of the space; otherwise as :meth:`query`."""
-        table = self.table
+        """Evaluates the cell in a row of the space, 0 ≤ row < len(space); otherwise as :meth:`query`."""
+        if type(row) is not int or not 0 <= row < self._num_cells:
+            row = self.space.check_row(row)
         if epochs is None:
-            epochs = table.epochs[-1]
-        places = self._places.get(epochs)
-        if places is None:
-            raise self._no_epochs(epochs)
-        if row in table.missing:
-            raise OutOfDomainError(
-                f"{table.name!r} lacks cell {self.space[row].hash}; it has {self._num_cells - len(table.missing)} of "
-                f"the {self._num_cells} cells of space {self.space.name}"
-            )
-        if isinstance(repeat, np.random.Generator):
-            repeat = int(repeat.integers(table.repeats))
-        elif repeat is not None:
-            self._check_repeat(repeat)
-        if table.repeats == 1:
-            figures = [item(row * step + start) * factor + summand for item, step, start, _, factor, summand in places]
-        else:
-            figures = [_mean_figure(place, row, table.repeats, repeat) for place in places]
-        provenance = table.provenance[epochs]
+            epochs = self.table.epochs[-1]
+        reader = self._readers.get(epochs) if type(epochs) is int else None
+        if reader is None:
+            epochs = self.check_epochs(epochs)
+            reader = self._readers[epochs]
+        if repeat is not None:
+            repeat = self._training(reader, row, epochs, repeat)
+        figures = reader(row, repeat)
+        # A cell without a figure of the first column may lack the training altogether.
+        if (figures[0] != figures[0] or row in self.table.missing) and not reader.trainings(row):
+            raise self._no_training(row, epochs)
+        provenance = self._provenances[epochs]
         if self._is_mixed:
             provenance = self._weakest(figures, epochs, repeat, np.array([row]))
-        evaluation = Evaluation._make((*figures, self._parameters.item(row), epochs, provenance))
+        evaluation: Evaluation = _Draft(*figures, self._parameters.item(row), epochs, provenance, repeat)
+        evaluation.__class__ = Evaluation
         if budget is not None:
             budget.charge(
                 epochs=epochs,
                 energy=evaluation.energy,
                 seconds=evaluation.training_time,
-                key=(table.digest, row, epochs, repeat),
+                key=(self.table.digest, row, epochs, repeat),
             )
         return evaluation
+
+    def _training(self, reader: Reader, row: int, epochs: int, repeat: Repeat) -> int | None:
+        """The number of a training that the cell has; None for the mean, and where there is only one anyway."""
+        repeat = self.check_repeat(repeat)
+        if repeat is None:
+            return None
+        there = reader.trainings(row)
+        if not there:
+            raise self._no_training(row, epochs)
+        if isinstance(repeat, np.random.Generator):
+            repeat = there[int(repeat.integers(len(there)))]
+        elif repeat not in there:
+            raise OutOfDomainError(
+                f"repeat must be one of {there} for cell {self.space[row].hash} at {epochs} epochs in {self.name!r}, "
+                f"got {repeat}"
+            )
+        return repeat if self.table.repeats > 1 else None
+
+    def _no_training(self, row: int, epochs: int) -> OutOfDomainError:
+        cell = self.space[row].hash
+        if others := [other for other, reader in self._readers.items() if reader.trainings(row)]:
+            return OutOfDomainError(f"{self.name!r} lacks {epochs} epochs of cell {cell}; it has {others}")
+        return OutOfDomainError(
+            f"{self.name!r} lacks cell {cell}; it has {self._num_cells - len(self._missing)} of the "
+            f"{self._num_cells} cells of space {self.space.name}"
+        )
 
     def query_batch(
         self,
@@ -206,7 +255,7 @@ class Benchmark:
         ops: NDArray[Any],
         epochs: int | None = None,
         *,
-        repeat: int | None = None,
+        repeat: Repeat = None,
         budget: Budget | None = None,
     ) -> Evaluations:
         """Evaluates B labelled cells of V vertices at once; pruning and isomorphism included.
@@ -217,12 +266,13 @@ class Benchmark:
             ops: Op codes (positions in ``ecnas.OPERATIONS``) of the inner vertices, B×(V−2). A vertex that is pruned
                 needs one too.
             epochs: One of :attr:`epochs`; the highest by default.
-            repeat: Number of one of several trainings; the mean by default.
+            repeat: As in :meth:`query`. A generator draws once for each cell that is found, in order: what it would
+                draw in :meth:`query` one by one.
             budget: Charged with every cell that is found, in order, as by :meth:`query` one by one; but all or nothing.
 
         Returns:
             Arrays of shape (B,). What :meth:`query` would refuse (no path from input to output, not in the space,
-            missing in the table) has row −1, NaN and 0 parameters.
+            missing in the table, or without such a training) has row −1, NaN and 0 parameters.
 
         Raises:
             InvalidCellError: An argument has the wrong shape, type or values.
@@ -245,20 +295,36 @@ class Benchmark:
         rows: NDArray[np.integer],
         epochs: int | None = None,
         *,
-        repeat: int | None = None,
+        repeat: Repeat = None,
         budget: Budget | None = None,
     ) -> Evaluations:
-        """Evaluates the cells in many rows of the space, shape (B,), otherwise as :meth:`query_batch`."""
+        """Evaluates the cells in many rows of the space, otherwise as :meth:`query_batch`.
+
+        Args:
+            rows: Integers of shape (B,), each 0 ≤ row < len(space), or −1 for "not a cell" as in :meth:`Space.rows`.
+            epochs: As in :meth:`query_batch`, and so are ``repeat`` and ``budget``.
+            repeat: See there.
+            budget: See there.
+
+        Raises:
+            OutOfDomainError: There is no such row, epochs or repeat; nothing is charged.
+            BudgetExhaustedError: The budget does not allow all of it; nothing is charged.
+        """
         epochs = self.check_epochs(epochs)
-        if repeat is not None:
-            self._check_repeat(repeat)
-        rows = np.asarray(rows)
-        known = (rows >= 0) & (rows < self._num_cells)
+        repeat = self.check_repeat(repeat)
+        rows = self.space.check_rows(rows, least=isomorphism.NOT_A_CELL)
+        known = rows >= 0
         if len(self._missing):
             known &= ~np.isin(rows, self._missing)
+        repeats: NDArray[np.int64] | None = None
+        if repeat is not None:
+            known, repeats = self._trainings(rows, known, epochs, repeat)
         all_known = bool(known.all())
         safe = rows if all_known else np.where(known, rows, 0)
-        figures = [self.table.values(name, epochs, repeat, safe) for name in COLUMNS]
+        figures = [self.table.values(name, epochs, repeats, safe) for name in COLUMNS]
+        if repeats is None and np.isnan(figures[0]).any():  # some may lack the training altogether
+            known &= ~np.isnan(figures[0]) | self.table.trainings(epochs, safe).any(axis=1)
+            all_known = bool(known.all())
         parameters = self._parameters[safe]
         if not all_known:
             unknown = ~known
@@ -266,23 +332,38 @@ class Benchmark:
             parameters[unknown] = 0
             for column in figures:
                 column[unknown] = np.nan
-        provenance = self.table.provenance[epochs]
+        provenance = self._provenances[epochs]
         if self._is_mixed:
-            provenance = self._weakest(figures, epochs, repeat, safe)
-        evaluations = Evaluations._make((*figures, parameters, epochs, provenance, rows.astype(np.int64)))
+            provenance = self._weakest(figures, epochs, repeats, safe)
+        if repeats is None or self.table.repeats == 1:
+            repeats = np.full(len(rows), -1, dtype=np.int64)
+        evaluations = Evaluations._make((*figures, parameters, epochs, provenance, rows, repeats))
         if budget is not None:
-            self.charge(evaluations, budget, repeat=repeat)
+            self.charge(evaluations, budget)
         return evaluations
 
-    def charge(
-        self, evaluations: Evaluations, budget: Budget, *, repeat: int | None = None, partly: bool = False
-    ) -> int:
+    def _trainings(
+        self, rows: NDArray[np.int64], known: NDArray[np.bool_], epochs: int, repeat: int | np.random.Generator
+    ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+        """Which of the known rows have the training that is asked for, and its number for each, 0 where none."""
+        there = self.table.trainings(epochs, np.where(known, rows, 0)) & known[:, None]
+        if not isinstance(repeat, np.random.Generator):
+            return there[:, repeat], np.where(there[:, repeat], repeat, 0)
+        numbers = np.zeros(len(rows), dtype=np.int64)
+        counts = there.sum(axis=1)
+        known = counts > 0
+        places = repeat.integers(counts[known])
+        # A training's place among those that are there, −1 elsewhere.
+        order = np.where(there, np.cumsum(there, axis=1) - 1, -1)[known]
+        numbers[known] = (order == places[:, None]).argmax(axis=1)
+        return known, numbers
+
+    def charge(self, evaluations: Evaluations, budget: Budget, *, partly: bool = False) -> int:
         """Charges a budget with evaluations in order; those without a row cost nothing.
 
         Args:
             evaluations: B evaluations of this benchmark.
             budget: The budget.
-            repeat: The repeat that was evaluated.
             partly: Charge those before the first that would overspend, instead of all or none.
 
         Returns:
@@ -292,18 +373,36 @@ class Benchmark:
             BudgetExhaustedError: The budget does not allow all, and ``partly`` is not set; nothing is charged.
         """
         found = np.flatnonzero(evaluations.rows >= 0)
+        rows, repeats = evaluations.rows[found].tolist(), evaluations.repeats[found].tolist()
         charged = budget.charge_many(
             epochs=evaluations.epochs,
             energy=evaluations.energy[found].tolist(),
             seconds=evaluations.training_time[found].tolist(),
-            keys=[(self.digest, row, evaluations.epochs, repeat) for row in evaluations.rows[found].tolist()],
+            keys=[
+                (self.digest, row, evaluations.epochs, None if repeat < 0 else repeat)
+                for row, repeat in zip(rows, repeats, strict=True)
+            ],
             partly=partly,
         )
         return int(found[charged]) if charged < len(found) else len(evaluations.rows)
 
-    def _check_repeat(self, repeat: int) -> None:
-        if not 0 <= repeat < self.table.repeats:
-            raise OutOfDomainError(f"repeat must be from 0 to {self.table.repeats - 1} in {self.name!r}, got {repeat}")
+    def check_repeat(self, repeat: Repeat) -> int | np.random.Generator | None:
+        """Returns the number of a repeat, or the generator that draws one; None for "mean".
+
+        Raises:
+            OutOfDomainError: The benchmark has no such repeat.
+        """
+        if repeat is None or isinstance(repeat, np.random.Generator):
+            return repeat
+        if isinstance(repeat, str) and repeat == "mean":
+            return None
+        number, most = as_whole(repeat), self.table.repeats - 1
+        if number is None or not 0 <= number <= most:
+            numbers = f"a whole number from 0 to {most}" if most else "0"
+            raise OutOfDomainError(
+                f"repeat must be 'mean', {numbers} or a numpy.random.Generator in {self.name!r}, got {shown(repeat)}"
+            )
+        return number
 
     def check_epochs(self, epochs: int | None) -> int:
         """Returns the epochs, the highest for None.
@@ -313,12 +412,10 @@ class Benchmark:
         """
         if epochs is None:
             return self.epochs[-1]
-        if epochs not in self.epochs:
-            raise self._no_epochs(epochs)
-        return epochs
-
-    def _no_epochs(self, epochs: int) -> OutOfDomainError:
-        return OutOfDomainError(f"epochs must be one of {list(self.epochs)} in {self.name!r}, got {epochs}")
+        number = as_whole(epochs)
+        if number is None or number not in self.epochs:
+            raise OutOfDomainError(f"epochs must be one of {list(self.epochs)} in {self.name!r}, got {shown(epochs)}")
+        return number
 
     def values(
         self, name: str, epochs: int | None = None, rows: NDArray[np.integer] | None = None
@@ -332,6 +429,9 @@ class Benchmark:
 
         Returns:
             Float64, shape (cells,) and read-only, or (n,): means over repeats, NaN where there is no figure.
+
+        Raises:
+            OutOfDomainError: There is no such figure, epochs or row.
         """
         epochs = self.check_epochs(epochs)
         if name != "trainable_parameters" and name not in COLUMNS:
@@ -350,6 +450,7 @@ class Benchmark:
 
         if rows is None:
             return self._cached(("values", name, epochs), compute_all)
+        rows = self.space.check_rows(rows)
         result = compute(rows)
         if len(self._missing):
             result[np.isin(rows, self._missing)] = np.nan
@@ -370,12 +471,17 @@ class Benchmark:
             ['surrogate', 'surrogate']
         """
         epochs = self.check_epochs(epochs)
+        rows = None if rows is None else self.space.check_rows(rows)
         lacking = np.isnan(self.values(name, epochs, rows))
         words = np.array(PROVENANCES)[self.table.origins(name, epochs, rows=slice(None) if rows is None else rows)]
         return np.where(lacking, "", words)
 
     def _weakest(
-        self, figures: Sequence[Any], epochs: int, repeat: int | None, rows: NDArray[np.integer]
+        self,
+        figures: Sequence[Any],
+        epochs: int,
+        repeat: int | NDArray[np.integer] | None,
+        rows: NDArray[np.integer],
     ) -> Provenance:
         """The weakest provenance of the figures, in the order of the columns, of the cells in some rows."""
         codes = [
@@ -523,46 +629,3 @@ def _reopen(folder: Any) -> Benchmark:
     from ecnas.table import open_table
 
     return Benchmark(open_table(folder))
-
-
-class _Place(NamedTuple):
-    """Where the figures of a column at one number of epochs lie in its flat array, and what makes figures of them.
-
-    Reading a single number so takes a fraction of the time of numpy's indexing.
-    """
-
-    item: Callable[[int], float]
-    row_step: int
-    start: int
-    repeat_step: int
-    factor: float
-    summand: float
-
-
-def _place(table: Table, name: str, epochs: int) -> _Place:
-    column = table.columns.get(name, _NO_COLUMN)
-    cells, num_epochs, repeats = column.values.shape
-    return _Place(
-        column.values.reshape(-1).item,
-        num_epochs * repeats if cells > 1 else 0,
-        table.epochs.index(epochs) * repeats if num_epochs > 1 else 0,
-        1 if repeats > 1 else 0,
-        *column.decoding(epochs),
-    )
-
-
-_NO_COLUMN: Final = Column(np.full((1, 1, 1), np.nan))
-
-
-def _mean_figure(place: _Place, row: int, repeats: int, repeat: int | None) -> float:
-    item, row_step, start, repeat_step, factor, summand = place
-    first = row * row_step + start
-    if repeat is not None or not repeat_step:
-        return item(first + (repeat or 0) * repeat_step) * factor + summand
-    total = item(first)
-    for number in range(1, repeats):  # from the first to the last, as Table.values adds, so that both agree to the bit
-        total += item(first + number)
-    if total != total:  # NaN: the cell has fewer trainings than others
-        there = [run for run in map(item, range(first, first + repeats)) if run == run]
-        total, repeats = sum(there, start=0.0) if there else math.nan, max(len(there), 1)
-    return total / repeats * factor + summand

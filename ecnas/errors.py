@@ -14,8 +14,8 @@ class InvalidCellError(ECNASError, ValueError):
     """The matrix or the operations do not describe a cell."""
 
 
-class OutOfDomainError(ECNASError, LookupError):
-    """The benchmark holds no such cell, number of epochs, repeat or figure."""
+class OutOfDomainError(ECNASError, IndexError):
+    """The benchmark holds no such cell, row, number of epochs, repeat or figure."""
 
 
 class BudgetExhaustedError(ECNASError):

@@ -7,10 +7,11 @@ from functools import cached_property
 from typing import Final, NamedTuple, overload
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ecnas import isomorphism
 from ecnas.cell import Cell
+from ecnas.coerce import whole, whole_array
 from ecnas.encoding import MAX_INNER, NUM_OPERATIONS, NUM_PATTERNS, OP_WEIGHTS, code_to_ops, edge_bit, to_frame
 from ecnas.errors import OutOfDomainError, UnknownNameError
 
@@ -55,9 +56,13 @@ class Space:
         return self._num_cells
 
     def __getitem__(self, row: int) -> Cell:
-        """The canonical cell of a row, 0 ≤ row < len(space)."""
-        if not 0 <= row < self._num_cells:
-            raise IndexError(f"row must be from 0 to {self._num_cells - 1}, got {row}")
+        """The canonical cell of a row, 0 ≤ row < len(space).
+
+        Raises:
+            OutOfDomainError: The space has no such row; none is counted from the end.
+        """
+        if type(row) is not int or not 0 <= row < self._num_cells:
+            row = self.check_row(row)
         num_vertices, edge_bits, op_code = isomorphism.unpack_cell(isomorphism.load_index().cells.item(row))
         return Cell.from_frame(to_frame(num_vertices, edge_bits), op_code)
 
@@ -89,6 +94,28 @@ class Space:
                 f"allows at most {self.num_vertices} vertices and {self.max_edges} edges"
             )
         return row
+
+    def check_row(self, row: object) -> int:
+        """Returns a row of the space as an int.
+
+        Raises:
+            OutOfDomainError: It is not a whole number of any integer type, 0 ≤ row < len(space).
+        """
+        return whole("row", row, 0, self._num_cells - 1, where=f"in space {self.name}", error=OutOfDomainError)
+
+    def check_rows(self, rows: ArrayLike, least: int = 0) -> NDArray[np.int64]:
+        """Returns rows of the space as int64, shape (n,).
+
+        Args:
+            rows: Integers, shape (n,).
+            least: 0, or −1 to admit "not a cell".
+
+        Raises:
+            OutOfDomainError: One is not a row of the space; the message says which.
+        """
+        return whole_array(
+            "rows", rows, least, self._num_cells - 1, where=f"in space {self.name}", error=OutOfDomainError
+        )
 
     def rows(self, frame_bits: NDArray[np.integer], op_codes: NDArray[np.integer]) -> NDArray[np.int64]:
         """Rows of many labelled cells at once (:func:`ecnas.isomorphism.rows_of`); −1 for what is not in the space."""

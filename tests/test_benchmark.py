@@ -3,13 +3,14 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+from dataclasses import FrozenInstanceError, asdict, replace
 
 import numpy as np
 import pytest
 from conftest import synthetic_table
 
 import ecnas
-from ecnas import Benchmark, Budget, BudgetExhaustedError, Column, OutOfDomainError, UnknownNameError
+from ecnas import Benchmark, Budget, BudgetExhaustedError, Column, Evaluation, OutOfDomainError, UnknownNameError
 from ecnas.objectives import OBJECTIVES
 
 
@@ -36,7 +37,7 @@ def test_query_reads_the_cell_that_was_asked_for(synthetic_4v):
                 assert getattr(evaluation, name) == pytest.approx(stored, rel=1e-15)
             assert evaluation.trainable_parameters == synthetic_4v.space[row].trainable_parameters
             assert (evaluation.epochs, evaluation.provenance) == (epochs, "measured")
-            assert all(type(value) in (float, int, str) for value in evaluation)
+            assert {type(value) for value in asdict(evaluation).values()} == {float, int, str, type(None)}
 
 
 def test_highest_epochs_by_default(synthetic_4v):
@@ -69,9 +70,9 @@ def test_repeats(three_repeats):
     drawn = {three_repeats.query_row(7, repeat=np.random.default_rng(seed)).energy for seed in range(20)}
     assert drawn == set(stored)
     same = [three_repeats.query_row(7, repeat=np.random.default_rng(1)) for _ in range(2)]
-    assert repr(same[0]) == repr(same[1])
+    assert same[0] == same[1]
     assert three_repeats.values("energy")[7] == pytest.approx(stored.mean())
-    with pytest.raises(OutOfDomainError, match="repeat must be from 0 to 2 .* got 3"):
+    with pytest.raises(OutOfDomainError, match="repeat must be 'mean', a whole number from 0 to 2 or .* got 3"):
         three_repeats.query_row(7, repeat=3)
 
 
@@ -230,3 +231,199 @@ def test_loading_twice_gives_the_same_benchmark():
 def test_unknown_benchmark_suggests():
     with pytest.raises(UnknownNameError, match="Did you mean 'surrogate-7V'"):
         ecnas.load("surrogate-7v")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Equality
+
+
+def test_equal_evaluations_are_equal(three_repeats):
+    """The test accuracy and the CO2 of this benchmark are NaN."""
+    first, second = three_repeats.query_row(3), three_repeats.query_row(3)
+    assert math.isnan(first.test_accuracy)
+    assert first == second
+    assert hash(first) == hash(second)
+    assert first != three_repeats.query_row(4)
+    assert first != three_repeats.query_row(3, 4)
+    assert first != three_repeats.query_row(3, repeat=0)
+    assert first != "an evaluation"
+    for other in (pickle.loads(pickle.dumps(first)), copy.deepcopy(first), replace(first)):
+        assert type(other) is Evaluation
+        assert other == first
+        assert hash(other) == hash(first)
+    np.testing.assert_equal(first, second)
+    with pytest.raises(AssertionError):
+        np.testing.assert_equal(first, three_repeats.query_row(4))
+    with pytest.raises(FrozenInstanceError):
+        first.energy = 0.0
+
+
+def test_frameworks_find_equal_evaluations_equal(three_repeats):
+    from gymnasium.utils.env_checker import data_equivalence
+
+    first, second, other = ({"evaluation": three_repeats.query_row(row)} for row in (3, 3, 4))
+    assert data_equivalence(first, second, exact=True)
+    assert not data_equivalence(first, other)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Rows, epochs and repeats that are not there
+
+BAD_ROWS = [-1, 91, -91, 10**30, 0.0, "0", None, True, np.True_, np.float64(3), np.array([3]), np.int8(-1), slice(3)]
+
+
+@pytest.mark.parametrize("row", BAD_ROWS, ids=repr)
+def test_a_row_that_is_none_is_refused_everywhere(synthetic_4v, row):
+    budget = Budget(evaluations=1)
+    for entry in (
+        lambda: synthetic_4v.query_row(row, budget=budget),
+        lambda: synthetic_4v.space[row],
+        lambda: synthetic_4v.space.check_row(row),
+    ):
+        with pytest.raises(OutOfDomainError, match="row must be a whole number from 0 to 90 in space 4V, got ") as told:
+            entry()
+        assert repr(row) in str(told.value)
+    assert budget.spent.evaluations == 0
+
+
+@pytest.mark.parametrize(
+    "rows", [[3, 91], [3, -2], np.array([3.0]), ["3"], [True], 3, [[3]], np.array([2**63], np.uint64), [None]], ids=repr
+)
+def test_rows_that_are_none_are_refused_everywhere(synthetic_4v, rows):
+    budget = Budget(evaluations=9)
+    for entry in (
+        lambda: synthetic_4v.query_rows(rows, budget=budget),
+        lambda: synthetic_4v.values("energy", rows=rows),
+        lambda: synthetic_4v.values("trainable_parameters", rows=rows),
+        lambda: synthetic_4v.provenance("energy", rows=rows),
+    ):
+        with pytest.raises(OutOfDomainError, match=r"rows must be whole numbers from (0|-1) to 90 in space 4V"):
+            entry()
+    assert budget.spent.evaluations == 0
+
+
+def test_minus_one_means_not_a_cell_to_query_rows_alone(synthetic_4v):
+    assert synthetic_4v.query_rows([3, -1]).rows.tolist() == [3, -1]
+    for entry in (synthetic_4v.values, synthetic_4v.provenance):
+        with pytest.raises(OutOfDomainError, match="got -1 at 1"):
+            entry("energy", rows=[3, -1])
+
+
+@pytest.mark.parametrize("kind", [int, np.int8, np.uint8, np.int64, np.uint64, lambda row: np.array(row)])
+def test_whole_numbers_of_every_type_are_taken(three_repeats, kind):
+    plain = three_repeats.query_row(7, 4, repeat=2)
+    assert three_repeats.query_row(kind(7), kind(4), repeat=kind(2)) == plain
+    assert three_repeats.space[kind(7)] == three_repeats.space[7]
+    assert three_repeats.query_rows([kind(7)], kind(4), repeat=kind(2)).energy[0] == plain.energy
+    assert {type(value) for value in asdict(three_repeats.query_row(kind(7), kind(4))).values()} >= {int, float, str}
+    assert type(three_repeats.query_row(7, kind(4)).epochs) is int
+
+
+@pytest.mark.parametrize("epochs", ["108", 36, 108.0, True, -4, [108], np.array([4, 108]), (), "best"], ids=repr)
+def test_epochs_that_are_none_are_shown_as_given(synthetic_4v, epochs):
+    budget = Budget(evaluations=1)
+    for entry in (
+        lambda: synthetic_4v.query_row(3, epochs, budget=budget),
+        lambda: synthetic_4v.query_rows([3], epochs, budget=budget),
+        lambda: synthetic_4v.values("energy", epochs),
+        lambda: synthetic_4v.pareto_front(epochs=epochs),
+        lambda: synthetic_4v.optimum(epochs=epochs),
+    ):
+        with pytest.raises(OutOfDomainError, match=r"epochs must be one of \[4, 108\] in 'synthetic-4V', got ") as told:
+            entry()
+        assert repr(epochs) in str(told.value)
+    assert budget.spent.evaluations == 0
+
+
+@pytest.mark.parametrize("repeat", [3, -1, 1.0, "0", "best", True, [0], np.random.RandomState(0)], ids=repr)
+def test_repeats_that_are_none_are_shown_as_given(three_repeats, repeat):
+    budget = Budget(evaluations=1)
+    for entry in (three_repeats.query_row, lambda row, **rest: three_repeats.query_rows([row], **rest)):
+        with pytest.raises(OutOfDomainError, match="repeat must be 'mean', a whole number from 0 to 2 or") as told:
+            entry(3, repeat=repeat, budget=budget)
+        assert repr(repeat) in str(told.value)
+    assert budget.spent.evaluations == 0
+
+
+@pytest.fixture(scope="module")
+def unequal():
+    """4V at 4 and 108 epochs: cell 7 has trainings 0 and 2 of 108 epochs, cell 8 none; test accuracies are nowhere."""
+    rng = np.random.default_rng(1)
+    columns = {
+        "val_accuracy": Column(rng.uniform(0.5, 0.9, (91, 2, 3))),
+        "energy": Column(rng.uniform(0.1, 0.2, (91, 2, 3))),
+        "training_time": Column(np.full((1, 2, 1), 7.0)),
+    }
+    for name in ("val_accuracy", "energy"):
+        columns[name].values[7, 1, 1] = np.nan
+        columns[name].values[8, 1, :] = np.nan
+    columns["val_accuracy"].values[9, 1, :] = np.nan  # a figure that is missing is no training that is missing
+    return Benchmark(synthetic_table("4V", columns=columns, repeats=3, missing=frozenset({5})))
+
+
+def test_a_training_that_a_cell_lacks_is_refused(unequal):
+    budget = Budget(evaluations=3)
+    with pytest.raises(OutOfDomainError, match=r"repeat must be one of \[0, 2\] for cell .* at 108 epochs .*, got 1"):
+        unequal.query_row(7, repeat=1, budget=budget)
+    for repeat in (None, "mean", 0, np.random.default_rng(0)):
+        with pytest.raises(OutOfDomainError, match=r"lacks 108 epochs of cell .*; it has \[4\]"):
+            unequal.query_row(8, repeat=repeat, budget=budget)
+        with pytest.raises(OutOfDomainError, match="it has 90 of the 91"):
+            unequal.query_row(5, repeat=repeat, budget=budget)
+    assert budget.spent.evaluations == 0
+    assert unequal.query_row(7, 4, repeat=1).energy > 0
+    assert unequal.query_row(8, 4).energy > 0
+    stored = unequal.table.columns["energy"].values[7, 1]
+    assert unequal.query_row(7).energy == (stored[0] + stored[2]) / 2
+    assert math.isnan(unequal.query_row(9).val_accuracy)
+    assert unequal.query_row(9).energy > 0
+
+
+def test_what_query_refuses_has_no_row_in_a_batch(unequal):
+    rows = [7, 8, 5, 9, -1, 7]
+    for repeat, known in ((None, [7, 9, 7]), ("mean", [7, 9, 7]), (1, [9]), (2, [7, 9, 7])):
+        budget = Budget()
+        answers = unequal.query_rows(rows, repeat=repeat, budget=budget)
+        assert [row for row in answers.rows.tolist() if row >= 0] == known
+        assert np.isnan(answers.energy[answers.rows < 0]).all()
+        assert (answers.trainable_parameters[answers.rows < 0] == 0).all()
+        assert budget.spent.evaluations == len(known)
+
+
+def test_a_generator_draws_among_the_trainings_that_are_there(unequal):
+    stored = unequal.table.columns["energy"].values
+    drawn = [unequal.query_row(7, repeat=np.random.default_rng(seed)) for seed in range(20)]
+    assert {evaluation.energy for evaluation in drawn} == {stored[7, 1, 0], stored[7, 1, 2]}
+    assert all(evaluation.energy == stored[7, 1, evaluation.repeat] for evaluation in drawn)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_batch_draws_as_queries_one_by_one_do(unequal, seed):
+    rows = np.random.default_rng(seed).permutation(np.repeat(np.arange(91), 4))
+    one_by_one, together = np.random.default_rng(seed), np.random.default_rng(seed)
+    answers = unequal.query_rows(rows, repeat=together)
+    for position, row in enumerate(rows.tolist()):
+        if row in (5, 8):
+            assert answers.rows[position] == -1
+            with pytest.raises(OutOfDomainError):
+                unequal.query_row(row, repeat=one_by_one)
+            continue
+        evaluation = unequal.query_row(row, repeat=one_by_one)
+        assert (answers.repeats[position], answers.energy[position]) == (evaluation.repeat, evaluation.energy)
+    assert one_by_one.bit_generator.state == together.bit_generator.state
+
+
+def test_a_single_training_is_the_mean_and_every_draw(synthetic_4v):
+    budget = Budget(unique=True)
+    rng = np.random.default_rng(0)
+    answers = {synthetic_4v.query_row(3, repeat=repeat, budget=budget) for repeat in (None, "mean", 0, rng)}
+    assert len(answers) == budget.spent.evaluations == 1
+    assert answers.pop().repeat is None
+
+
+def test_a_unique_budget_tells_drawn_repeats_apart(three_repeats):
+    budget, rng = Budget(unique=True), np.random.default_rng(0)
+    drawn = {three_repeats.query_row(3, repeat=rng, budget=budget).repeat for _ in range(30)}
+    three_repeats.query_rows([3] * 30, repeat=rng, budget=budget)
+    assert drawn == {0, 1, 2}
+    assert budget.spent.evaluations == 3

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 
 import pytest
 from conftest import needs_official, synthetic_table
@@ -77,7 +78,7 @@ def test_query_names_the_cell_in_three_ways(capsys, table, how):
     assert (answer["row"], answer["hash"], answer["ops"]) == (61, cell.hash, list(cell.ops))
     assert [one["epochs"] for one in answer["evaluations"]] == [4, 108]
     expected = ecnas.load(table).query(cell, 108)
-    assert answer["evaluations"][1] == expected._asdict()
+    assert answer["evaluations"][1] == asdict(expected)
 
 
 def test_query_for_people(capsys, table):
@@ -99,10 +100,10 @@ def test_what_is_missing_is_null(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["query", "TABLE", "--row", "91"], "row must be from 0 to 90 in space 4V, got 91"),
+        (["query", "TABLE", "--row", "91"], "row must be a whole number from 0 to 90 in space 4V, got 91"),
         (["query", "TABLE", "--row", "3"], "lacks cell"),
         (["query", "TABLE", "--row", "1", "--epochs", "5"], "epochs must be one of [4, 108]"),
-        (["query", "TABLE", "--row", "1", "--repeat", "2"], "repeat must be from 0 to 0"),
+        (["query", "TABLE", "--row", "1", "--repeat", "2"], "repeat must be 'mean', 0 or"),
         (["query", "TABLE", "--hash", "77"], "hash must be 32 hexadecimal digits, got '77'"),
         (["query", "TABLE", "--cell", "012", "conv3x3"], "adjacency must be V×V digits 0 and 1, got '012'"),
         (["query", "TABLE", "--cell", "0100", "conv3x3"], "ops must name the 0 inner vertices"),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -39,7 +40,7 @@ def test_what_is_loaded_is_what_was_recorded(synthetic_4v, tmp_path):
 def test_missing_figures_are_null_on_disk_and_nan_in_memory(synthetic_4v, tmp_path):
     path = tmp_path / "run.jsonl"
     with RunRecord("test", synthetic_4v, seed=0, path=path) as record:
-        record.append(synthetic_4v.space[0], synthetic_4v.query_row(0)._replace(co2=math.nan))
+        record.append(synthetic_4v.space[0], replace(synthetic_4v.query_row(0), co2=math.nan))
     assert json.loads(path.read_text().splitlines()[1])["co2"] is None
     assert math.isnan(RunRecord.load(path).rows[0]["co2"])
 

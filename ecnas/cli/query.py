@@ -6,11 +6,11 @@ import argparse
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any, Final
 
 import ecnas
 from ecnas.cli.cells import read_cell
-from ecnas.errors import OutOfDomainError
 
 SUMMARY: Final = "print what a benchmark says of a cell"
 TEXT: Final = """\
@@ -77,8 +77,6 @@ def _cell(benchmark: ecnas.Benchmark, arguments: argparse.Namespace) -> ecnas.Ce
         from ecnas.official.hashes import row_of_hash
 
         return space[row_of_hash(benchmark, arguments.hash)]
-    if not 0 <= arguments.row < len(space):
-        raise OutOfDomainError(f"row must be from 0 to {len(space) - 1} in space {space.name}, got {arguments.row}")
     return space[arguments.row]
 
 
@@ -94,6 +92,6 @@ def _as_json(benchmark: ecnas.Benchmark, cell: ecnas.Cell, evaluations: Sequence
         "adjacency": cell.adjacency.tolist(),
         "ops": list(cell.ops),
         "evaluations": [
-            {name: plain(value) for name, value in evaluation._asdict().items()} for evaluation in evaluations
+            {name: plain(value) for name, value in asdict(evaluation).items()} for evaluation in evaluations
         ],
     }
