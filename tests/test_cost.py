@@ -3,7 +3,6 @@ from __future__ import annotations
 import csv
 
 import numpy as np
-import pytest
 from conftest import DATA, needs_training
 
 from ecnas import OPERATIONS, Cell, Space
@@ -25,58 +24,6 @@ def test_a_vertex_without_edge_to_the_output_is_as_wide_as_its_widest_successor(
         [[0, 1, 0, 0, 0], [0, 0, 1, 1, 0], [0, 0, 0, 0, 1], [0, 0, 0, 0, 1], [0, 0, 0, 0, 0]], [CONV3, CONV1, POOL]
     )
     assert vertex_channels(5, np.array([cell.edge_bits]), 255).tolist() == [[0, 128, 128, 127, 255]]
-
-
-def keras_parameters(cell: Cell) -> int:
-    """Trainable parameters that Keras counts after building the network layer by layer."""
-    keras = pytest.importorskip("keras")
-    layers = keras.layers
-
-    def convolve(x, kernel, channels):
-        x = layers.Conv2D(channels, kernel, padding="same", use_bias=False)(x)
-        return layers.ReLU()(layers.BatchNormalization()(x))
-
-    n = cell.num_vertices
-    matrix = cell.adjacency
-    x = inputs = keras.Input((32, 32, 3))
-    x = convolve(x, 3, 128)
-    channels = 128
-    for stack in range(3):
-        if stack:
-            x = layers.MaxPooling2D(2)(x)
-            channels *= 2
-        for _ in range(3):
-            widths = vertex_channels(n, np.array([cell.edge_bits]), channels)[0].tolist()
-            tensors = [x]
-            for v in range(1, n - 1):
-                parts = [
-                    convolve(x, 1, widths[v]) if u == 0 else tensors[u][..., : widths[v]]
-                    for u in range(v)
-                    if matrix[u, v]
-                ]
-                total = parts[0] if len(parts) == 1 else layers.Add()(parts)
-                op = cell.ops[v - 1]
-                if op == POOL:
-                    tensors.append(layers.MaxPooling2D(3, strides=1, padding="same")(total))
-                else:
-                    tensors.append(convolve(total, 3 if op == CONV3 else 1, widths[v]))
-            outputs = [tensors[u] for u in range(1, n - 1) if matrix[u, n - 1]]
-            joined = None
-            if outputs:
-                joined = outputs[0] if len(outputs) == 1 else layers.Concatenate()(outputs)
-            if matrix[0, n - 1]:
-                projected = convolve(x, 1, channels)
-                joined = projected if joined is None else layers.Add()([joined, projected])
-            x = joined
-    logits = layers.Dense(10)(layers.GlobalAveragePooling2D()(x))
-    model = keras.Model(inputs, logits)
-    return sum(int(np.prod(w.shape)) for w in model.trainable_weights)
-
-
-@pytest.mark.parametrize("row", [0, 57, 1700, 60_000, 423_000])
-def test_parameters_are_those_of_the_network_built_in_keras(row):
-    cell = Space("7V")[row]
-    assert keras_parameters(cell) == cell.trainable_parameters
 
 
 def test_multiply_adds_by_hand():
