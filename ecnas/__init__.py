@@ -11,6 +11,7 @@ from ecnas.cell import Cell
 from ecnas.encoding import OPERATIONS
 from ecnas.errors import (
     BudgetExhaustedError,
+    BudgetProcessError,
     ChecksumError,
     CorruptFileError,
     ECNASError,
@@ -32,6 +33,7 @@ __all__ = [
     "Benchmark",
     "Budget",
     "BudgetExhaustedError",
+    "BudgetProcessError",
     "Cell",
     "Chebyshev",
     "ChecksumError",

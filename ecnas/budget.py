@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
-from collections.abc import Hashable, Sequence
+import weakref
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from numbers import Real
+from typing import Any, Final, NoReturn
 
-from ecnas.errors import BudgetExhaustedError
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ecnas.decimals import EXACT, ExactSum, decimal_of, exact_sum
+from ecnas.errors import BudgetExhaustedError, BudgetProcessError
+
+_UNITS: Final = {"evaluations": "evaluations", "epochs": "epochs", "energy": "kWh", "seconds": "s"}
 
 
 @dataclass(frozen=True)
@@ -33,8 +42,11 @@ class Budget:
     """Counts what evaluations cost and refuses the one that would overspend.
 
     Every query is charged, a repeated cell too, since its network would be trained again. All limits hold together. The
-    account is exact: amounts are added as decimals, so ten times 0.1 kWh fit into 1 kWh. One budget can serve many
-    searches, environments and threads; another process gets a copy with an account of its own.
+    account is exact: amounts are added as decimals, so ten times 0.1 kWh fit into 1 kWh.
+
+    One budget can serve many searches, environments and threads of one process, and a copy (``copy.deepcopy`` too, as
+    tree search copies environments) is the same account. It cannot go to another process, where nobody would see what
+    is spent here: pickling it raises, and so does charging it after a fork.
 
     Args:
         evaluations: Most queries.
@@ -44,7 +56,7 @@ class Budget:
         unique: Charge a cell that is queried again at the same number of epochs only once.
 
     Raises:
-        ValueError: A limit is not above zero.
+        ValueError: A limit is not a number above zero, or a count is not whole.
 
     Example:
         >>> budget = Budget(evaluations=2)
@@ -55,25 +67,21 @@ class Budget:
 
     def __init__(
         self,
-        evaluations: int | None = None,
-        epochs: int | None = None,
+        evaluations: float | None = None,
+        epochs: float | None = None,
         energy: float | None = None,
         seconds: float | None = None,
         unique: bool = False,
     ) -> None:
         limits = {"evaluations": evaluations, "epochs": epochs, "energy": energy, "seconds": seconds}
-        for name, limit in limits.items():
-            if limit is not None and not limit > 0:  # also refuses NaN
-                raise ValueError(f"{name} must be above 0 (or None for no limit), got {limit}")
-        for name in ("evaluations", "epochs"):
-            limit = limits[name]
-            if limit is not None and limit != math.inf and limit != int(limit):
-                raise ValueError(f"{name} must be a whole number, got {limit}")
-        self._limits = {name: _decimal(limit) for name, limit in limits.items() if limit is not None}
-        self._spent = dict.fromkeys(limits, Decimal(0))
+        self._limits = {name: _limit(name, limit) for name, limit in limits.items() if limit is not None}
         self.unique = unique
+        self._evaluations = self._epochs = 0
+        self._sums = {"energy": ExactSum(), "seconds": ExactSum()}
         self._charged: set[Hashable] = set()
         self._lock = threading.Lock()
+        self._is_foreign = False
+        _ALL.add(self)
 
     def charge(self, *, epochs: int, energy: float, seconds: float, key: Hashable = None) -> None:
         """Charges one evaluation, or refuses it and charges nothing.
@@ -86,27 +94,40 @@ class Budget:
 
         Raises:
             BudgetExhaustedError: The evaluation would overspend.
-            ValueError: A limited amount is NaN or an amount is negative.
+            BudgetProcessError: The budget is of another process.
+            ValueError: A limited amount is NaN, or an amount is negative or infinite.
         """
+        self._require_own_process()
+        amounts = {"energy": self._amount("energy", energy), "seconds": self._amount("seconds", seconds)}
+        if not 0 <= epochs < math.inf:
+            raise ValueError(f"epochs must be a number from 0, got {epochs!r}")
         with self._lock:
-            self._charge(epochs, energy, seconds, key)
+            if self.unique and key in self._charged:
+                return
+            self._check(epochs, amounts)
+            self._evaluations += 1
+            self._epochs += epochs
+            for name, amount in amounts.items():
+                self._sums[name].add(amount)
+            if self.unique:
+                self._charged.add(key)
 
     def charge_many(
         self,
         *,
         epochs: int,
-        energy: Sequence[float],
-        seconds: Sequence[float],
-        keys: Sequence[Hashable],
+        energy: ArrayLike,
+        seconds: ArrayLike,
+        keys: Iterable[Hashable],
         partly: bool = False,
     ) -> int:
         """Charges evaluations in their order: what :meth:`charge` does one by one, at once.
 
         Args:
             epochs: Epochs of each training.
-            energy: kWh of each.
-            seconds: Seconds of each.
-            keys: What makes evaluations the same.
+            energy: kWh of each, shape (B,).
+            seconds: Seconds of each, shape (B,).
+            keys: What makes evaluations the same, B of them; only looked at with ``unique=True``.
             partly: Charge those before the first that would overspend, instead of all or none.
 
         Returns:
@@ -114,59 +135,128 @@ class Budget:
 
         Raises:
             BudgetExhaustedError: One would overspend, and ``partly`` is not set; nothing was charged.
-            ValueError: A limited amount is NaN or an amount is negative; nothing was charged.
+            BudgetProcessError: The budget is of another process.
+            ValueError: A limited amount is NaN, or an amount is negative or infinite; nothing was charged.
         """
+        self._require_own_process()
+        amounts = {"energy": self._amounts("energy", energy), "seconds": self._amounts("seconds", seconds)}
+        count = len(amounts["energy"])
+        if len(amounts["seconds"]) != count:
+            raise ValueError(f"energy and seconds must be of one length, got {count} and {len(amounts['seconds'])}")
         with self._lock:
-            spent, charged = self._spent.copy(), self._charged.copy()
-            count = 0
-            try:
-                for evaluation in zip(energy, seconds, keys, strict=True):
-                    self._charge(epochs, *evaluation)
-                    count += 1
-            except (BudgetExhaustedError, ValueError) as error:
-                if not (partly and isinstance(error, BudgetExhaustedError)):
-                    self._spent, self._charged = spent, charged
-                    raise
+            new: dict[Hashable, int] = {}  # the first evaluation with each key, for what is not charged yet
+            places: NDArray[np.intp] | None = None
+            if self.unique:
+                for place, key in enumerate(keys):
+                    if key not in self._charged:
+                        new.setdefault(key, place)
+                places = np.fromiter(new.values(), dtype=np.intp, count=len(new))
+                amounts = {name: values[places] for name, values in amounts.items()}
+            due = count if places is None else len(places)
+            totals: dict[str, Decimal] = {}
+            fit = self._how_many_fit(due, epochs, amounts, totals)
+            paid = count
+            if fit < due:
+                if not partly:
+                    self._check(epochs, {name: values.item(fit) for name, values in amounts.items()}, before=fit)
+                paid = fit if places is None else int(places[fit])
+                amounts, totals = {name: values[:fit] for name, values in amounts.items()}, {}
+            if fit:
+                self._evaluations += fit
+                self._epochs += fit * epochs
+                for name, values in amounts.items():
+                    self._sums[name].add_many(values, totals.get(name))
+                self._charged.update(list(new)[:fit])
+        return paid
+
+    def _how_many_fit(
+        self, count: int, epochs: int, amounts: dict[str, NDArray[np.float64]], totals: dict[str, Decimal]
+    ) -> int:
+        """How many of the evaluations can be charged before one would overspend; notes sums of all that it makes."""
+        for name, most in self._limits.items():
+            if name in amounts:
+                totals[name] = exact_sum(amounts[name])
+                spent = self._sums[name].total
+                if EXACT.add(spent, totals[name]) > most:  # at the end of a budget alone
+                    for place, amount in enumerate(amounts[name][:count].tolist()):
+                        spent = EXACT.add(spent, decimal_of(amount))
+                        if spent > most:
+                            count = place
+                            break
+            elif most.is_finite():
+                each = 1 if name == "evaluations" else epochs
+                left = int(most) - int(self._spent(name))
+                count = min(count, left // each) if each else count
         return count
 
-    def _charge(self, epochs: int, energy: float, seconds: float, key: Hashable) -> None:
-        amounts = {
-            "evaluations": 1,
-            "epochs": self._amount("epochs", epochs),
-            "energy": self._amount("energy", energy),
-            "seconds": self._amount("seconds", seconds),
-        }
-        if self.unique and key in self._charged:
-            return
-        spent = self._spent
+    def _check(self, epochs: int, amounts: dict[str, float], before: int = 0) -> None:
+        """Raises if an evaluation would overspend, after ``before`` others of as many epochs that are not charged."""
         for name, most in self._limits.items():
-            if spent[name] + amounts[name] > most:
+            spent = self._spent(name)
+            if name == "evaluations":
+                amount, spent = Decimal(1), spent + before
+            elif name == "epochs":
+                amount, spent = Decimal(epochs), spent + before * epochs
+            else:
+                amount = decimal_of(amounts[name])
+            if EXACT.add(Decimal(spent), amount) > most:
                 raise BudgetExhaustedError(
-                    f"budget of {most} {_UNITS[name]} exhausted: {spent[name]} spent, this evaluation would cost "
-                    f"{amounts[name]}"
+                    f"budget of {most} {_UNITS[name]} exhausted: {spent} spent, this evaluation would cost {amount}"
                 )
-        for name, amount in amounts.items():
-            spent[name] += amount
-        if self.unique:
-            self._charged.add(key)
 
-    def _amount(self, name: str, amount: float) -> Decimal | int:
-        if amount >= 0:
-            return amount if isinstance(amount, int) else _decimal(amount)
-        if amount < 0:
-            raise ValueError(f"{name} must not be negative, got {amount}")
-        if name in self._limits:
-            raise ValueError(f"the budget limits {name}, but this benchmark has no figure for it (NaN)")
-        return 0
+    def _spent(self, name: str) -> Decimal | int:
+        if name == "evaluations":
+            return self._evaluations
+        return self._epochs if name == "epochs" else self._sums[name].total
+
+    def _amount(self, name: str, amount: float) -> float:
+        if 0 <= amount < math.inf:
+            return amount
+        if amount != amount:  # NaN
+            if name in self._limits:
+                raise ValueError(f"the budget limits {name}, but this benchmark has no figure for it (NaN)")
+            return 0.0
+        raise ValueError(f"{name} must be finite and not negative, got {amount!r}")
+
+    def _amounts(self, name: str, values: ArrayLike) -> NDArray[np.float64]:
+        amounts = np.array(values, dtype=np.float64)  # a copy: it is added up later
+        if amounts.ndim != 1:
+            raise ValueError(f"{name} must be numbers of shape (B,), got shape {amounts.shape}")
+        if len(amounts) and not (amounts.min() >= 0 and amounts.max() < math.inf):  # also if one is NaN
+            for amount in amounts.tolist():
+                self._amount(name, amount)
+            amounts[np.isnan(amounts)] = 0.0
+        return amounts
+
+    def require(self, epochs: int) -> None:
+        """Raises unless a training of so many epochs may begin; what it would cost in kWh or seconds is not known yet.
+
+        Raises:
+            BudgetExhaustedError: A limit is reached to the last unit, or fewer epochs than these are left.
+            BudgetProcessError: The budget is of another process.
+        """
+        self._require_own_process()
+        with self._lock:
+            for name, most in self._limits.items():
+                least = epochs if name == "epochs" else 1 if name == "evaluations" else 0
+                spent = EXACT.add(Decimal(self._spent(name)), Decimal(least))
+                if spent > most or (not least and spent == most):
+                    break
+            else:
+                return
+        raise BudgetExhaustedError(f"no episode is left: {self!r} is spent")
+
+    @property
+    def num_charges(self) -> int:
+        """How many evaluations have been charged: ``spent.evaluations``, but without adding up the rest."""
+        return self._evaluations
 
     @property
     def spent(self) -> Spending:
         """What has been spent."""
         with self._lock:
-            spent = dict(self._spent)
-        return Spending(
-            int(spent["evaluations"]), int(spent["epochs"]), float(spent["energy"]), float(spent["seconds"])
-        )
+            energy, seconds = (float(self._sums[name].total) for name in ("energy", "seconds"))
+            return Spending(self._evaluations, self._epochs, energy, seconds)
 
     @property
     def limits(self) -> dict[str, float]:
@@ -176,13 +266,13 @@ class Budget:
     @property
     def remaining(self) -> Spending:
         """What is left; infinite where there is no limit (evaluations and epochs too)."""
+        values: dict[str, Any] = dict.fromkeys(_UNITS, math.inf)
         with self._lock:
-            left = {name: float(limit - self._spent[name]) for name, limit in self._limits.items()}
-        values = {name: left.get(name, math.inf) for name in self._spent}
-        for name in ("evaluations", "epochs"):
-            if values[name] != math.inf:
-                values[name] = int(values[name])
-        return Spending(**values)  # type: ignore[arg-type]  # infinity is the one float among the counts
+            for name, limit in self._limits.items():
+                if limit.is_finite():
+                    left = EXACT.subtract(limit, Decimal(self._spent(name)))
+                    values[name] = float(left) if name in self._sums else int(left)
+        return Spending(**values)
 
     @property
     def exhausted(self) -> bool:
@@ -191,7 +281,7 @@ class Budget:
         A budget in kWh or seconds seldom ends on the last unit: the evaluation that does not fit raises instead.
         """
         with self._lock:
-            return any(self._spent[name] >= limit for name, limit in self._limits.items())
+            return any(self._spent(name) >= limit for name, limit in self._limits.items())
 
     def as_dict(self) -> dict[str, Any]:
         """Spending and limits as plain numbers."""
@@ -202,21 +292,63 @@ class Budget:
         parts = [f"{name}={spent[name]:g}/{limit:g}" for name, limit in self.limits.items()]
         return f"Budget({', '.join(parts) or 'unlimited'})"
 
-    def __getstate__(self) -> dict[str, Any]:
-        with self._lock:
-            state = self.__dict__.copy()
-            state["_spent"], state["_charged"] = dict(self._spent), set(self._charged)
-        del state["_lock"]
-        return state
+    def __copy__(self) -> Budget:
+        return self
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._lock = threading.Lock()
+    def __deepcopy__(self, memo: dict[int, Any]) -> Budget:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise BudgetProcessError(f"cannot pickle {self!r}: {_ONE_PROCESS}")
+
+    def _require_own_process(self) -> None:
+        if self._is_foreign:
+            raise BudgetProcessError(f"{self!r} was made in another process: {_ONE_PROCESS}")
 
 
-_UNITS = {"evaluations": "evaluations", "epochs": "epochs", "energy": "kWh", "seconds": "s"}
+_ONE_PROCESS: Final = (
+    "a budget is one account in one process, and another process would spend it again. Keep its environments in one "
+    "process (gym.make_vec(id, num_envs=...), SyncVectorEnv, DummyVecEnv, num_env_runners=0), or make a Budget of its "
+    "own in each process, with its share of the limits"
+)
+
+_ALL: Final[weakref.WeakSet[Budget]] = weakref.WeakSet()
 
 
-def _decimal(amount: float) -> Decimal:
-    # repr() is the shortest decimal that names the float: what its author wrote, and what the files hold.
-    return Decimal(amount) if isinstance(amount, int) else Decimal(repr(float(amount)))
+def _after_fork() -> None:
+    for budget in _ALL:
+        budget._is_foreign = True
+        budget._lock = threading.Lock()  # a thread that is not here may have held it
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def as_budget(budget: Budget | float | None) -> Budget | None:
+    """A budget, or a new one of a number of evaluations; None for none.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if budget is None or isinstance(budget, Budget):
+        return budget
+    try:
+        return Budget(evaluations=budget)
+    except ValueError as error:
+        raise ValueError(f"budget must be an ecnas.Budget or a number of evaluations: {error}") from None
+
+
+def _limit(name: str, limit: Any) -> Decimal:
+    if isinstance(limit, np.ndarray) and limit.ndim == 0:
+        limit = limit[()]
+    is_number = isinstance(limit, (Real, Decimal)) and not isinstance(limit, (bool, np.bool_))
+    if not is_number or not float(limit) > 0:  # also NaN
+        raise ValueError(f"{name} must be above 0 (or None for no limit), got {limit!r}")
+    if name in ("evaluations", "epochs") and limit != math.inf:
+        if limit != int(limit):
+            raise ValueError(f"{name} must be a whole number, got {limit!r}")
+        return Decimal(int(limit))
+    if isinstance(limit, (Decimal, int, np.integer)):
+        return Decimal(int(limit)) if isinstance(limit, np.integer) else Decimal(limit)
+    return decimal_of(float(limit))

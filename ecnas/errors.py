@@ -22,6 +22,10 @@ class BudgetExhaustedError(ECNASError):
     """The query would overspend its budget; it was not made and nothing was charged."""
 
 
+class BudgetProcessError(ECNASError, RuntimeError):
+    """A budget was to be used in another process than the one it was made in, where it would be spent again."""
+
+
 class UnknownNameError(ECNASError, KeyError):
     """A name that is not in the catalogue; the message suggests the nearest one."""
 

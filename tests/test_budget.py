@@ -1,15 +1,22 @@
 from __future__ import annotations
 
 import copy
+import decimal
 import math
+import multiprocessing
+import os
 import pickle
+import re
 import threading
+from decimal import Decimal
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecnas import Budget, BudgetExhaustedError
+from ecnas import Budget, BudgetExhaustedError, BudgetProcessError
+from ecnas.budget import as_budget
 
 
 def charge(budget, epochs=4, energy=0.1, seconds=10.0, key=None):
@@ -134,12 +141,159 @@ def test_remaining_and_report():
     assert repr(budget) == "Budget(evaluations=1/3, energy=0.1/1)"
 
 
-@pytest.mark.parametrize("clone", [copy.deepcopy, lambda b: pickle.loads(pickle.dumps(b))])
-def test_a_copy_has_an_account_of_its_own(clone):
-    budget = Budget(evaluations=2, unique=True)
-    charge(budget, key="a")
+# --- One account -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("clone", [copy.deepcopy, copy.copy])
+def test_a_copy_is_the_same_account(clone):
+    budget = Budget(evaluations=2)
     other = clone(budget)
-    charge(other, key="b")
-    assert (budget.spent.evaluations, other.spent.evaluations) == (1, 2)
-    charge(other, key="a")
-    assert other.spent.evaluations == 2
+    charge(budget)
+    charge(other)
+    assert budget.spent == other.spent
+    with pytest.raises(BudgetExhaustedError):
+        charge(other)
+
+
+def test_it_is_not_pickled_for_another_process():
+    budget = Budget(evaluations=3)
+    charge(budget)
+    with pytest.raises(BudgetProcessError, match=r"cannot pickle Budget\(evaluations=1/3\).*in each process"):
+        pickle.dumps(budget)
+
+
+def _charge_in_child(budget, queue):
+    try:
+        budget.charge(epochs=4, energy=0.1, seconds=1.0)
+        queue.put("charged")
+    except Exception as error:
+        queue.put((type(error).__name__, budget.spent.evaluations, str(error)))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_cannot_charge_it():
+    budget = Budget(evaluations=3)
+    charge(budget)
+    context = multiprocessing.get_context("fork")
+    queue = context.SimpleQueue()
+    with budget._lock:  # as if another thread were charging it
+        process = context.Process(target=_charge_in_child, args=(budget, queue))
+        process.start()
+        kind, spent, message = queue.get()
+        process.join()
+    assert (kind, spent) == ("BudgetProcessError", 1)
+    assert "made in another process" in message
+    charge(budget)
+    assert budget.spent.evaluations == 2
+
+
+def test_the_context_of_the_caller_changes_nothing():
+    with decimal.localcontext(decimal.Context(prec=3, traps=[decimal.Inexact, decimal.FloatOperation])):
+        budget = Budget(energy=12345.678901234567, evaluations=100)
+        for _ in range(3):
+            charge(budget, energy=1000.123456789)
+        assert budget.spent.energy == 3000.370370367
+        assert budget.remaining.energy == 9345.308530867567
+        charge_many(budget, [0.1] * 20)
+        repr(budget)
+        assert not budget.exhausted
+
+
+# --- Many at once ----------------------------------------------------------------------------------------------------
+
+
+def charge_many(budget, energy, epochs=4, keys=None, **kwargs):
+    keys = range(len(energy)) if keys is None else keys
+    return budget.charge_many(epochs=epochs, energy=energy, seconds=[10.0] * len(energy), keys=keys, **kwargs)
+
+
+amounts = st.one_of(
+    st.floats(0.0, 10.0),
+    st.floats(0, 1e300),
+    st.integers(0, 10**6).map(lambda n: n / 1000),
+    st.sampled_from([0.1, 0.25, 0.3, 1.0, 5e-324, 1e-7, 2.0**60, 0.0, math.nan]),
+)
+
+
+@given(
+    st.lists(st.tuples(amounts, st.integers(0, 5)), max_size=60),
+    st.sampled_from([{}, {"energy": 3.0}, {"evaluations": 7}, {"epochs": 30, "seconds": 100}, {"seconds": 333.3}]),
+    st.booleans(),
+    st.booleans(),
+)
+def test_many_at_once_are_charged_as_one_by_one(evaluations, limits, unique, partly):
+    energy, keys = [e for e, _ in evaluations], [key for _, key in evaluations]
+    if "energy" in limits:
+        energy = [0.0 if math.isnan(e) else e for e in energy]
+    single, many = Budget(**limits, unique=unique), Budget(**limits, unique=unique)
+    paid, message = 0, None
+    try:
+        for amount, key in zip(energy, keys, strict=True):
+            charge(single, energy=amount, key=key)
+            paid += 1
+    except BudgetExhaustedError as error:
+        message = str(error)
+    if message is None or partly:
+        assert charge_many(many, energy, keys=keys, partly=partly) == paid
+        assert many.as_dict() == single.as_dict()
+        assert many.remaining == single.remaining
+    else:
+        with pytest.raises(BudgetExhaustedError) as caught:
+            charge_many(many, energy, keys=keys)
+        assert str(caught.value) == message
+        assert many.num_charges == 0
+
+
+def test_a_wrong_amount_charges_nothing():
+    budget = Budget(seconds=1e9)
+    for energy in ([0.1, -0.1], [0.1, math.inf]):
+        with pytest.raises(ValueError, match="energy must be finite and not negative, got"):
+            charge_many(budget, energy)
+    with pytest.raises(ValueError, match="no figure"):
+        budget.charge_many(epochs=4, energy=[0.1], seconds=[math.nan], keys=[0])
+    assert budget.spent.evaluations == 0
+
+
+def test_keys_are_not_looked_at_unless_unique():
+    def keys():
+        raise AssertionError
+        yield
+
+    charge_many(Budget(), [0.1] * 30, keys=keys())
+
+
+def test_a_unique_account_is_not_copied():
+    """What a charge costs does not depend on what was charged before."""
+    budget = Budget(unique=True)
+    charge_many(budget, [0.1] * 50_000)
+    charged = budget._charged
+    charge_many(budget, [0.1] * 3, keys=[-1, 7, -1])
+    assert budget._charged is charged
+    assert budget.spent.evaluations == 50_001
+
+
+# --- Arguments -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [10, 10.0, np.int64(10), np.uint8(10), np.array(10), np.float32(10)])
+def test_a_number_may_be_of_any_type(number):
+    for budget in (Budget(evaluations=number), as_budget(number)):
+        assert budget.limits == {"evaluations": 10.0}
+        assert budget.remaining.evaluations == 10
+
+
+@pytest.mark.parametrize("value", ["10", True, np.True_, [10], np.array([10]), 1j, object, np.datetime64("2020")])
+def test_what_is_no_number(value):
+    with pytest.raises(ValueError, match="evaluations must be above 0"):
+        Budget(evaluations=value)
+    with pytest.raises(ValueError, match=re.escape(f"an ecnas.Budget or a number of evaluations: evaluations must be above 0 (or None for no limit), got {value!r}")):  # fmt: skip  # noqa: E501
+        as_budget(value)
+
+
+def test_exact_limits():
+    budget = Budget(energy=Decimal("0.3"), seconds=np.float32(0.5), epochs=math.inf)
+    charge(budget, energy=0.1, seconds=0.1)
+    charge(budget, energy=0.2, seconds=0.4)
+    assert budget.exhausted
+    assert as_budget(budget) is budget
+    assert as_budget(None) is None
