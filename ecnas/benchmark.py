@@ -373,15 +373,16 @@ class Benchmark:
             BudgetExhaustedError: The budget does not allow all, and ``partly`` is not set; nothing is charged.
         """
         found = np.flatnonzero(evaluations.rows >= 0)
-        rows, repeats = evaluations.rows[found].tolist(), evaluations.repeats[found].tolist()
         charged = budget.charge_many(
             epochs=evaluations.epochs,
-            energy=evaluations.energy[found].tolist(),
-            seconds=evaluations.training_time[found].tolist(),
-            keys=[
+            energy=evaluations.energy[found],
+            seconds=evaluations.training_time[found],
+            keys=(
                 (self.digest, row, evaluations.epochs, None if repeat < 0 else repeat)
-                for row, repeat in zip(rows, repeats, strict=True)
-            ],
+                for row, repeat in zip(
+                    evaluations.rows[found].tolist(), evaluations.repeats[found].tolist(), strict=True
+                )
+            ),
             partly=partly,
         )
         return int(found[charged]) if charged < len(found) else len(evaluations.rows)

@@ -13,7 +13,7 @@ from gymnasium.utils.env_checker import check_env
 
 import ecnas
 import ecnas_gym
-from ecnas import Benchmark, Budget, BudgetExhaustedError, Space
+from ecnas import Benchmark, Budget, BudgetExhaustedError, BudgetProcessError, Space
 from ecnas_gym import env as env_module
 from ecnas_gym.builder import MASK_DONE, CellBuilder, decisions
 
@@ -367,7 +367,7 @@ def test_make_vec(mode):
 @pytest.mark.parametrize("env_id", IDS)
 @pytest.mark.parametrize("clone", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
 def test_a_copy_goes_on_where_the_original_was(env_id, clone):
-    env = gym.make(env_id, budget=4)
+    env = gym.make(env_id)
     env.reset(seed=0)
     env.step(1)
     env.step(1)
@@ -375,8 +375,17 @@ def test_a_copy_goes_on_where_the_original_was(env_id, clone):
     one, two = env.step(2), other.step(2)
     assert np.array_equal(one[0], two[0])
     assert np.array_equal(one[4]["action_mask"], two[4]["action_mask"])
-    run_episode(other, np.random.default_rng(0))
-    assert env.unwrapped.budget.spent.evaluations == 0
+
+
+def test_a_deep_copy_draws_on_the_same_account():
+    """Tree search copies environments: what it evaluates is paid for."""
+    env = gym.make("ECNAS-4V-v0", budget=4)
+    rng = np.random.default_rng(0)
+    for copied in (copy.deepcopy(env), copy.copy(env), copy.deepcopy(env.unwrapped)):
+        run_episode(copied, rng)
+    assert env.unwrapped.budget.spent.evaluations == 3
+    with pytest.raises(BudgetProcessError, match="one account in one process"):
+        pickle.dumps(env)
 
 
 def _episode_reward(env):
