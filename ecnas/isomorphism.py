@@ -49,8 +49,10 @@ NOT_A_CELL: Final = -1
 
 INDEX_FOLDER: Final = Path(__file__).parent / "data" / "space"
 
-_SELECTION_BITS: Final = 9
-_NO_GRAPH: Final = np.uint32(0xFFFFFFFF)
+SELECTION_BITS: Final = 9
+"""So many low bits of an entry of ``patterns`` are the number of a selection."""
+
+NO_GRAPH: Final = np.uint32(0xFFFFFFFF)
 _POINTS_BACK: Final = 1 << 30  # larger than any edge bits
 
 SELECTIONS: Final = tuple(
@@ -123,10 +125,10 @@ def rows_of(frame_bits: NDArray[np.integer], op_codes: NDArray[np.integer]) -> N
     """
     index = load_index()
     found = index.patterns[frame_bits]
-    known = found != _NO_GRAPH
+    known = found != NO_GRAPH
     found = np.where(known, found, 0)
-    codes = recode_table()[found & ((1 << _SELECTION_BITS) - 1), op_codes]
-    rows = index.rows[found >> _SELECTION_BITS, codes]
+    codes = recode_table()[found & ((1 << SELECTION_BITS) - 1), op_codes]
+    rows = index.rows[found >> SELECTION_BITS, codes]
     return np.where(known, rows, NOT_A_CELL).astype(np.int64)
 
 
@@ -136,8 +138,8 @@ def row_of(frame_bits: int, op_code: int) -> int:
     found = index.patterns.item(frame_bits)
     if found == 0xFFFFFFFF:
         return NOT_A_CELL
-    code = recode_table().item(found & ((1 << _SELECTION_BITS) - 1), op_code)
-    return index.rows.item(found >> _SELECTION_BITS, code)
+    code = recode_table().item(found & ((1 << SELECTION_BITS) - 1), op_code)
+    return index.rows.item(found >> SELECTION_BITS, code)
 
 
 def canonical_cell(num_vertices: int, edge_bits: int, ops: tuple[int, ...]) -> tuple[int, int, int]:
@@ -255,8 +257,8 @@ def build_index() -> CellIndex:
             selection_of[members] = selections[best_order][where]
 
     graphs, graph_of = np.unique(graph_key[graph_key >= 0], return_inverse=True)
-    patterns = np.full(NUM_PATTERNS, _NO_GRAPH)
-    patterns[graph_key >= 0] = graph_of << _SELECTION_BITS | selection_of[graph_key >= 0]
+    patterns = np.full(NUM_PATTERNS, NO_GRAPH)
+    patterns[graph_key >= 0] = graph_of << SELECTION_BITS | selection_of[graph_key >= 0]
 
     rows = np.full((len(graphs), NUM_OP_CODES), NOT_A_CELL, dtype=np.int32)
     cells: list[NDArray[np.uint32]] = []
