@@ -1,0 +1,101 @@
+"""Masked PPO for many runs at once: against sb3-contrib's, and each run for itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+sb3_contrib = pytest.importorskip("sb3_contrib")
+torch = pytest.importorskip("torch")
+
+from agents import ppo_many  # noqa: E402
+from ecnas_gym.sb3 import CellVecEnv  # noqa: E402
+
+STEPS = 8  # decisions of an episode in 4V
+
+
+def published_parameters(model) -> np.ndarray:
+    """The weights of sb3-contrib's policy, in the order of :class:`agents.ppo_many.Shape`."""
+    extractor = model.policy.mlp_extractor
+    vectors = []
+    for network, last in (
+        (extractor.policy_net, model.policy.action_net),
+        (extractor.value_net, model.policy.value_net),
+    ):
+        for layer in (network[0], network[2], last):
+            vectors += [layer.weight.detach().numpy().T.ravel(), layer.bias.detach().numpy()]
+    return np.concatenate(vectors).copy()[None]
+
+
+def by_episode(steps: np.ndarray) -> np.ndarray:
+    """What sb3-contrib's buffer holds, (n_steps, envs, …), as (1, episodes, T, …)."""
+    steps = np.asarray(steps).swapaxes(0, 1)
+    return steps.reshape(1, -1, STEPS, *steps.shape[2:]).copy()
+
+
+@pytest.mark.parametrize("minibatch_episodes", [8, 2])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_updates_are_those_of_sb3_contrib(seed, minibatch_episodes, monkeypatch):
+    """Three rollouts of sb3-contrib's, and what the two make of each."""
+    torch.set_num_threads(1)
+    envs = CellVecEnv("ECNAS-4V-v0", num_envs=4)
+    model = sb3_contrib.MaskablePPO(
+        "MlpPolicy",
+        envs,
+        learning_rate=3e-3,
+        n_steps=2 * STEPS,
+        batch_size=minibatch_episodes * STEPS,
+        n_epochs=4,
+        gamma=1.0,
+        gae_lambda=0.95,
+        clip_range=0.2,
+        ent_coef=0.02,
+        vf_coef=0.5,
+        policy_kwargs={"net_arch": [64, 64]},
+        seed=seed,
+        device="cpu",
+    )
+    orders, permutation = [], np.random.permutation
+    monkeypatch.setattr(np.random, "permutation", lambda size: orders.append(permutation(size)) or orders[-1])
+    seen = []
+    train = model.train
+
+    def watched_train() -> None:
+        buffer = model.rollout_buffer
+        rollout = {
+            name: by_episode(getattr(buffer, name))
+            for name in ("observations", "actions", "log_probs", "action_masks", "values", "advantages", "rewards")
+        }
+        before = published_parameters(model)
+        orders.clear()
+        train()
+        seen.append((before, rollout, np.array([orders]), published_parameters(model)))
+
+    model.train = watched_train
+    model.learn(total_timesteps=3 * 8 * STEPS)
+    assert len(seen) == 3
+
+    shape = ppo_many.Shape(envs.observation_space.shape[0], 64)
+    learner = ppo_many.Learner(seen[0][0], np.zeros_like(seen[0][0]), np.zeros_like(seen[0][0]), 0)
+    settings = ppo_many.Settings(minibatch_episodes=minibatch_episodes)
+    for before, found, visited, after in seen:
+        np.testing.assert_allclose(learner.parameters, before, atol=1e-5)
+        rollout = ppo_many.Rollout(
+            found["observations"],
+            found["action_masks"].reshape(1, 8, STEPS, 3).astype(bool),
+            found["actions"].reshape(1, 8, STEPS).astype(np.int64),
+            found["log_probs"],
+            found["rewards"][:, :, -1],
+        )
+        x = rollout.observations.reshape(1, 8 * STEPS, -1)
+        policy, value = shape.split(before)
+        log_p = ppo_many.log_softmax(ppo_many.forward(policy, x)[2], rollout.masks.reshape(1, 8 * STEPS, 3))
+        log_p = np.take_along_axis(log_p, rollout.actions.reshape(1, -1, 1), axis=2)
+        np.testing.assert_allclose(log_p.ravel(), found["log_probs"].ravel(), atol=1e-6)
+        values = ppo_many.forward(value, x)[2]
+        np.testing.assert_allclose(values.ravel(), found["values"].ravel(), atol=1e-6)
+        advantages = ppo_many.advantages(found["values"], rollout.rewards, 0.95)
+        np.testing.assert_allclose(advantages, found["advantages"], atol=1e-6)
+        learner = ppo_many.update(shape, learner, rollout, None if minibatch_episodes == 8 else visited, settings)
+        assert np.abs(after - before).max() > 1e-3
+        np.testing.assert_allclose(learner.parameters, after, atol=1e-5)
