@@ -6,7 +6,7 @@ import math
 import os
 import threading
 import weakref
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from numbers import Real
@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from ecnas.decimals import EXACT, ExactSum, decimal_of, exact_sum
 from ecnas.errors import BudgetExhaustedError, BudgetProcessError
 
+_NOTHING: Final[Mapping[str, int]] = {}
 _UNITS: Final = {"evaluations": "evaluations", "epochs": "epochs", "energy": "kWh", "seconds": "s"}
 
 
@@ -158,7 +159,9 @@ class Budget:
             paid = count
             if fit < due:
                 if not partly:
-                    self._check(epochs, {name: values.item(fit) for name, values in amounts.items()}, before=fit)
+                    before = {name: exact_sum(values[:fit]) for name, values in amounts.items()}
+                    refused = {name: values.item(fit) for name, values in amounts.items()}
+                    self._check(epochs, refused, {"evaluations": fit, "epochs": fit * epochs, **before})
                 paid = fit if places is None else int(places[fit])
                 amounts, totals = {name: values[:fit] for name, values in amounts.items()}, {}
             if fit:
@@ -189,19 +192,16 @@ class Budget:
                 count = min(count, left // each) if each else count
         return count
 
-    def _check(self, epochs: int, amounts: dict[str, float], before: int = 0) -> None:
-        """Raises if an evaluation would overspend, after ``before`` others of as many epochs that are not charged."""
+    def _check(self, epochs: int, amounts: Mapping[str, float], before: Mapping[str, Decimal | int] = _NOTHING) -> None:
+        """Raises if an evaluation would overspend; ``before`` is what others cost that are not charged either."""
         for name, most in self._limits.items():
-            spent = self._spent(name)
-            if name == "evaluations":
-                amount, spent = Decimal(1), spent + before
-            elif name == "epochs":
-                amount, spent = Decimal(epochs), spent + before * epochs
-            else:
-                amount = decimal_of(amounts[name])
-            if EXACT.add(Decimal(spent), amount) > most:
+            amount = {"evaluations": 1, "epochs": epochs}.get(name)
+            cost = decimal_of(amounts[name] if amount is None else amount)
+            spent = EXACT.add(Decimal(self._spent(name)), Decimal(before.get(name, 0)))
+            if EXACT.add(spent, cost) > most:
                 raise BudgetExhaustedError(
-                    f"budget of {most} {_UNITS[name]} exhausted: {spent} spent, this evaluation would cost {amount}"
+                    f"budget of {_text(most)} {_UNITS[name]} exhausted: {_text(spent)} spent, this evaluation would "
+                    f"cost {_text(cost)}"
                 )
 
     def _spent(self, name: str) -> Decimal | int:
@@ -337,6 +337,10 @@ def as_budget(budget: Budget | float | None) -> Budget | None:
         return Budget(evaluations=budget)
     except ValueError as error:
         raise ValueError(f"budget must be an ecnas.Budget or a number of evaluations: {error}") from None
+
+
+def _text(amount: Decimal) -> str:
+    return repr(float(amount)).removesuffix(".0")
 
 
 def _limit(name: str, limit: Any) -> Decimal:
