@@ -13,10 +13,17 @@ from numpy.typing import NDArray
 from ecnas import isomorphism, pareto
 from ecnas.budget import Budget
 from ecnas.cell import Cell
-from ecnas.coerce import as_whole, shown
+from ecnas.coerce import as_whole, budget_of, one_of, shown
 from ecnas.encoding import batch_to_frame
 from ecnas.errors import OutOfDomainError
-from ecnas.objectives import OBJECTIVES, Normalisation, Scalarisation, check_objectives, make_scalarisation
+from ecnas.objectives import (
+    OBJECTIVES,
+    Normalisation,
+    Scalarisation,
+    check_objectives,
+    check_scalarisation,
+    make_scalarisation,
+)
 from ecnas.space import Space
 from ecnas.table import COLUMNS, PROVENANCES, Provenance, Reader, Table
 
@@ -166,7 +173,7 @@ class Benchmark:
         epochs: int | None = None,
         *,
         repeat: Repeat = None,
-        budget: Budget | None = None,
+        budget: Budget | int | None = None,
     ) -> Evaluation:
         """Evaluates a cell.
 
@@ -175,15 +182,16 @@ class Benchmark:
             epochs: One of :attr:`epochs`; the highest by default (108 in all published files but the 4-epoch ones).
             repeat: Where the table holds several trainings: "mean" (the default) of all that the cell has, the number
                 of one of them, or a generator that draws one of those that the cell has.
-            budget: Charged with the training's cost, unless the query fails.
+            budget: Charged with the training's cost, unless the query fails. A number of evaluations is a budget for
+                this call alone.
 
         Raises:
             OutOfDomainError: The benchmark has no such cell, epochs or repeat; nothing is charged.
             BudgetExhaustedError: The budget does not allow the training; nothing is charged.
         """
-        row = cell.row
+        row = cell.row if type(cell) is Cell else -1
         if not 0 <= row < self._num_cells:
-            row = self.space.row(cell)  # raises, and says why
+            row = self.space.row(cell)  # raises, and says why, unless the cell is of a subclass
         return self.query_row(row, epochs, repeat=repeat, budget=budget)
 
     def query_row(
@@ -192,7 +200,7 @@ class Benchmark:
         epochs: int | None = None,
         *,
         repeat: Repeat = None,
-        budget: Budget | None = None,
+        budget: Budget | int | None = None,
     ) -> Evaluation:
         """Evaluates the cell in a row of the space, 0 ≤ row < len(space); otherwise as :meth:`query`."""
         if type(row) is not int or not 0 <= row < self._num_cells:
@@ -215,7 +223,8 @@ class Benchmark:
         evaluation: Evaluation = _Draft(*figures, self._parameters.item(row), epochs, provenance, repeat)
         evaluation.__class__ = Evaluation
         if budget is not None:
-            budget.charge(
+            account = budget_of(budget)
+            account.charge(
                 epochs=epochs,
                 energy=evaluation.energy,
                 seconds=evaluation.training_time,
@@ -256,7 +265,7 @@ class Benchmark:
         epochs: int | None = None,
         *,
         repeat: Repeat = None,
-        budget: Budget | None = None,
+        budget: Budget | int | None = None,
     ) -> Evaluations:
         """Evaluates B labelled cells of V vertices at once; pruning and isomorphism included.
 
@@ -296,7 +305,7 @@ class Benchmark:
         epochs: int | None = None,
         *,
         repeat: Repeat = None,
-        budget: Budget | None = None,
+        budget: Budget | int | None = None,
     ) -> Evaluations:
         """Evaluates the cells in many rows of the space, otherwise as :meth:`query_batch`.
 
@@ -312,6 +321,7 @@ class Benchmark:
         """
         epochs = self.check_epochs(epochs)
         repeat = self.check_repeat(repeat)
+        budget = budget_of(budget)
         rows = self.space.check_rows(rows, least=isomorphism.NOT_A_CELL)
         known = rows >= 0
         if len(self._missing):
@@ -432,11 +442,11 @@ class Benchmark:
             Float64, shape (cells,) and read-only, or (n,): means over repeats, NaN where there is no figure.
 
         Raises:
-            OutOfDomainError: There is no such figure, epochs or row.
+            UnknownNameError: There is no such figure.
+            OutOfDomainError: There is no such epochs or row.
         """
         epochs = self.check_epochs(epochs)
-        if name != "trainable_parameters" and name not in COLUMNS:
-            raise OutOfDomainError(f"name must be one of {[*COLUMNS, 'trainable_parameters']}, got {name!r}")
+        name = one_of("figure", name, (*COLUMNS, "trainable_parameters"))
 
         def compute(rows: NDArray[np.integer] | slice) -> NDArray[np.float64]:
             if name == "trainable_parameters":
@@ -552,25 +562,39 @@ class Benchmark:
 
     def scalarisation(
         self,
-        name: str = "linear",
+        scalarisation: str | Scalarisation | None = None,
         objectives: Sequence[str] = DEFAULT_OBJECTIVES,
         epochs: int | None = None,
         weights: Sequence[float] | None = None,
     ) -> Scalarisation:
-        """A scalarisation by name ("linear", "chebyshev", "cap", "power"), with this benchmark's bounds."""
-        return make_scalarisation(name, self.normalisation(objectives, epochs), weights)
+        """A scalarisation by name ("linear", the default, "chebyshev", "cap", "power"), with this benchmark's bounds.
+
+        An object is returned as it is, once it was found to fit the objectives.
+
+        Raises:
+            UnknownNameError: There is no such scalarisation.
+            ValueError: It does not fit the objectives.
+        """
+        if scalarisation is None or isinstance(scalarisation, str):
+            return make_scalarisation(
+                "linear" if scalarisation is None else scalarisation, self.normalisation(objectives, epochs), weights
+            )
+        if weights is not None:
+            raise ValueError(f"weights go with the name of a scalarisation, got {weights!r} and {scalarisation!r}")
+        return check_scalarisation(scalarisation, len(check_objectives(objectives)))
 
     def scalar_rewards(
         self,
-        scalarisation: Scalarisation,
+        scalarisation: str | Scalarisation | None = None,
         objectives: Sequence[str] = DEFAULT_OBJECTIVES,
         epochs: int | None = None,
     ) -> NDArray[np.float64]:
         """The scalarised reward of every cell, float64 of shape (cells,); NaN where figures are missing."""
         names = check_objectives(objectives)
+        scalarise = self.scalarisation(scalarisation, names, epochs)
         rewards = self.vector_rewards(names, epochs)
         figures = {name: self.values(name, epochs) for name in OBJECTIVES}
-        return np.where(np.isnan(rewards).any(axis=1), np.nan, scalarisation(rewards, figures))
+        return np.where(np.isnan(rewards).any(axis=1), np.nan, scalarise(rewards, figures))
 
     def vector_rewards(
         self, objectives: Sequence[str] = DEFAULT_OBJECTIVES, epochs: int | None = None
@@ -582,7 +606,7 @@ class Benchmark:
 
     def optimum(
         self,
-        scalarisation: Scalarisation | None = None,
+        scalarisation: str | Scalarisation | None = None,
         objectives: Sequence[str] = DEFAULT_OBJECTIVES,
         epochs: int | None = None,
     ) -> tuple[Cell, float]:
@@ -590,8 +614,7 @@ class Benchmark:
 
         Of several equally good cells it is the first.
         """
-        chosen = scalarisation or self.scalarisation("linear", objectives, epochs)
-        rewards = self.scalar_rewards(chosen, objectives, epochs)
+        rewards = self.scalar_rewards(scalarisation, objectives, epochs)
         row = int(np.nanargmax(rewards))
         return self.space[row], float(rewards[row])
 

@@ -6,12 +6,14 @@ import difflib
 import functools
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from numbers import Number
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ecnas import cost, hashing, isomorphism
+from ecnas.coerce import ordered, shown
 from ecnas.encoding import (
     INPUT,
     MAX_VERTICES,
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _SHORT_NAME: Final = {name: name.removesuffix("-bn-relu") for name in OPERATIONS}
+_OP_NUMBER: Final = {
+    name: number for number, long in enumerate(OPERATIONS) for name in dict.fromkeys((long, _SHORT_NAME[long]))
+}
 
 # A 0/1 matrix becomes digits of one integer: bytes 0 and 1 to "0" and "1", all else to a digit that int() refuses.
 _DIGITS: Final = b"01" + b"x" * 254
@@ -62,10 +67,10 @@ class Cell:
     network.
 
     Args:
-        adjacency: V×V matrix of the integers 0 and 1, 2 ≤ V ≤ 7, upper-triangular; entry [x][y] is the edge x→y.
+        adjacency: V×V matrix of 0 and 1 of any type, 2 ≤ V ≤ 7, upper-triangular; entry [x][y] is the edge x→y.
             Vertex 0 is the input, vertex V−1 the output.
-        ops: The V−2 operations of the inner vertices, out of ``ecnas.OPERATIONS``; or V names with ``"input"`` first
-            and ``"output"`` last.
+        ops: The V−2 operations of the inner vertices, out of ``ecnas.OPERATIONS`` (``"conv3x3"`` and ``"conv1x1"`` will
+            do); or V names with ``"input"`` first and ``"output"`` last.
 
     Raises:
         InvalidCellError: The matrix or an operation is not allowed, or no path leads from input to output.
@@ -83,7 +88,7 @@ class Cell:
     _row: int
 
     def __init__(self, adjacency: ArrayLike, ops: Sequence[str]) -> None:
-        matrix = adjacency if isinstance(adjacency, np.ndarray) else np.asarray(adjacency)
+        matrix = adjacency if type(adjacency) is np.ndarray else _as_matrix(adjacency)
         frame_bits = _frame_bits(matrix)
         op_code = _op_code(ops, len(matrix))
         self._set(frame_bits, op_code)
@@ -254,14 +259,11 @@ def _frame_bits(matrix: NDArray[Any]) -> int:
     if not 2 <= num_vertices <= MAX_VERTICES:
         raise InvalidCellError(f"adjacency must have 2 to {MAX_VERTICES} vertices, got {num_vertices}")
     if matrix.dtype.kind not in "iu":
-        raise InvalidCellError(f"adjacency must be integers 0 and 1, got dtype {matrix.dtype}")
+        matrix = _as_integers(matrix)
     try:
         digits = int(bytes(matrix.ravel().tolist()).translate(_DIGITS), 2)
     except ValueError:
-        source, target = np.argwhere((matrix != 0) & (matrix != 1))[0].tolist()
-        raise InvalidCellError(
-            f"adjacency must hold 0 and 1, got {matrix[source, target]} at [{source}, {target}]"
-        ) from None
+        raise _not_binary(matrix) from None
     lower, tables = _row_tables(num_vertices)
     if digits & lower:
         source, target = np.argwhere(np.tril(matrix))[0].tolist()
@@ -273,11 +275,45 @@ def _frame_bits(matrix: NDArray[Any]) -> int:
     return frame_bits
 
 
+def _as_matrix(adjacency: Any) -> NDArray[Any]:
+    """An array of what is no plain array: rows of numbers, or another library's matrix."""
+    if hasattr(adjacency, "nodes") and hasattr(adjacency, "edges"):
+        raise InvalidCellError(
+            f"adjacency must be a matrix, got the graph {shown(adjacency)}; ecnas.interchange.from_networkx "
+            "reads a graph whose vertices have the attribute 'op'"
+        )
+    if hasattr(adjacency, "toarray"):  # scipy's sparse matrices
+        adjacency = adjacency.toarray()
+    if np.ma.is_masked(adjacency):
+        raise InvalidCellError(f"adjacency must be a matrix without masked entries, got {shown(adjacency)}")
+    try:
+        return np.asarray(adjacency)
+    except (ValueError, TypeError) as error:
+        rows = [len(row) if hasattr(row, "__len__") else 1 for row in adjacency]
+        lengths = f"got {len(rows)} rows of {rows} entries" if len(set(rows)) > 1 else f"got {shown(adjacency)}"
+        raise InvalidCellError(f"adjacency must be a square matrix, {lengths}") from error
+
+
+def _as_integers(matrix: NDArray[Any]) -> NDArray[np.int64]:
+    """A matrix of another type that holds 0 and 1 exactly."""
+    if matrix.dtype.kind in "bf" or (matrix.dtype == object and all(isinstance(x, Number) for x in matrix.flat)):
+        if ((matrix == 0) | (matrix == 1)).all():
+            return matrix.astype(np.int64)
+        raise _not_binary(matrix)
+    raise InvalidCellError(
+        f"adjacency must hold the numbers 0 and 1, got dtype {matrix.dtype}: {shown(matrix.tolist())}"
+    )
+
+
+def _not_binary(matrix: NDArray[Any]) -> InvalidCellError:
+    source, target = np.argwhere((matrix != 0) & (matrix != 1))[0].tolist()
+    wrong = matrix.tolist()[source][target]
+    return InvalidCellError(f"adjacency must hold 0 and 1, got {shown(wrong)} at [{source}, {target}]")
+
+
 def _op_code(ops: Sequence[str], num_vertices: int) -> int:
     """Checks the operations and returns their code."""
-    if isinstance(ops, str):
-        raise InvalidCellError(f"ops must be a sequence of names, got the string {ops!r}")
-    names = tuple(ops)
+    names = ops if type(ops) is tuple else ordered("ops", ops, "names", InvalidCellError)
     try:
         return _code_of_names(names, num_vertices)
     except TypeError:  # something that cannot be hashed is no name; the check says which
@@ -289,20 +325,20 @@ def _code_of_names(names: tuple[str, ...], num_vertices: int) -> int:
     if len(names) == num_vertices:
         if names[0] != INPUT or names[-1] != OUTPUT:
             raise InvalidCellError(
-                f"{num_vertices} ops must begin with {INPUT!r} and end with {OUTPUT!r}, got {list(names)!r}"
+                f"{num_vertices} ops must begin with {INPUT!r} and end with {OUTPUT!r}, got {shown(list(names))}"
             )
         names = names[1:-1]
     if len(names) != num_vertices - 2:
         raise InvalidCellError(
             f"ops must name the {num_vertices - 2} inner vertices (or all {num_vertices}), got {len(names)}: "
-            f"{list(names)!r}"
+            f"{shown(list(names))}"
         )
     for position, name in enumerate(names):
-        if name not in OPERATIONS:
-            near = difflib.get_close_matches(str(name), OPERATIONS, n=1)
+        if not isinstance(name, str) or name not in _OP_NUMBER:
+            near = difflib.get_close_matches(str(name)[:100].lower(), _OP_NUMBER, n=1)
             hint = f" (did you mean {near[0]!r}?)" if near else ""
-            raise InvalidCellError(f"ops[{position}] must be one of {list(OPERATIONS)}, got {name!r}{hint}")
-    return sum(OPERATIONS.index(name) * weight for name, weight in zip(names, OP_WEIGHTS, strict=False))
+            raise InvalidCellError(f"ops[{position}] must be one of {list(OPERATIONS)}, got {shown(name)}{hint}")
+    return sum(_OP_NUMBER[name] * weight for name, weight in zip(names, OP_WEIGHTS, strict=False))
 
 
 def _live(frame_bits: int) -> list[int]:

@@ -1,21 +1,35 @@
 """What arguments may be given as: the one place that turns them into what the code works with, or says what is wrong.
 
 Every message names the parameter, what it must be and the value as Python writes it, so that ``"108"`` is told from
-108. Whole numbers may be of any integer type, zero-dimensional arrays included; a fraction, a truth value or a text is
-never rounded or taken for one.
+108, and the nearest name where a name is expected. What one entry accepts, its siblings accept:
+
+* whole numbers of any integer type, zero-dimensional arrays included (:func:`whole`, :func:`as_whole`,
+  :func:`whole_array`); a fraction, a truth value or a text is never rounded or taken for one;
+* a name out of a catalogue (:func:`one_of`);
+* a sequence, whose order counts, so no set and no dictionary (:func:`ordered`);
+* a benchmark, its name or its path (:func:`benchmark_of`);
+* a budget, or a number of evaluations (:func:`budget_of`).
+
+What depends on a benchmark is checked by the benchmark: ``check_epochs``, ``check_repeat`` and ``scalarisation``, which
+takes a name or an object. Objectives are checked by :func:`ecnas.objectives.check_objectives`, rows by
+``Space.check_row`` and ``Space.check_rows``.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from ecnas.errors import UnknownNameError, shown
 
-def shown(value: object, most: int = 120) -> str:
-    """A value as Python writes it, cut to a length that fits into a message."""
-    text = repr(value)
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+if TYPE_CHECKING:
+    from ecnas.benchmark import Benchmark
+    from ecnas.budget import Budget
+
+__all__ = ["as_whole", "benchmark_of", "budget_of", "one_of", "ordered", "shown", "whole", "whole_array"]
 
 
 def as_whole(value: object) -> int | None:
@@ -77,3 +91,81 @@ def whole_array(
         position = int(np.argmax((array < least) | (array > most)))
         raise error(f"{must}, got {array[position]} at {position}")
     return array.astype(np.int64, copy=False)
+
+
+def one_of(kind: str, value: object, allowed: Iterable[str]) -> str:
+    """A name out of a catalogue.
+
+    Args:
+        kind: What it is a name of, for the message.
+        value: What was given.
+        allowed: The catalogue.
+
+    Raises:
+        UnknownNameError: It is not in the catalogue; the message suggests the nearest name.
+    """
+    if not isinstance(value, str) or value not in allowed:
+        raise UnknownNameError(kind, value, allowed)
+    return str(value)
+
+
+def ordered(name: str, values: object, of: str, error: type[Exception] = ValueError) -> tuple[Any, ...]:
+    """A sequence as a tuple.
+
+    Args:
+        name: The parameter, for the message.
+        values: What was given: a list, tuple or other sequence, or a one-dimensional array.
+        of: What it holds, such as ``"names"``.
+        error: What to raise.
+
+    Raises:
+        Exception: Of the type ``error``, if it is something without an order, such as a set, or a single text.
+    """
+    if isinstance(values, (tuple, list)):
+        return tuple(values)
+    if hasattr(values, "__array__") and np.ndim(values) == 1:
+        return tuple(np.asarray(values).tolist())
+    if isinstance(values, Sequence) and not isinstance(values, (str, bytes, bytearray, memoryview)):
+        return tuple(values)
+    raise error(
+        f"{name} must be a sequence of {of}, whose order counts, got the {type(values).__name__} {shown(values)}"
+    )
+
+
+def benchmark_of(benchmark: Benchmark | str | os.PathLike[str]) -> Benchmark:
+    """A benchmark, or the one that has a name or path (:func:`ecnas.load`).
+
+    Raises:
+        UnknownNameError: No benchmark has this name and no file this path.
+        ValueError: It is something else.
+    """
+    from ecnas.benchmark import Benchmark
+    from ecnas.loading import load
+
+    return benchmark if isinstance(benchmark, Benchmark) else load(benchmark)
+
+
+@overload
+def budget_of(budget: Budget | int) -> Budget: ...
+
+
+@overload
+def budget_of(budget: Budget | int | None) -> Budget | None: ...
+
+
+def budget_of(budget: Budget | int | None) -> Budget | None:
+    """A budget; a new one for a number of evaluations; None for None.
+
+    Raises:
+        ValueError: It is something else, or no number above zero.
+    """
+    from ecnas.budget import Budget
+
+    if budget is None or isinstance(budget, Budget):
+        return budget
+    number = as_whole(budget)
+    if number is None or number < 1:
+        raise ValueError(
+            f"budget must be an ecnas.Budget, a whole number of evaluations of at least 1 or None, got {shown(budget)}"
+        )
+    return Budget(evaluations=number)

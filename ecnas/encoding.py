@@ -87,7 +87,8 @@ def batch_to_frame(adjacency: ArrayLike, ops: ArrayLike) -> tuple[NDArray[np.int
     """Checks B cells of V vertices that are given as arrays, and writes them as integers.
 
     Args:
-        adjacency: Upper-triangular matrices of the integers 0 and 1, shape (B, V, V); or edge bits, shape (B,).
+        adjacency: Upper-triangular matrices of 0 and 1, of any type, shape (B, V, V); or edge bits, integers of shape
+            (B,).
         ops: Op codes of the inner vertices, integers of shape (B, V−2), 2 ≤ V ≤ 7.
 
     Returns:
@@ -96,7 +97,7 @@ def batch_to_frame(adjacency: ArrayLike, ops: ArrayLike) -> tuple[NDArray[np.int
     Raises:
         InvalidCellError: An argument has the wrong shape, type or values.
     """
-    codes, edges = np.asarray(ops), np.asarray(adjacency)
+    codes, edges = _as_array("ops", ops), _as_array("adjacency", adjacency)
     if codes.ndim != 2 or codes.shape[1] > MAX_INNER:
         raise InvalidCellError(f"ops must have the shape (B, V-2) with 2 to 7 vertices V, got {codes.shape}")
     num_cells, num_vertices = len(codes), codes.shape[1] + 2
@@ -110,6 +111,8 @@ def batch_to_frame(adjacency: ArrayLike, ops: ArrayLike) -> tuple[NDArray[np.int
         _check_range("adjacency (edge bits)", edges, (1 << num_vertices * (num_vertices - 1) // 2) - 1)
         edge_bits = edges.astype(np.int64)
     else:
+        if edges.dtype.kind == "f" and ((edges == 0) | (edges == 1)).all():
+            edges = edges.astype(np.int8)
         _check_range("adjacency", edges, 1)
         edge_bits = adjacency_to_bits(edges)
         if np.count_nonzero(edges) != np.bitwise_count(edge_bits).sum():  # some lie in the lower triangle
@@ -120,9 +123,16 @@ def batch_to_frame(adjacency: ArrayLike, ops: ArrayLike) -> tuple[NDArray[np.int
     return to_frame(num_vertices, edge_bits), ops_to_code(codes)
 
 
+def _as_array(name: str, values: ArrayLike) -> NDArray[Any]:
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError) as error:  # rows of different lengths
+        raise InvalidCellError(f"{name} must be one array, all cells of the same shape ({error})") from error
+
+
 def _check_range(name: str, values: NDArray[Any], most: int) -> None:
     if values.dtype.kind not in "iub":
-        raise InvalidCellError(f"{name} must be integers, got dtype {values.dtype}")
+        raise InvalidCellError(f"{name} must be integers from 0 to {most}, got dtype {values.dtype}")
     if values.size and (values.min() < 0 or values.max() > most):
         position = tuple(np.argwhere((values < 0) | (values > most))[0].tolist())
         raise InvalidCellError(f"{name} must be integers from 0 to {most}, got {values[position]} at {list(position)}")

@@ -6,6 +6,12 @@ import difflib
 from collections.abc import Iterable
 
 
+def shown(value: object, most: int = 120) -> str:
+    """A value as Python writes it, cut to a length that fits into a message."""
+    text = repr(value)
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 class ECNASError(Exception):
     """Base class of every error that this package raises on purpose."""
 
@@ -31,9 +37,9 @@ class UnknownNameError(ECNASError, KeyError):
 
     def __init__(self, kind: str, name: object, allowed: Iterable[str]) -> None:
         names = sorted(allowed)
-        near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        self.message = f"unknown {kind} {name!r}.{hint} Allowed: {', '.join(names)}."
+        near = _nearest(name, names) if isinstance(name, str) else None
+        hint = f" Did you mean {near!r}?" if near else ""
+        self.message = f"unknown {kind} {shown(name)}.{hint} Allowed: {', '.join(names)}."
         super().__init__(self.message)
 
     def __str__(self) -> str:  # KeyError would print the repr of the message
@@ -42,6 +48,12 @@ class UnknownNameError(ECNASError, KeyError):
     def __reduce__(self) -> tuple[type[Exception], tuple[str]]:
         # The constructor's arguments are gone; a message alone survives a process boundary.
         return _RestoredUnknownNameError, (self.message,)
+
+
+def _nearest(name: str, names: list[str]) -> str | None:
+    lower = {other.lower(): other for other in names}
+    near = difflib.get_close_matches(name[:100].lower(), lower, n=1, cutoff=0.5)
+    return lower[near[0]] if near else None
 
 
 class _RestoredUnknownNameError(UnknownNameError):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from ecnas.benchmark import Benchmark
-from ecnas.errors import UnknownNameError
+from ecnas.errors import UnknownNameError, shown
 from ecnas.space import SPACES, Space
 from ecnas.table import Column, Table, open_table
 
@@ -27,9 +27,12 @@ def load(name_or_path: str | os.PathLike[str]) -> Benchmark:
 
     Raises:
         UnknownNameError: No benchmark has this name and no file this path.
+        ValueError: It is neither a name nor a path.
         CorruptFileError: The file or table is damaged.
         ChecksumError: A published file's bytes are not the published ones.
     """
+    if not isinstance(name_or_path, (str, os.PathLike)):
+        raise ValueError(f"benchmark must be a name or a path, got {shown(name_or_path)}")
     name = os.fspath(name_or_path)
     if name in EMBEDDED:
         return _load_embedded(EMBEDDED[name])

@@ -12,12 +12,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ecnas.errors import UnknownNameError
+from ecnas.coerce import one_of, ordered, shown
 
 
 class Objective(NamedTuple):
@@ -44,16 +44,12 @@ def check_objectives(names: Sequence[str]) -> tuple[str, ...]:
 
     Raises:
         UnknownNameError: A name is not in :data:`OBJECTIVES`.
-        ValueError: There is no name, or one twice.
+        ValueError: There is no name, or one twice, or they have no order, as in a set.
     """
-    if isinstance(names, str):
-        raise ValueError(f"objectives must be a sequence of names, got the string {names!r}")
-    for name in names:
-        if name not in OBJECTIVES:
-            raise UnknownNameError("objective", name, OBJECTIVES)
-    if not names or len(set(names)) != len(names):
-        raise ValueError(f"objectives must be one or more different names, got {list(names)}")
-    return tuple(names)
+    chosen = tuple(one_of("objective", name, OBJECTIVES) for name in ordered("objectives", names, "names"))
+    if not chosen or len(set(chosen)) != len(chosen):
+        raise ValueError(f"objectives must be one or more different names, got {list(chosen)}")
+    return chosen
 
 
 def oriented(names: Sequence[str], figures: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -135,7 +131,7 @@ class Linear:
     weights: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
-        _check_weights(self.weights)
+        object.__setattr__(self, "weights", _checked_weights(self.weights))
 
     def __call__(self, rewards: NDArray[np.float64], figures: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
         result: NDArray[np.float64] = rewards @ _weights(self.weights, rewards.shape[-1])
@@ -154,9 +150,8 @@ class Chebyshev:
     rho: float = 0.05
 
     def __post_init__(self) -> None:
-        _check_weights(self.weights)
-        if not 0 <= self.rho < math.inf:
-            raise ValueError(f"rho must be a number from 0, got {self.rho}")
+        object.__setattr__(self, "weights", _checked_weights(self.weights))
+        _check_number("rho", self.rho, "a number from 0", 0.0)
 
     def __call__(self, rewards: NDArray[np.float64], figures: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
         distance = _weights(self.weights, rewards.shape[-1]) * (1.0 - rewards)
@@ -178,8 +173,7 @@ class EnergyCap:
     cap: float
 
     def __post_init__(self) -> None:
-        if not 0 < self.cap < math.inf:
-            raise ValueError(f"cap must be above 0 kWh, got {self.cap}")
+        _check_number("cap", self.cap, "above 0 kWh", _TINY)
 
     def __call__(self, rewards: NDArray[np.float64], figures: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
         energy = figures["energy"]
@@ -202,10 +196,8 @@ class PowerLaw:
     exponent: float = -0.07
 
     def __post_init__(self) -> None:
-        if not 0 < self.target < math.inf:
-            raise ValueError(f"target must be above 0 kWh, got {self.target}")
-        if not -math.inf < self.exponent <= 0:
-            raise ValueError(f"exponent must be a number not above 0, got {self.exponent}")
+        _check_number("target", self.target, "above 0 kWh", _TINY)
+        _check_number("exponent", self.exponent, "a number not above 0", -_LARGE, 0.0)
 
     def __call__(self, rewards: NDArray[np.float64], figures: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
         # Not **, which has other last digits for a single number than for an array.
@@ -231,26 +223,58 @@ def make_scalarisation(
         UnknownNameError: There is no such scalarisation.
         ValueError: The weights do not fit, or "cap" and "power" lack the objective energy.
     """
-    if weights is not None and len(weights) != len(normalisation.names):
-        raise ValueError(f"weights must be one number for each of {normalisation.names}, got {weights}")
+    name = one_of("scalarisation", name, SCALARISATIONS)
+    chosen = _checked_weights(weights)
     if name in ("linear", "chebyshev"):
-        chosen = None if weights is None else tuple(float(w) for w in weights)
+        if chosen is not None and len(chosen) != len(normalisation.names):
+            raise ValueError(f"weights must be one number for each of {normalisation.names}, got {weights}")
         return Linear(chosen) if name == "linear" else Chebyshev(chosen)
-    if name in ("cap", "power"):
-        if weights is not None:
-            raise ValueError(f"scalarisation {name!r} takes no weights, got {weights}")
-        if "energy" not in normalisation.names:
-            raise ValueError(f"scalarisation {name!r} needs the objective 'energy', got {normalisation.names}")
-        middle = normalisation.figure("energy", 0.5)
-        return EnergyCap(middle) if name == "cap" else PowerLaw(middle)
-    raise UnknownNameError("scalarisation", name, SCALARISATIONS)
+    if chosen is not None:
+        raise ValueError(f"scalarisation {name!r} takes no weights, got {weights}")
+    if "energy" not in normalisation.names:
+        raise ValueError(f"scalarisation {name!r} needs the objective 'energy', got {normalisation.names}")
+    middle = normalisation.figure("energy", 0.5)
+    return EnergyCap(middle) if name == "cap" else PowerLaw(middle)
 
 
-def _check_weights(weights: tuple[float, ...] | None) -> None:
+def check_scalarisation(scalarisation: Scalarisation, num_objectives: int) -> Scalarisation:
+    """Returns a scalarisation that can scalarise this number of objectives; what cannot is found out by trying.
+
+    Raises:
+        ValueError: It is no scalarisation, its weights do not fit, or what it returns has another shape.
+    """
+    allowed = f"one of {list(SCALARISATIONS)} or an object such as ecnas.Linear((0.8, 0.2))"
+    if not callable(scalarisation) or isinstance(scalarisation, type):
+        raise ValueError(f"scalarisation must be {allowed}, got {shown(scalarisation)}")
+    rewards = scalarisation(np.zeros((1, num_objectives)), {name: np.ones(1) for name in OBJECTIVES})
+    if np.shape(rewards) != (1,):
+        raise ValueError(
+            f"scalarisation must return one number a cell, but {shown(scalarisation)} returned the shape "
+            f"{np.shape(rewards)} for (1, {num_objectives}) rewards"
+        )
+    return scalarisation
+
+
+_TINY: Final = float(np.nextafter(0.0, 1.0))
+_LARGE: Final = float(np.finfo(np.float64).max)
+
+
+def _check_number(name: str, value: object, allowed: str, least: float, most: float = _LARGE) -> None:
+    if not _is_number(value) or not least <= value <= most:  # NaN fails every comparison
+        raise ValueError(f"{name} must be {allowed}, got {shown(value)}")
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+
+
+def _checked_weights(weights: Sequence[float] | None) -> tuple[float, ...] | None:
     if weights is None:
-        return
-    if not all(0 <= w < math.inf for w in weights) or not sum(weights) > 0:  # NaN fails every comparison
-        raise ValueError(f"weights must be numbers from 0, not all 0, got {weights}")
+        return None
+    chosen = ordered("weights", weights, "numbers")
+    if not all(_is_number(w) and 0 <= w < math.inf for w in chosen) or not sum(chosen) > 0:
+        raise ValueError(f"weights must be numbers from 0, not all 0, got {shown(weights)}")
+    return tuple(float(w) for w in chosen)
 
 
 def _weights(weights: tuple[float, ...] | None, num_objectives: int) -> NDArray[Any]:

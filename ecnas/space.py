@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ecnas import isomorphism
 from ecnas.cell import Cell
-from ecnas.coerce import whole, whole_array
+from ecnas.coerce import as_whole, one_of, shown, whole, whole_array
 from ecnas.encoding import MAX_INNER, NUM_OPERATIONS, NUM_PATTERNS, OP_WEIGHTS, code_to_ops, edge_bit, to_frame
-from ecnas.errors import OutOfDomainError, UnknownNameError
+from ecnas.errors import InvalidCellError, OutOfDomainError
 
 
 class Bounds(NamedTuple):
@@ -47,9 +47,7 @@ class Space:
     """
 
     def __init__(self, name: str) -> None:
-        if name not in SPACES:
-            raise UnknownNameError("search space", name, SPACES)
-        self.name = name
+        self.name = name = one_of("search space", name, SPACES)
         self.num_vertices, self.max_edges, self._num_cells = SPACES[name]
 
     def __len__(self) -> int:
@@ -86,7 +84,10 @@ class Space:
 
         Raises:
             OutOfDomainError: The cell has too many vertices or edges for the space.
+            InvalidCellError: It is no :class:`Cell`.
         """
+        if not isinstance(cell, Cell):
+            raise InvalidCellError(f"cell must be an ecnas.Cell, got {shown(cell)}{_way_out(cell)}")
         row = cell.row
         if not 0 <= row < self._num_cells:
             raise OutOfDomainError(
@@ -229,6 +230,15 @@ class Space:
             rows.add(_row_of_graph(new_edges, new_ops, last))
         rows.discard(cell.row)
         return [self[row] for row in sorted(rows) if 0 <= row < self._num_cells]
+
+
+def _way_out(cell: object) -> str:
+    """How to make a cell of something else."""
+    if isinstance(cell, str):
+        return "; by its hash it is space[ecnas.official.row_of_hash(benchmark, hash)]"
+    if as_whole(cell) is not None:
+        return "; by its row it is space[row]"
+    return "; Cell(adjacency, ops) makes one"
 
 
 class SpaceArrays(NamedTuple):

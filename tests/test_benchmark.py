@@ -11,6 +11,7 @@ from conftest import synthetic_table
 
 import ecnas
 from ecnas import Benchmark, Budget, BudgetExhaustedError, Column, Evaluation, OutOfDomainError, UnknownNameError
+from ecnas.coerce import benchmark_of
 from ecnas.objectives import OBJECTIVES
 
 
@@ -195,8 +196,9 @@ def test_test_accuracy_is_no_objective(synthetic_4v):
 def test_values_cannot_be_spoilt(synthetic_4v):
     with pytest.raises(ValueError, match="read-only"):
         synthetic_4v.values("energy")[0] = 0
-    with pytest.raises(OutOfDomainError, match="name must be one of"):
-        synthetic_4v.values("provenance")
+    for name in ("provenance", None, ["energy"], b"energy"):
+        with pytest.raises(UnknownNameError, match="unknown figure"):
+            synthetic_4v.values(name)
 
 
 def test_copies(synthetic_4v, tmp_path):
@@ -427,3 +429,123 @@ def test_a_unique_budget_tells_drawn_repeats_apart(three_repeats):
     three_repeats.query_rows([3] * 30, repeat=rng, budget=budget)
     assert drawn == {0, 1, 2}
     assert budget.spent.evaluations == 3
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What one entry accepts, its siblings accept
+
+
+def test_objectives_are_a_sequence(synthetic_4v):
+    names = ("val_accuracy", "energy")
+    for unordered in (set(names), frozenset(names), dict.fromkeys(names), dict.fromkeys(names).keys(), "energy", None):
+        for entry in (
+            synthetic_4v.pareto_front,
+            synthetic_4v.normalisation,
+            synthetic_4v.reference_point,
+            synthetic_4v.vector_rewards,
+            lambda objectives: synthetic_4v.optimum(None, objectives),
+            lambda objectives: synthetic_4v.scalarisation("linear", objectives),
+        ):
+            with pytest.raises(ValueError, match="objectives must be a sequence of names, whose order counts, got the"):
+                entry(unordered)
+    expected = synthetic_4v.pareto_front(names).rows.tolist()
+    for ordered in (list(names), np.array(names)):
+        assert synthetic_4v.pareto_front(ordered).rows.tolist() == expected
+
+
+@pytest.mark.parametrize("weights", [{0.9, 0.1}, {0.9: 1, 0.1: 2}, "91", 0.5, ("0.9", 0.1), (True, 1), (np.nan, 1), ()])
+def test_weights_are_a_sequence_of_numbers(weights):
+    for kind in (ecnas.Linear, ecnas.Chebyshev):
+        with pytest.raises(ValueError, match="weights must be "):
+            kind(weights)
+
+
+def test_weights_in_other_forms_are_the_same():
+    expected = ecnas.Linear((0.25, 0.75))
+    for weights in ([0.25, 0.75], np.array([0.25, 0.75]), np.array([0.25, 0.75], np.float32), (np.float64(0.25), 0.75)):
+        assert ecnas.Linear(weights) == expected
+        assert hash(ecnas.Linear(weights)) == hash(expected)
+
+
+@pytest.mark.parametrize("value", ["0.3", None, np.nan, np.inf, 0, -1, True, (0.3,)], ids=repr)
+def test_numbers_of_scalarisations_are_checked(value):
+    for kind in (ecnas.EnergyCap, ecnas.PowerLaw):
+        with pytest.raises(ValueError, match=r"(cap|target) must be above 0 kWh, got ") as told:
+            kind(value)
+        assert repr(value) in str(told.value)
+
+
+def test_a_scalarisation_is_a_name_or_an_object(synthetic_5v):
+    expected = synthetic_5v.optimum(synthetic_5v.scalarisation("chebyshev"))
+    assert synthetic_5v.optimum("chebyshev") == expected
+    assert synthetic_5v.optimum(ecnas.Chebyshev()) == expected
+    assert synthetic_5v.optimum() == synthetic_5v.optimum("linear") == synthetic_5v.optimum(None)
+    assert (synthetic_5v.scalar_rewards("linear") == synthetic_5v.scalar_rewards(ecnas.Linear())).all()
+    with pytest.raises(UnknownNameError, match="unknown scalarisation 'best'. Allowed: cap, chebyshev, linear, power"):
+        synthetic_5v.optimum("best")
+    with pytest.raises(UnknownNameError, match="Did you mean 'chebyshev'"):
+        synthetic_5v.optimum("Chebychev")
+    for wrong in (3, ecnas.Linear, ("linear",), np.array([0.5, 0.5])):
+        with pytest.raises(ValueError, match="scalarisation must be one of"):
+            synthetic_5v.optimum(wrong)
+    with pytest.raises(ValueError, match="weights must be 2 numbers"):
+        synthetic_5v.optimum(ecnas.Linear((1, 2, 3)))
+    with pytest.raises(ValueError, match=r"must return one number a cell, but .* returned the shape \(1, 2\)"):
+        synthetic_5v.optimum(lambda rewards, figures: rewards)
+
+
+def test_a_number_is_a_budget(synthetic_4v):
+    cell = synthetic_4v.space[3]
+    for budget in (5, np.int64(5), np.array(5)):
+        assert synthetic_4v.query(cell, budget=budget) == synthetic_4v.query(cell)
+        assert synthetic_4v.query_row(3, budget=budget) == synthetic_4v.query(cell)
+        assert len(synthetic_4v.query_rows([3] * 5, budget=budget).rows) == 5
+        with pytest.raises(BudgetExhaustedError):
+            synthetic_4v.query_rows([3] * 6, budget=budget)
+    for budget in (0, -1, 2.5, "5", True, [5]):
+        for entry in (synthetic_4v.query_row, lambda row, budget: synthetic_4v.query_rows([row], budget=budget)):
+            with pytest.raises(ValueError, match="budget must be an ecnas.Budget, a whole number .* got ") as told:
+                entry(3, budget=budget)
+            assert repr(budget) in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("cell", "way_out"),
+    [
+        ("5529e1779433733d1145e20de5d8604e", "row_of_hash"),
+        (3, r"space\[row\]"),
+        (np.int64(3), r"space\[row\]"),
+        (([[0, 1], [0, 0]], []), r"Cell\(adjacency, ops\)"),
+        (None, r"Cell\(adjacency, ops\)"),
+    ],
+)
+def test_what_is_no_cell_is_told_how_to_become_one(synthetic_4v, cell, way_out):
+    budget = Budget(evaluations=1)
+    for entry in (
+        synthetic_4v.space.row,
+        synthetic_4v.space.neighbours,
+        lambda c: synthetic_4v.query(c, budget=budget),
+    ):
+        with pytest.raises(ecnas.InvalidCellError, match=f"cell must be an ecnas.Cell, got .*{way_out}"):
+            entry(cell)
+    assert budget.spent.evaluations == 0
+
+
+@pytest.mark.parametrize("name", ["4v", "4V ", 4, None, ["4V"], "x" * 10**6])
+def test_names_of_spaces(name):
+    with pytest.raises(UnknownNameError, match="unknown search space") as told:
+        ecnas.Space(name)
+    assert len(str(told.value)) < 300
+
+
+@pytest.mark.parametrize("name", [None, 4, ("surrogate-4V",), b"surrogate-4V", object()], ids=repr)
+def test_what_is_no_benchmark_is_shown_as_given(name):
+    for entry in (ecnas.load, benchmark_of):
+        with pytest.raises(ValueError, match="benchmark must be a name or a path") as told:
+            entry(name)
+        assert repr(name) in str(told.value)
+
+
+def test_a_benchmark_or_its_name(synthetic_4v):
+    assert benchmark_of(synthetic_4v) is synthetic_4v
+    assert benchmark_of("surrogate-4V") is ecnas.load("surrogate-4V")

@@ -149,15 +149,33 @@ def test_more_than_nine_edges_is_a_cell_but_in_no_space():
         ([[0, 2], [0, 0]], [], r"0 and 1, got 2 at \[0, 1\]"),
         ([[0, -1], [0, 0]], [], r"0 and 1, got -1 at \[0, 1\]"),
         ([[0, 300], [0, 0]], [], r"0 and 1, got 300"),
-        ([[0.0, 1.0], [0.0, 0.0]], [], "dtype float64"),
-        ([[False, True], [False, False]], [], "dtype bool"),
+        ([[0.0, 0.5], [0.0, 0.0]], [], r"0 and 1, got 0.5 at \[0, 1\]"),
+        ([[0.0, np.nan], [0.0, 0.0]], [], r"0 and 1, got nan at \[0, 1\]"),
+        ([[0, 10**30], [0, 0]], [], r"0 and 1, got 10{30} at \[0, 1\]"),
+        ([[0, 1j], [0, 0]], [], "0 and 1, got dtype complex128"),
+        ([["0", "1"], ["0", "0"]], [], "0 and 1, got dtype <U1: .*'1'"),
+        ([[0, None], [0, 0]], [], "0 and 1, got dtype object"),
+        ("0100", [], "square matrix, got shape"),
+        (None, [], "square matrix, got shape"),
+        ([[0, 1, 1], [0, 1]], [], r"square matrix, got 2 rows of \[3, 2\] entries"),
+        (np.ma.array([[0, 1], [0, 0]], mask=[[0, 1], [0, 0]]), [], "without masked entries"),
         (np.zeros((8, 8), dtype=int), [CONV3] * 6, "2 to 7 vertices, got 8"),
         ([[0]], [], "2 to 7 vertices, got 1"),
         ([[0, 1, 0], [0, 0, 1]], [CONV3], r"square matrix, got shape \(2, 3\)"),
         ([0, 1], [], "square matrix"),
         ([[0, 0], [0, 0]], [], "no path"),
         ([[0, 1, 0], [0, 0, 1], [0, 0, 0]], [], "1 inner vertices .* got 0"),
-        ([[0, 1, 0], [0, 0, 1], [0, 0, 0]], ["conv3x3"], "did you mean 'conv3x3-bn-relu'"),
+        ([[0, 1, 0], [0, 0, 1], [0, 0, 0]], ["Conv3x3-BN-ReLU"], "did you mean 'conv3x3-bn-relu'"),
+        ([[0, 1, 0], [0, 0, 1], [0, 0, 0]], ["x" * 10**6], r"ops\[0\] must be one of .{150,300}$"),
+        (
+            [[0, 1, 0], [0, 0, 1], [0, 0, 0]],
+            {CONV3},
+            "a sequence of names, whose order counts, got the set",
+        ),
+        ([[0, 1, 0], [0, 0, 1], [0, 0, 0]], {CONV3: 1}, "got the dict"),
+        ([[0, 1, 0], [0, 0, 1], [0, 0, 0]], {CONV3: 1}.keys(), "got the dict_keys"),
+        ([[0, 1, 0], [0, 0, 1], [0, 0, 0]], None, "got the NoneType None"),
+        ([[0, 1, 0], [0, 0, 1], [0, 0, 0]], [True], r"ops\[0\] must be one of"),
         ([[0, 1, 0], [0, 0, 1], [0, 0, 0]], [3], r"ops\[0\] must be one of"),
         ([[0, 1, 0], [0, 0, 1], [0, 0, 0]], [["x"]], r"ops\[0\] must be one of"),
         ([[0, 1, 0], [0, 0, 1], [0, 0, 0]], "abc", "sequence of names"),
@@ -201,3 +219,34 @@ def test_drawing_into_given_axes():
     assert [text.get_text() for text in ax.texts] == ["input", "conv3x3", "output"]
     assert len(ax.patches) == cell.num_edges
     plt.close("all")
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda matrix: matrix.tolist(),
+        lambda matrix: tuple(map(tuple, matrix.tolist())),
+        np.matrix,
+        lambda matrix: matrix.astype(bool),
+        lambda matrix: matrix.astype(np.float16),
+        lambda matrix: matrix.astype(np.uint64),
+        lambda matrix: matrix.astype(object),
+        np.asfortranarray,
+        np.ma.array,
+        lambda matrix: pytest.importorskip("scipy.sparse").csr_matrix(matrix),
+        lambda matrix: pytest.importorskip("pandas").DataFrame(matrix),
+        lambda matrix: pytest.importorskip("torch").tensor(matrix, dtype=float),
+    ],
+)
+def test_the_same_matrix_in_other_forms(form):
+    matrix = np.array([[0, 1, 1, 0], [0, 0, 1, 1], [0, 0, 0, 1], [0, 0, 0, 0]])
+    cell = Cell(matrix, [CONV3, POOL])
+    assert Cell(form(matrix), [CONV3, POOL]) == cell
+    for ops in ((CONV3, POOL), np.array([CONV3, POOL]), ["conv3x3", "maxpool3x3"], ["input", CONV3, POOL, "output"]):
+        assert Cell(form(matrix), ops) == cell
+
+
+def test_a_graph_is_told_where_it_is_read():
+    networkx = pytest.importorskip("networkx")
+    with pytest.raises(InvalidCellError, match="ecnas.interchange.from_networkx"):
+        Cell(networkx.DiGraph([(0, 1)]), [])

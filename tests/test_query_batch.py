@@ -194,15 +194,16 @@ def _bad(position, value):
 @pytest.mark.parametrize(
     ("adjacency", "ops", "message"),
     [
-        (np.zeros((3, 4, 4)), np.zeros((3, 2), int), "adjacency must be integers, got dtype float64"),
+        (np.full((3, 4, 4), 0.5), np.zeros((3, 2), int), "adjacency must be integers from 0 to 1, got dtype float64"),
+        ([[[0, 1], [0]]], np.zeros((1, 0), int), "adjacency must be one array, all cells of the same shape"),
         (_bad((1, 0, 3), 2), np.zeros((3, 2), int), r"adjacency must be .* 0 to 1, got 2 at \[1, 0, 3\]"),
         (_bad((1, 0, 3), -1), np.zeros((3, 2), int), r"got -1 at \[1, 0, 3\]"),
         (_bad((2, 3, 1), 1), np.zeros((3, 2), int), r"upper-triangular, got an edge at \[3, 1\] in cell 2"),
         (_bad((2, 1, 1), 1), np.zeros((3, 2), int), r"upper-triangular, got an edge at \[1, 1\] in cell 2"),
         (np.zeros((3, 4, 4), int), np.full((3, 2), 3), r"ops must be integers from 0 to 2, got 3 at \[0, 0\]"),
         (np.zeros((3, 4, 4), int), np.full((3, 2), -1), "ops must be .* got -1"),
-        (np.zeros((3, 4, 4), int), np.zeros((3, 2)), "ops must be integers, got dtype float64"),
-        (np.zeros((3, 4, 4), int), np.array([["a", "b"]] * 3), "ops must be integers, got dtype <U1"),
+        (np.zeros((3, 4, 4), int), np.zeros((3, 2)), "ops must be integers from 0 to 2, got dtype float64"),
+        (np.zeros((3, 4, 4), int), np.array([["a", "b"]] * 3), "ops must be integers from 0 to 2, got dtype <U1"),
         (np.zeros((3, 4, 4), int), np.zeros((3, 3), int), r"adjacency must have the shape \(3, 5, 5\) or \(3,\)"),
         (np.zeros((2, 4, 4), int), np.zeros((3, 2), int), r"adjacency must have the shape \(3, 4, 4\) or \(3,\)"),
         (np.zeros((3, 8, 8), int), np.zeros((3, 6), int), "ops must have the shape .* got"),
@@ -293,3 +294,11 @@ def test_edge_bits_are_those_of_the_encoding(benchmark_7v):
     rows = benchmark_7v.query_batch(bits, np.ones((2, 5), dtype=int)).rows
     assert benchmark_7v.space[int(rows[0])].num_vertices == 2
     assert benchmark_7v.space[int(rows[1])].ops == ("conv1x1-bn-relu",)
+
+
+@pytest.mark.parametrize("kind", [bool, np.uint8, np.int64, np.float32, np.float64])
+def test_matrices_of_every_type(benchmark_7v, kind):
+    adjacency, ops = arrays_of(benchmark_7v.space.sample(np.random.default_rng(3), 50))
+    expected = benchmark_7v.query_batch(adjacency, ops).rows
+    assert (benchmark_7v.query_batch(adjacency.astype(kind), ops).rows == expected).all()
+    assert (benchmark_7v.query_batch(adjacency.astype(kind).tolist(), ops.tolist()).rows == expected).all()

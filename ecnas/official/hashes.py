@@ -13,7 +13,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ecnas.benchmark import Benchmark
 from ecnas.errors import OutOfDomainError
@@ -60,6 +59,8 @@ def _hashes(space: Space) -> NDArray[np.uint8]:
         known: NDArray[np.uint8] = np.load(path, allow_pickle=False)
         if known.shape == (len(space), 16):
             return known
+    from tqdm import tqdm
+
     rows = tqdm(range(len(space)), desc=f"hashing the cells of {space.name}", unit=" cells", disable=None, delay=1)
     text = "".join(space[row].hash for row in rows)
     hashes = np.frombuffer(bytes.fromhex(text), np.uint8).reshape(-1, 16)
