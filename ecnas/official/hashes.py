@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -50,6 +51,30 @@ def row_of_hash(benchmark: Benchmark, module_hash: str) -> int:
         if len(found):
             return int(found[0])
     raise OutOfDomainError(f"hash {wanted} is of no cell of space {benchmark.space.name}")
+
+
+def rows_of_hashes(hashes: Sequence[str]) -> NDArray[np.int64]:
+    """Rows of the cells that have published module hashes, whatever their space.
+
+    Args:
+        hashes: 32 hexadecimal digits each.
+
+    Returns:
+        int64, shape (hashes,); −1 for what is of no cell.
+    """
+    wanted = np.frombuffer(bytes.fromhex("".join(hashes)), np.uint8).reshape(-1, 16)
+    rows = np.full(len(wanted), -1, dtype=np.int64)
+    for name in SPACES:  # a small space is the beginning of a large one, and done in a second
+        left = np.flatnonzero(rows < 0)
+        if not len(left):
+            break
+        known = np.ascontiguousarray(_hashes(Space(name))).view("V16").ravel()
+        order = np.argsort(known)
+        asked = np.ascontiguousarray(wanted[left]).view("V16").ravel()
+        places = np.minimum(np.searchsorted(known, asked, sorter=order), len(known) - 1)
+        found = known[order[places]] == asked
+        rows[left[found]] = order[places[found]]
+    return rows
 
 
 def _hashes(space: Space) -> NDArray[np.uint8]:

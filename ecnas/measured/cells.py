@@ -1,0 +1,213 @@
+"""The cell of a line of measurements, from whatever columns name it."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from ecnas import interchange, isomorphism
+from ecnas.cell import Cell
+from ecnas.encoding import MAX_VERTICES, bits_to_adjacency
+from ecnas.errors import InvalidCellError
+from ecnas.measured.columns import Column
+from ecnas.measured.numbers import is_missing
+from ecnas.measured.problems import MeasurementsError, Problems
+from ecnas.measured.sources import Source
+from ecnas.official.hashes import rows_of_hashes
+from ecnas.space import SPACES, Space
+
+_HASH: Final = re.compile(r"[0-9a-fA-F]{32}")
+
+Reader = Callable[[Mapping[str, Any]], int]
+"""The row of the cell of a line's values; raises ValueError or IndexError where it is none."""
+
+
+def rows_of_cells(source: Source, columns: Sequence[Column], problems: Problems) -> tuple[list[int], list[str]]:
+    """Rows of the cells of all lines.
+
+    Where several columns name the cell, they must name the same.
+
+    Args:
+        source: The lines.
+        columns: What the columns mean.
+        problems: Takes what is wrong, by line.
+
+    Returns:
+        The rows, −1 where there is a problem; and what columns say the cell, for the preview.
+
+    Raises:
+        MeasurementsError: No column names cells.
+    """
+    readers = _readers(source, columns)
+    if not readers:
+        raise MeasurementsError(
+            f"{source.name} has no column that says the cell: adjacency and ops, edge_bits and num_vertices and ops, "
+            f"hash, row or cell; it has {', '.join(map(repr, source.columns))}"
+        )
+    rows = []
+    for line in source.lines:
+        found: dict[str, int] = {}
+        for name, reader in readers.items():
+            try:
+                row = reader(line.values)
+            except _NothingSaidError:
+                continue
+            except (ValueError, LookupError, TypeError) as error:
+                problems.add(f"{line.where}: {error}")
+                found[name] = -1
+                break
+            found[name] = row
+        if not found:
+            problems.add(f"{line.where}: no cell is said ({' and '.join(readers)} are empty)")
+        elif len(set(found.values())) > 1:
+            said = ", ".join(f"{name} says row {row}" for name, row in found.items())
+            problems.add(f"{line.where}: the columns name different cells: {said}")
+        rows.append(next(iter(found.values()), -1))
+    return rows, list(readers)
+
+
+class _NothingSaidError(Exception):
+    """The columns are empty in this line."""
+
+
+def _readers(source: Source, columns: Sequence[Column]) -> dict[str, Reader]:
+    named = {column.meaning: column.name for column in columns}
+    pieces = [column.name for column in columns if column.meaning == "piece"]
+    readers: dict[str, Reader] = {}
+    if "cell" in named:
+        readers[named["cell"]] = functools.partial(_by_cell, named["cell"])
+    if "hash" in named:
+        readers[named["hash"]] = _ByHash(source, named["hash"])
+    if {"adjacency", "ops"} <= named.keys():
+        key = f"{named['adjacency']}, {named['ops']}"
+        readers[key] = functools.partial(_by_matrix, named["adjacency"], named["ops"])
+    if {"edge_bits", "num_vertices", "ops"} <= named.keys():
+        names = (named["num_vertices"], named["edge_bits"], named["ops"])
+        readers[", ".join(names)] = functools.partial(_by_bits, *names)
+    if "row" in named:
+        readers[named["row"]] = functools.partial(_by_row, named["row"])
+    if pieces and (reader := _of_pieces(pieces)):
+        readers[f"{pieces[0]} … {pieces[-1]}"] = functools.partial(_by_pieces, reader, tuple(pieces))
+    return readers
+
+
+def _of_pieces(pieces: Sequence[str]) -> Callable[[Mapping[str, Any]], Cell] | None:
+    if "op_node_0" in pieces:
+        return interchange.from_hpobench
+    if "edge_0_1" in pieces:
+        return interchange.from_parameters
+    if "input1" in pieces:
+        return interchange.from_nni
+    return None
+
+
+def _row(cell: Cell) -> int:
+    if cell.row == isomorphism.NOT_A_CELL:
+        raise InvalidCellError(
+            f"the cell has {cell.num_edges} edges after pruning; the largest space allows {isomorphism.MAX_EDGES}"
+        )
+    return cell.row
+
+
+def _by_cell(name: str, values: Mapping[str, Any]) -> int:
+    given: Any = values.get(name)
+    if is_missing(given):
+        raise _NothingSaidError
+    if isinstance(given, Cell):
+        return _row(given)
+    if isinstance(given, str):
+        text = given.strip()
+        if _HASH.fullmatch(text):
+            return int(rows_of_hashes([text])[0])
+        try:
+            given = json.loads(text)
+        except ValueError:
+            raise ValueError(f"{name} must be a module hash or a cell in JSON, got {text!r:.80}") from None
+    return _row(Cell.from_dict(given))  # which says what a dictionary must have
+
+
+def _by_matrix(adjacency: str, ops: str, values: Mapping[str, Any]) -> int:
+    if is_missing(values.get(adjacency)):
+        raise _NothingSaidError
+    return _row(interchange.read_cell(values[adjacency], values.get(ops)))
+
+
+def _by_bits(num_vertices: str, edge_bits: str, ops: str, values: Mapping[str, Any]) -> int:
+    if is_missing(values.get(edge_bits)):
+        raise _NothingSaidError
+    vertices, bits = _whole(num_vertices, values.get(num_vertices)), _whole(edge_bits, values[edge_bits])
+    if not 2 <= vertices <= MAX_VERTICES:
+        raise ValueError(f"{num_vertices} must be from 2 to {MAX_VERTICES}, got {vertices}")
+    if not 0 <= bits < 1 << vertices * (vertices - 1) // 2:
+        raise ValueError(
+            f"{edge_bits} of {vertices} vertices must be below 2^{vertices * (vertices - 1) // 2}, got {bits}"
+        )
+    return _row(interchange.read_cell(bits_to_adjacency(vertices, bits), values.get(ops)))
+
+
+def _by_row(name: str, values: Mapping[str, Any]) -> int:
+    if is_missing(values.get(name)):
+        raise _NothingSaidError
+    row = _whole(name, values[name])
+    most: int = SPACES["7V"].num_cells
+    if not 0 <= row < most:
+        raise ValueError(f"{name} must be the number of a cell, from 0 to {most - 1}, got {row}")
+    return row
+
+
+def _by_pieces(reader: Callable[[Mapping[str, Any]], Cell], names: tuple[str, ...], values: Mapping[str, Any]) -> int:
+    given = {name: values[name] for name in names if not is_missing(values.get(name))}
+    if not given:
+        raise _NothingSaidError
+    return _row(reader({name: _number_or_text(value) for name, value in given.items()}))
+
+
+def _number_or_text(value: Any) -> Any:
+    if isinstance(value, str):
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value.strip()
+    return value
+
+
+def _whole(name: str, value: Any) -> int:
+    """A whole number, also one that was written as 7.0.
+
+    Raises:
+        ValueError: It is none.
+    """
+    try:
+        number = float(value)
+        if isinstance(value, (bool, np.bool_)) or not number.is_integer():
+            raise ValueError
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{name} must be a whole number, got {value!r:.80}") from None
+    return int(number)
+
+
+class _ByHash:
+    """Finds cells by module hash, all of a file at once."""
+
+    def __init__(self, source: Source, name: str) -> None:
+        self._name = name
+        texts = {str(line.values.get(name)).strip().lower() for line in source.lines}
+        hashes = sorted(text for text in texts if _HASH.fullmatch(text))
+        self._rows = dict(zip(hashes, rows_of_hashes(hashes).tolist(), strict=True))
+
+    def __call__(self, values: Mapping[str, Any]) -> int:
+        given = values.get(self._name)
+        if is_missing(given):
+            raise _NothingSaidError
+        text = str(given).strip().lower()
+        if not _HASH.fullmatch(text):
+            raise ValueError(f"{self._name} must be 32 hexadecimal digits, got {given!r:.80}")
+        row: int = self._rows[text]
+        if row < 0:
+            raise ValueError(f"{self._name} {text} is of no cell of space {Space('7V').name}")
+        return row

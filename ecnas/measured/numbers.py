@@ -1,0 +1,97 @@
+"""Numbers as people and spreadsheets write them: decimal commas, thousands, per cent, and words for "nothing"."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from ecnas.measured.problems import MeasurementsError
+
+Mark = Literal["point", "comma"]
+
+MISSING: Final = frozenset({"", "nan", "n/a", "#n/a", "na", "null", "none", "nil", "-", "--", "–", "—", "?", "missing"})
+"""Words, in small letters, that say that there is no figure."""
+
+_GROUPING: Final = re.compile(r"(?<=\d)['’\s](?=\d{3}(?!\d))")  # \s holds non-breaking spaces as well
+_FORMS: Final[dict[str, re.Pattern[str]]] = {
+    "point": re.compile(r"[+-]?(\d+|[1-9]\d{0,2}(,\d{3})+)(\.\d*)?(e[+-]?\d+)?|[+-]?\.\d+(e[+-]?\d+)?", re.IGNORECASE),
+    "comma": re.compile(r"[+-]?(\d+|[1-9]\d{0,2}(\.\d{3})+)(,\d*)?(e[+-]?\d+)?|[+-]?,\d+(e[+-]?\d+)?", re.IGNORECASE),
+}
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value says that there is none."""
+    if isinstance(value, str):
+        return value.strip().lower() in MISSING
+    return value is None or (isinstance(value, (float, np.floating)) and math.isnan(value))
+
+
+def decimal_mark(texts: Iterable[tuple[str, str]], source: str) -> Mark:
+    """Whether a file writes decimals with a point or with a comma.
+
+    "0,93" and "1.234,5" can only have decimal commas, "0.93" and "1,234.5" only decimal points. "1,234" and "1.234" can
+    be read both ways; a file in which nothing else tells how is refused, unless all such numbers have points, which is
+    what every program writes.
+
+    Args:
+        texts: Where each number stands, and its text.
+        source: What is read, for errors.
+
+    Raises:
+        MeasurementsError: The file has both marks, or it cannot be known which.
+    """
+    seen: dict[str, tuple[str, str]] = {}
+    unclear: tuple[str, str] | None = None
+    for where, text in texts:
+        number = _plain(text)
+        if "," not in number and "." not in number:
+            continue
+        readings = {mark for mark, form in _FORMS.items() if form.fullmatch(number)}
+        if len(readings) == 1:
+            seen.setdefault(readings.pop(), (where, text))
+        elif "," in number and readings:
+            unclear = unclear or (where, text)
+    if len(seen) == 2:
+        (first, point), (second, comma) = seen["point"], seen["comma"]
+        raise MeasurementsError(
+            f"{source}: {first} has {point!r}, a decimal point, and {second} has {comma!r}, a decimal comma; "
+            "write all numbers in one way"
+        )
+    if not seen and unclear:
+        where, text = unclear
+        raise MeasurementsError(
+            f"{source}, {where}: {text!r} may be read with a decimal comma or with a comma between thousands; "
+            'say which (decimal="comma" or "point"; --decimal on the command line)'
+        )
+    return "comma" if "comma" in seen else "point"
+
+
+def read_number(value: Any, mark: Mark = "point") -> float:
+    """The number that a value is, which may be a text.
+
+    Raises:
+        ValueError: It is none; the message says why.
+    """
+    if isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"must be a number, got {value!r}")
+    if isinstance(value, (int, float, np.integer, np.floating)):
+        return float(value)
+    if not isinstance(value, str):
+        raise ValueError(f"must be a number, got {value!r:.80}")
+    text = _plain(value)
+    if re.fullmatch(r"[+-]?(inf|infinity|∞)", text.lower()):
+        return -math.inf if text.startswith("-") else math.inf
+    if not _FORMS[mark].fullmatch(text):
+        raise ValueError(f"must be a number, got {value!r:.80}")
+    if mark == "comma":
+        text = text.replace(".", "").replace(",", ".")
+    return float(text.replace(",", ""))
+
+
+def _plain(text: str) -> str:
+    """A number's text without spaces and apostrophes between thousands, with a plain minus."""
+    return _GROUPING.sub("", text.strip()).replace("−", "-")
