@@ -22,8 +22,9 @@ def load(name_or_path: str | os.PathLike[str]) -> Benchmark:
 
     Args:
         name_or_path: An embedded benchmark ("surrogate-4V", "surrogate-5V", "surrogate-7V"); the stem of a published
-            file such as "energy_4V9E_linscale", which is found, or fetched if need be, and converted once; or a path to
-            a ``.tfrecord`` file or to the folder of a table.
+            file such as "energy_4V9E_linscale", which is found, or fetched if need be, and converted once; the name of
+            an imported table (:func:`ecnas.measured.store`); or a path to a ``.tfrecord`` file or to the folder of a
+            table.
 
     Raises:
         UnknownNameError: No benchmark has this name and no file this path.
@@ -36,6 +37,8 @@ def load(name_or_path: str | os.PathLike[str]) -> Benchmark:
     name = os.fspath(name_or_path)
     if name in EMBEDDED:
         return _load_embedded(EMBEDDED[name])
+    if (folder := _imported(name)) is not None:
+        return _load_folder(folder, (folder / "table.json").stat().st_mtime_ns)
     path = Path(name)
     if path.exists():
         return _load_path(path.resolve())
@@ -45,6 +48,21 @@ def load(name_or_path: str | os.PathLike[str]) -> Benchmark:
 @functools.cache
 def _load_embedded(space_name: str) -> Benchmark:
     return Benchmark(restrict(open_table(EMBEDDED_FOLDER), Space(space_name), f"surrogate-{space_name}"))
+
+
+def _imported(name: str) -> Path | None:
+    """The folder of an imported table, if there is one of this name (:mod:`ecnas.measured.store`)."""
+    if os.sep in name or not name:
+        return None
+    from ecnas.measured.store import folder_of
+
+    folder = folder_of(name)
+    return folder if (folder / "table.json").is_file() else None
+
+
+@functools.lru_cache(maxsize=32)
+def _load_folder(folder: Path, modified: int) -> Benchmark:
+    return Benchmark(open_table(folder))
 
 
 @functools.lru_cache(maxsize=32)
@@ -58,10 +76,11 @@ def _load_path(path: Path) -> Benchmark:
 
 @functools.cache
 def _load_published(name: str) -> Benchmark:
+    from ecnas.measured.store import stored_names
     from ecnas.official import CATALOGUE, table_of_published
 
     if name not in CATALOGUE:
-        raise UnknownNameError("benchmark (and no such path)", name, [*EMBEDDED, *CATALOGUE])
+        raise UnknownNameError("benchmark (and no such path)", name, [*EMBEDDED, *stored_names(), *CATALOGUE])
     return Benchmark(table_of_published(name))
 
 

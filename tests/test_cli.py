@@ -114,7 +114,7 @@ def test_what_is_missing_is_null(capsys, tmp_path):
         ),
         (["info", "surrogate-8V"], "Did you mean 'surrogate-"),
         (["fetch", "energy_4V9E_linear"], "Did you mean 'energy_4V9E_linscale'"),
-        (["export", "energy-none", "out.tfrecord"], "unknown benchmark"),
+        (["export", "energy-none", "-o", "out.tfrecord"], "unknown benchmark"),
     ],
 )
 def test_what_a_user_does_wrong_is_said_in_one_line(capsys, table, arguments, reason):
@@ -149,7 +149,7 @@ def test_fetch_info_and_export_of_a_published_file(capsys, tmp_path, monkeypatch
     assert f"{name:<26}    0.3 MB  converted" in run(capsys, "info")[1]
     code, out, _ = run(capsys, "info", name)
     assert "88 of 91" in out
-    code, out, _ = run(capsys, "export", name, str(tmp_path / "out.tfrecord"))
+    code, out, _ = run(capsys, "export", name, "-o", str(tmp_path / "out.tfrecord"))
     assert (code, out) == (0, f"{tmp_path / 'out.tfrecord'}: 352 rows\n")
 
 

@@ -20,7 +20,16 @@ from ecnas.errors import ECNASError
 USER_ERROR: Final = 2
 INTERRUPTED: Final = 130
 
-COMMANDS: Final = ("fetch", "info", "query", "export", "plot", "report")
+COMMANDS: Final = {
+    "fetch": "fetch",
+    "info": "info",
+    "query": "query",
+    "import": "import_",
+    "export": "export",
+    "plot": "plot",
+    "report": "report",
+}
+"""The module of each command."""
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -30,8 +39,8 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"ecnas-gym {ecnas.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
-    for name in COMMANDS:
-        module = importlib.import_module(f"ecnas.cli.{name}")
+    for name, module_name in COMMANDS.items():
+        module = importlib.import_module(f"ecnas.cli.{module_name}")
         page = commands.add_parser(
             name,
             help=module.SUMMARY,

@@ -1,4 +1,4 @@
-"""The command ``ecnas export``: write a benchmark as a .tfrecord file in the published format."""
+"""The command ``ecnas export``: write a benchmark to a file."""
 
 from __future__ import annotations
 
@@ -8,24 +8,34 @@ from typing import Final
 
 import ecnas
 
-SUMMARY: Final = "write a benchmark as a .tfrecord file in the published format"
+SUMMARY: Final = "write a benchmark to a file: CSV, JSON Lines, Parquet or the published format"
 TEXT: Final = """\
 examples:
-  ecnas export energy_4V9E_linscale copy.tfrecord
-  ecnas export surrogate-5V surrogate.tfrecord
+  ecnas export my-lab -o my-lab.csv
+  ecnas export surrogate-5V -o surrogate.jsonl
+  ecnas export surrogate-7V -o surrogate.parquet             needs pip install 'ecnas-gym[measured]'
+  ecnas export energy_4V9E_linscale -o copy.tfrecord         needs pip install 'ecnas-gym[official]'
 
-A published file comes out byte for byte as it was. Needs tensorflow (pip install 'ecnas-gym[official]')."""
+The file's suffix decides. CSV, JSON Lines and Parquet have one line for each training of a cell, and "ecnas import"
+makes the same benchmark of them. As .tfrecord a published file comes out byte for byte as it was."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``ecnas export``."""
     parser.add_argument("name", metavar="NAME", help="a benchmark, or a path")
-    parser.add_argument("out", type=Path, metavar="OUT.tfrecord", help="the file to write; one that exists is replaced")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="a .csv, .jsonl, .parquet or .tfrecord file; one that exists is replaced",
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Writes a benchmark in the published format."""
-    from ecnas.official.export import export
+    """Writes a benchmark to a file."""
+    from ecnas.measured.writing import export
 
-    rows = export(ecnas.load(arguments.name).table, arguments.out)
-    print(f"{arguments.out}: {rows:,} rows")
+    rows = export(ecnas.load(arguments.name).table, arguments.output)
+    print(f"{arguments.output}: {rows:,} rows")

@@ -7,7 +7,10 @@
 >>> benchmark = ecnas.load("my-lab")                  # doctest: +SKIP
 """
 
+from ecnas.measured.fill import Filled, fill
 from ecnas.measured.problems import MeasurementsError
 from ecnas.measured.reading import Reading, read
+from ecnas.measured.store import store, stored_names
+from ecnas.measured.writing import export
 
-__all__ = ["MeasurementsError", "Reading", "read"]
+__all__ = ["Filled", "MeasurementsError", "Reading", "export", "fill", "read", "store", "stored_names"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Final
 
 from ecnas.measured.problems import MeasurementsError
@@ -37,26 +38,26 @@ _STEMS: Final[Mapping[str, Mapping[str, str]]] = {
 }
 """By quantity: what a name without its unit is."""
 
-_UNITS: Final[Mapping[str, Mapping[str, tuple[str, float]]]] = {
+_UNITS: Final[Mapping[str, Mapping[str, tuple[str, Fraction]]]] = {
     "accuracy": {
-        **dict.fromkeys(("fraction", "frac"), ("fraction", 1.0)),
-        **dict.fromkeys(("percent", "pct", "perc", "percentage"), ("%", 0.01)),
+        **dict.fromkeys(("fraction", "frac"), ("fraction", Fraction(1))),
+        **dict.fromkeys(("percent", "pct", "perc", "percentage"), ("%", Fraction(1, 100))),
     },
     "energy": {
-        "kwh": ("kWh", 1.0),
-        "wh": ("Wh", 1e-3),
-        **dict.fromkeys(("j", "joule", "joules", "ws"), ("J", 1 / 3.6e6)),
-        "kj": ("kJ", 1 / 3.6e3),
+        "kwh": ("kWh", Fraction(1)),
+        "wh": ("Wh", Fraction(1, 1000)),
+        **dict.fromkeys(("j", "joule", "joules", "ws"), ("J", Fraction(1, 3_600_000))),
+        "kj": ("kJ", Fraction(1, 3_600)),
     },
     "co2": {
-        **dict.fromkeys(("g", "gram", "grams", "gco2", "gco2eq"), ("g", 1.0)),
-        **dict.fromkeys(("kg", "kgco2", "kgco2eq"), ("kg", 1e3)),
+        **dict.fromkeys(("g", "gram", "grams", "gco2", "gco2eq"), ("g", Fraction(1))),
+        **dict.fromkeys(("kg", "kgco2", "kgco2eq"), ("kg", Fraction(1000))),
     },
     "time": {
-        **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), ("s", 1.0)),
-        **dict.fromkeys(("min", "mins", "minute", "minutes"), ("min", 60.0)),
-        **dict.fromkeys(("h", "hr", "hrs", "hour", "hours"), ("h", 3600.0)),
-        **dict.fromkeys(("ms", "milliseconds"), ("ms", 1e-3)),
+        **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), ("s", Fraction(1))),
+        **dict.fromkeys(("min", "mins", "minute", "minutes"), ("min", Fraction(60))),
+        **dict.fromkeys(("h", "hr", "hrs", "hour", "hours"), ("h", Fraction(3600))),
+        **dict.fromkeys(("ms", "milliseconds"), ("ms", Fraction(1, 1000))),
     },
 }
 """By quantity: a unit's usual spelling, and what a figure is multiplied with to be in the table's."""
@@ -111,7 +112,7 @@ class Column:
     name: str
     meaning: str
     unit: str = ""
-    factor: float = 1.0
+    factor: Fraction = Fraction(1)
     epochs: int | None = None
     said_unit: bool = False
 

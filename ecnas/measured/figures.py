@@ -122,8 +122,7 @@ def figures_digest(space: Space, epochs: Sequence[int], values: Mapping[str, NDA
             continue
         array = values[column]
         for position, number in enumerate(epochs):
-            for repeat in range(array.shape[2]):
-                figures = array[:, position, repeat]
+            for repeat, figures in enumerate(array[:, position, :].T):
                 rows = np.flatnonzero(~np.isnan(figures))
                 if len(rows):
                     digest.update(f"{column} {number} {repeat} {len(rows)}\n".encode())

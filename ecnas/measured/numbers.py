@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -18,8 +20,8 @@ MISSING: Final = frozenset({"", "nan", "n/a", "#n/a", "na", "null", "none", "nil
 
 _GROUPING: Final = re.compile(r"(?<=\d)['’\s](?=\d{3}(?!\d))")  # \s holds non-breaking spaces as well
 _FORMS: Final[dict[str, re.Pattern[str]]] = {
-    "point": re.compile(r"[+-]?(\d+|[1-9]\d{0,2}(,\d{3})+)(\.\d*)?(e[+-]?\d+)?|[+-]?\.\d+(e[+-]?\d+)?", re.IGNORECASE),
-    "comma": re.compile(r"[+-]?(\d+|[1-9]\d{0,2}(\.\d{3})+)(,\d*)?(e[+-]?\d+)?|[+-]?,\d+(e[+-]?\d+)?", re.IGNORECASE),
+    "point": re.compile(r"[+-]?(\d+|[1-9]\d{0,2}(,\d{3})+)(\.\d*)?(e[+-]?\d+)?|[+-]?\.\d+(e[+-]?\d+)?", re.I | re.A),
+    "comma": re.compile(r"[+-]?(\d+|[1-9]\d{0,2}(\.\d{3})+)(,\d*)?(e[+-]?\d+)?|[+-]?,\d+(e[+-]?\d+)?", re.I | re.A),
 }
 
 
@@ -90,6 +92,11 @@ def read_number(value: Any, mark: Mark = "point") -> float:
     if mark == "comma":
         text = text.replace(".", "").replace(",", ".")
     return float(text.replace(",", ""))
+
+
+def times(number: float, factor: Fraction) -> float:
+    """A number in another unit, as if it had been written in it: 93.1 % is 0.931, and not 0.9309999999999999."""
+    return number if factor == 1 else float(Fraction(Decimal(repr(number))) * factor)
 
 
 def _plain(text: str) -> str:

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,14 +16,13 @@ from ecnas.measured.cells import rows_of_cells
 from ecnas.measured.columns import Column, understand
 from ecnas.measured.figures import Training, table_of
 from ecnas.measured.meters import Meters, Run
-from ecnas.measured.numbers import Mark, decimal_mark, is_missing, read_number
+from ecnas.measured.numbers import Mark, decimal_mark, is_missing, read_number, times
 from ecnas.measured.problems import MeasurementsError, Problems
 from ecnas.measured.sources import Line, Source, open_source
 from ecnas.space import Space
 from ecnas.table import COLUMNS, PROVENANCES, Provenance, Table
 
 _MOST_EPOCHS: Final = 1_000_000
-_MOST_REPEATS: Final = 1_000
 
 _TITLES: Final[Mapping[str, str]] = {
     "val_accuracy": "validation accuracy",
@@ -173,9 +173,8 @@ class _Reader:
         if silent:
             self.notes.append(f"no figures in {_listed(silent)}")
         repeats = self._repeats(list(labelled))
-        table = table_of(
-            [replace(training, repeat=repeats[key]) for key, (_, training) in labelled.items()], name, space, notes
-        )
+        trainings = [replace(training, repeat=repeats[key]) for key, (_, training) in labelled.items()]
+        table = table_of(trainings, name, space, notes)
         self._check_parameters(rows)
         return Reading(table, tuple(self._account(table, cell_columns)), tuple(self.notes))
 
@@ -226,21 +225,18 @@ class _Reader:
             value = line.values.get(column.name)
             if isinstance(value, str) and (found := re.fullmatch(r"\s*[A-Za-z]+[\s_#-]*(\d+)\s*", value)):
                 line = Line(line.where, {column.name: int(found[1])})
-            return self._whole(line, column, 0, _MOST_REPEATS) or 0
+            return self._whole(line, column, 0, 2**63) or 0
         column = self.named.get("seed")
         return (self._whole(line, column, 0, 2**63) or 0) if column is not None else 0
 
     def _repeats(self, keys: Sequence[tuple[int, int, int]]) -> dict[tuple[int, int, int], int]:
-        """The repeat of each training: as it is numbered, from 0 or 1; or by the order of a cell's seeds."""
-        if "repeat" in self.named or "seed" not in self.named:
-            first = min((label for _, _, label in keys), default=0)
-            shift = 1 if first >= 1 else 0
-            return {key: key[2] - shift for key in keys}
-        seeds: dict[int, set[int]] = {}
+        """The repeat of each training, from 0: repeats in the order of their numbers, a cell's seeds in theirs."""
+        by_cell = "repeat" not in self.named
+        labels: dict[int, set[int]] = {}
         for row, _, label in keys:
-            seeds.setdefault(row, set()).add(label)
-        order = {row: {label: i for i, label in enumerate(sorted(found))} for row, found in seeds.items()}
-        return {key: order[key[0]][key[2]] for key in keys}
+            labels.setdefault(row if by_cell else 0, set()).add(label)
+        order = {group: {label: i for i, label in enumerate(sorted(found))} for group, found in labels.items()}
+        return {key: order[key[0] if by_cell else 0][key[2]] for key in keys}
 
     def _trainings(self, line: Line, row: int, run: Run | None) -> list[Training]:
         """The trainings of a line: one, or one for each number of epochs that columns are for."""
@@ -295,7 +291,7 @@ class _Reader:
         factor, percent = column.factor, column.unit == "%"
         try:
             if is_accuracy and isinstance(value, str) and value.strip().endswith("%"):
-                factor, percent = 0.01, False
+                factor, percent = Fraction(1, 100), False
                 number = read_number(value.strip().removesuffix("%"), self.mark)
             else:
                 number = read_number(value, self.mark)
@@ -306,7 +302,7 @@ class _Reader:
         except ValueError as error:
             self.problems.add(f"{line.where}, column {column.name!r}: {error}")
             return None
-        return number / 100 if factor == 0.01 else number * factor
+        return times(number, factor)
 
     def _refuse_double(self, first: Line, second: Line, training: Training) -> None:
         told = "repeat" in self.named or "seed" in self.named
@@ -412,12 +408,12 @@ class _Reader:
             yield "(numbers)", "decimal comma", ""
 
 
-def _check_accuracy(number: float, factor: float, percent: bool) -> None:
+def _check_accuracy(number: float, factor: Fraction, percent: bool) -> None:
     if not math.isfinite(number) or not 0 <= number * factor <= 1:
         hint = ""
-        if factor == 1.0 and 1 < number <= 100:
+        if factor == 1 and 1 < number <= 100:
             hint = "; if it is in per cent, say so: a column called …_accuracy_percent (or --percent; percent=True)"
-        raise ValueError(f"must be from 0 to {1 / factor:g}, got {number:g}{hint}")
+        raise ValueError(f"must be from 0 to {1 / factor}, got {number:g}{hint}")
     if percent and 0 < number <= 1:
         raise ValueError(
             f"{number:g} would be {number:g} % here; if it is a fraction, write {100 * number:g}, or call the column "

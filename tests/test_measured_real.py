@@ -1,0 +1,72 @@
+"""Real measurements become a benchmark, end to end."""
+
+from __future__ import annotations
+
+import csv
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from conftest import DATA, needs_training
+
+import ecnas
+import ecnas_gym  # noqa: F401  registers the environments
+from ecnas import measured
+
+PATH = DATA / "training" / "measured_5v_108.csv"
+
+pytestmark = needs_training
+
+
+@pytest.fixture(scope="module")
+def stored(official_source):
+    reading = measured.read(PATH)
+    measured.store(reading.table, "lab-5V")
+    return reading
+
+
+def test_every_figure_of_the_file(stored):
+    benchmark = ecnas.load("lab-5V")
+    assert (len(benchmark.space), len(benchmark.table.missing), benchmark.epochs) == (2532, 2532 - 350, (108,))
+    assert stored.notes == ()  # the parameters in the file are those of the cells
+    names = {"val_accuracy": "val_accuracy", "test_accuracy": "test_accuracy", "energy_kwh": "energy"}
+    found = 0
+    by_hash = {benchmark.space[row].hash: row for row in range(2532) if row not in benchmark.table.missing}
+    with PATH.open() as file:
+        for line in csv.DictReader(file):
+            evaluation = benchmark.query_row(by_hash[line["hash"]], repeat=int(line["repeat"][-1]) - 1)
+            assert all(getattr(evaluation, name) == float(line[column]) for column, name in names.items())
+            assert evaluation.training_time == float(line["training_time"])
+            assert evaluation.trainable_parameters == int(line["params"])
+            assert evaluation.provenance == "measured"
+            found += 1
+    assert found == 1050
+
+
+def test_an_environment(stored):
+    env = gym.make("ECNAS-5V-v0", benchmark="lab-5V", budget=30)
+    rewards = []
+    for seed in range(30):
+        _, info = env.reset(seed=seed)
+        terminated = False
+        rng = np.random.default_rng(seed)
+        while not terminated:
+            action = rng.choice(np.flatnonzero(info["action_mask"]))
+            _, reward, terminated, _, info = env.step(action)
+        rewards.append(reward)
+    assert np.isfinite(rewards).all()
+
+
+def test_fronts_and_optima(stored):
+    benchmark = ecnas.load("lab-5V")
+    front = benchmark.pareto_front()
+    assert not set(front.rows.tolist()) & benchmark.table.missing
+    cell, reward = benchmark.optimum()
+    assert benchmark.query(cell).val_accuracy > 0.9
+    assert 0 <= reward <= 1
+
+
+def test_measured_energies_of_7v():
+    table = measured.read(DATA / "training" / "energy_7v_4epochs.csv").table
+    assert (table.space.name, table.epochs, 423_624 - len(table.missing)) == ("7V", (4,), 3448)
+    assert set(table.columns) == {"energy"}
