@@ -27,7 +27,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
@@ -221,6 +221,16 @@ class Table:
             chosen = chosen[rows]
         weakest = chosen.max(axis=1) if repeat is None else _one_of(chosen, repeat)
         return np.broadcast_to(weakest, num_rows)
+
+    def means(self) -> Table:
+        """The table of the means over all trainings that each cell has."""
+        columns = {}
+        for name in self.columns:
+            figures = np.stack([self.values(name, epochs) for epochs in self.epochs], axis=1)
+            origins = np.stack([self.origins(name, epochs) for epochs in self.epochs], axis=1)
+            columns[name] = Column(figures[..., None], provenance=origins[..., None] if self.is_mixed else None)
+        digest = hashlib.sha256(f"{self.digest} means".encode()).hexdigest()
+        return replace(self, repeats=1, columns=columns, digest=digest, folder=None)
 
     def save(self, folder: Path) -> None:
         """Writes the table, so that the folder is complete or not there at all. An existing folder is replaced."""

@@ -89,6 +89,26 @@ def load_targets(folder: Path) -> NDArray[np.float64]:
     return figures
 
 
+REPEATED: Final = ("val_accuracy", "test_accuracy", "training_time", "energy_kwh")
+"""Columns of :func:`read_repeats`."""
+
+
+def read_repeats(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Reads 5V cells that were trained three times, each training a line.
+
+    Returns:
+        Rows of the cells, int64 of shape (n,), ascending; and their trainings, float64 of shape (n, 3,
+        len(:data:`REPEATED`)).
+    """
+    row_of_hash = {cell.hash: row for row, cell in enumerate(Space("5V"))}
+    trainings: dict[int, list[list[float]]] = {}
+    with path.open(newline="", encoding="utf-8") as file:
+        for line in csv.DictReader(file):
+            trainings.setdefault(row_of_hash[line["hash"]], []).append([float(line[name]) for name in REPEATED])
+    rows = sorted(trainings)
+    return np.array(rows), np.array([trainings[row] for row in rows])
+
+
 def read_energies(path: Path, space: Space) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Reads measured energies from a CSV file.
 

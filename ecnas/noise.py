@@ -1,0 +1,377 @@
+"""Trainings that differ: seeded draws around the expected figures of the embedded table.
+
+No two trainings of a cell end alike, and some fail. A *world*, ``ecnas.load("surrogate-7V~7")``, is the embedded table
+as it might have been measured: three trainings of every cell at each number of epochs, drawn from a model that is
+fitted to real trainings (:mod:`ecnas.surrogate.noise`, docs/surrogate.md). What the draws scatter around stays at hand
+as ``benchmark.expected``.
+
+An accuracy is what is expected plus a residual. Its luck is a normal variate; what the luck is worth is a table of
+measured quantiles by the expected accuracy, which keeps skew and tails. The luck of a training has two parts: one that
+all trainings of the cell have in common, since the table does not know all of a cell, and one of its own. Validation
+and test accuracy of one training share most of it. After 108 epochs a training may also have failed, and a few cells
+always fail. Accuracies are whole numbers of 10,000 images. Time and energy scatter together, around what is expected.
+
+A draw depends on the table's digest, the seed of the world, the row of the cell, the epochs and the repeat alone. The
+rows of a smaller space are the first of a larger one, so a cell has the same trainings in "4V", "5V" and "7V".
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecnas.benchmark import Benchmark
+from ecnas.errors import CorruptFileError
+from ecnas.table import Column, Reader, Table
+
+REPEATS: Final = 3
+"""Trainings of each cell at each number of epochs, as in NASBench-101."""
+
+IMAGES: Final = 10_000
+"""Images that an accuracy is measured on."""
+
+LUCKS: Final = np.linspace(-4.0, 4.0, 33)
+"""The standard normal variates at which :class:`Residuals` are tabulated."""
+
+MODEL_FILE: Final = Path(__file__).parent / "data" / "noise.json"
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """How accuracies scatter around what is expected, by what is expected.
+
+    Attributes:
+        levels: Expected accuracies, ascending; shape (k,).
+        quantiles: Accuracy − expected at each level of the luck :data:`LUCKS`; shape (k, 33). Each has mean 0 over the
+            luck. Between levels and lucks it is interpolated, beyond them it is that of the last.
+        common: Part of the luck's variance that all trainings of a cell share, shape (k,).
+        together: Correlation of the rest of the luck between validation and test accuracy of a training, shape (k,).
+    """
+
+    levels: Array
+    quantiles: Array
+    common: Array
+    together: Array
+
+    def __call__(self, expected: Array, luck: Array) -> Array:
+        """The residuals of accuracies, shape (n,), by what is expected and the luck."""
+        return interpolate(self.quantiles, *places(self.levels, expected), luck)
+
+
+@dataclass(frozen=True)
+class Failures:
+    """Trainings that never leave chance level, or fall back to it.
+
+    Attributes:
+        levels: Expected validation accuracies, ascending; shape (k,).
+        probability: That a training fails, shape (k,); linear in between, that of the last beyond.
+        always: Part of it that is due to cells which fail in every training.
+        least_vertices: Cells of fewer vertices do not fail.
+        accuracies: Quantiles of the accuracy of failed trainings at even steps from 0 to 1; shape (q,).
+    """
+
+    levels: Array
+    probability: Array
+    always: float
+    least_vertices: int
+    accuracies: Array
+
+    def draw(self, expected: Table, val: Array, cell: _Draws, training: _Draws) -> tuple[NDArray[np.bool_], Array]:
+        """Which trainings of the cells of a table fail, shape (cells,), and the accuracies of those that do."""
+        risk = np.interp(val, self.levels, self.probability)
+        risk[expected.space.cells.num_vertices < self.least_vertices] = 0.0
+        always = self.always * risk
+        failed = (cell.uniform("failure") < always) | (training.uniform("failure") < (risk - always) / (1 - always))
+        steps = np.linspace(0.0, 1.0, len(self.accuracies))
+        return failed, np.interp(training.uniform("failed")[failed], steps, self.accuracies)
+
+
+@dataclass(frozen=True)
+class NoiseModel:
+    """Everything that draws depend on but for the table and the seed.
+
+    Attributes:
+        val_accuracy: Residuals of the validation accuracy by number of epochs; those of the test accuracy after fewer
+            than 108 epochs are taken to be alike.
+        test_accuracy: Residuals of the test accuracy after 108 epochs, at what is expected of it.
+        failures: Failed trainings, where they stand out: after 36 and 108 epochs.
+        time: Standard deviation of a training time's logarithm.
+        energy: That of an energy.
+        cost_together: Correlation of the two.
+        digest: SHA-256 of the file it was read from.
+    """
+
+    val_accuracy: dict[int, Residuals]
+    test_accuracy: Residuals
+    failures: dict[int, Failures]
+    time: float
+    energy: float
+    cost_together: float
+    digest: str = field(default="", compare=False)
+
+    def draw(self, expected: Table, world: str, epochs: int) -> dict[str, Column]:
+        """Draws the trainings of all cells of a table at one number of epochs.
+
+        Args:
+            expected: The table without noise.
+            world: Names what the draws depend on beside row, epochs and repeat.
+            epochs: One of the table's.
+
+        Returns:
+            Columns of shape (cells, 1, :data:`REPEATS`).
+        """
+        val, test, time, energy = (
+            expected.values(name, epochs) for name in ("val_accuracy", "test_accuracy", "training_time", "energy")
+        )
+        failures = self.failures.get(epochs)
+        val_scatter = _Scatter(self.val_accuracy[epochs], val)
+        test_scatter = _Scatter(self.test_accuracy, test) if epochs == expected.epochs[-1] else val_scatter
+        number = len(val)
+        cell = _Draws(f"{world} {epochs}", number)
+        common = cell.normal("accuracy")[0]
+        accuracies = np.empty((2, number, 1, REPEATS), np.uint16)
+        costs = np.empty((2, number, 1, REPEATS), np.float32)
+        for repeat in range(REPEATS):
+            training = _Draws(f"{world} {epochs} {repeat}", number)
+            luck, other = training.normal("accuracy")
+            figures = [
+                val + val_scatter(common, luck),
+                test + test_scatter(common, correlated(luck, other, val_scatter.together)),
+            ]
+            if failures:
+                failed, accuracy = failures.draw(expected, val, cell, training)
+                for figure in figures:
+                    figure[failed] = accuracy
+            for stored, figure in zip(accuracies, figures, strict=True):
+                stored[:, 0, repeat] = np.rint(np.clip(figure, 0.0, 1.0) * IMAGES)
+            luck, other = training.normal("cost")
+            costs[0, :, 0, repeat] = time * lognormal(self.time, luck)
+            costs[1, :, 0, repeat] = energy * lognormal(self.energy, correlated(luck, other, self.cost_together))
+        return {
+            "val_accuracy": Column(accuracies[0], scale=1 / IMAGES),
+            "test_accuracy": Column(accuracies[1], scale=1 / IMAGES),
+            "training_time": Column(costs[0]),
+            "energy": Column(costs[1]),
+            "co2": Column(costs[1], scale=expected.columns["co2"].scale / expected.columns["energy"].scale),
+        }
+
+
+def correlated(one: Array, other: Array, correlation: Array | float) -> Array:
+    """Standard normal variates that correlate with ``one``, made of it and independent others."""
+    mixed: Array = correlation * one + np.sqrt(1 - np.square(correlation)) * other
+    return mixed
+
+
+def lognormal(deviation: float, luck: Array) -> Array:
+    """Factors of mean 1 whose logarithm has a standard deviation."""
+    factors: Array = np.exp(deviation * luck - deviation**2 / 2)
+    return factors
+
+
+class _Scatter:
+    """Residuals of the cells whose expected accuracies are known."""
+
+    def __init__(self, residuals: Residuals, expected: Array) -> None:
+        self._level, self._upper = places(residuals.levels, expected)
+        self._quantiles = residuals.quantiles
+        common = np.interp(expected, residuals.levels, residuals.common)
+        self._shared, self._own = np.sqrt(common), np.sqrt(1 - common)
+        self.together = np.interp(expected, residuals.levels, residuals.together)
+
+    def __call__(self, common: Array, luck: Array) -> Array:
+        return interpolate(self._quantiles, self._level, self._upper, self._shared * common + self._own * luck)
+
+
+def places(grid: Array, values: Array) -> tuple[NDArray[np.intp], Array]:
+    """Where values lie in an ascending grid: the place of the point below, and the part of the way to the next."""
+    below = np.clip(np.searchsorted(grid, values, side="right") - 1, 0, len(grid) - 2)
+    part: Array = np.clip((values - grid[below]) / (grid[below + 1] - grid[below]), 0.0, 1.0)
+    return below, part
+
+
+def interpolate(quantiles: Array, level: NDArray[np.intp], upper: Array, luck: Array) -> Array:
+    """The residuals at places among the levels and at lucks, all of shape (n,)."""
+    steps = (np.clip(luck, LUCKS[0], LUCKS[-1]) - LUCKS[0]) / (LUCKS[1] - LUCKS[0])
+    left = np.minimum(steps.astype(np.intp), len(LUCKS) - 2)
+    right = steps - left
+    at = level * len(LUCKS) + left
+    flat = quantiles.ravel()
+    low: Array = flat.take(at)
+    low += right * (flat.take(at + 1) - low)
+    at += len(LUCKS)
+    high = flat.take(at)
+    high += right * (flat.take(at + 1) - high)
+    low += upper * (high - low)
+    return low
+
+
+def split_mix(start: int, number: int) -> NDArray[np.uint64]:
+    """The first outputs of the generator SplitMix64, uint64 of shape (number,).
+
+    Its state only counts, so that any output can be had without the others (Steele, Lea and Flood 2014,
+    https://doi.org/10.1145/2660193.2660195, figure 15).
+    """
+    bits = np.arange(1, number + 1, dtype=np.uint64)
+    bits *= np.uint64(0x9E3779B97F4A7C15)
+    bits += np.uint64(start)
+    bits ^= bits >> np.uint64(30)
+    bits *= np.uint64(0xBF58476D1CE4E5B9)
+    bits ^= bits >> np.uint64(27)
+    bits *= np.uint64(0x94D049BB133111EB)
+    bits ^= bits >> np.uint64(31)
+    return bits
+
+
+class _Draws:
+    """Random numbers of n rows, each of which depends on a key, on what it is for, and on its row."""
+
+    def __init__(self, key: str, number: int) -> None:
+        self._key, self._number = key, number
+
+    def uniform(self, purpose: str) -> Array:
+        """Uniform over [0, 1), shape (n,)."""
+        start = hashlib.blake2b(f"{self._key} {purpose}".encode(), digest_size=8).digest()
+        uniform: Array = (split_mix(int.from_bytes(start, "little"), self._number) >> np.uint64(11)) * 2.0**-53
+        return uniform
+
+    def normal(self, purpose: str) -> tuple[Array, Array]:
+        """Two independent standard normal variates a row, each of shape (n,), after Box and Muller (1958)."""
+        radius = np.sqrt(-2.0 * np.log1p(-self.uniform(f"{purpose} radius")))
+        angle = 2.0 * np.pi * self.uniform(f"{purpose} angle")
+        return radius * np.cos(angle), radius * np.sin(angle)
+
+
+class NoisyTable(Table):
+    """A world: three trainings of every cell, drawn when a number of epochs is first asked for.
+
+    Its ``columns`` say what there is, and are those of the table without noise.
+
+    Args:
+        expected: The table without noise.
+        seed: Which world, 0 or more.
+        model: The noise.
+    """
+
+    def __init__(self, expected: Table, seed: int, model: NoiseModel) -> None:
+        world = f"{expected.digest} {model.digest} {seed}"
+        given = {entry.name: getattr(expected, entry.name) for entry in fields(expected)}
+        given |= {
+            "name": f"{expected.name}~{seed}",
+            "repeats": REPEATS,
+            "digest": hashlib.sha256(world.encode()).hexdigest(),
+            "notes": f"World {seed}: trainings drawn around {expected.name}. {expected.notes}",
+            "folder": None,
+        }
+        super().__init__(**given)
+
+        @functools.cache
+        def drawn(epochs: int) -> Table:
+            return replace(
+                expected,
+                epochs=(epochs,),
+                repeats=REPEATS,
+                provenance={epochs: expected.provenance[epochs]},
+                columns=model.draw(expected, world, epochs),
+                folder=None,
+            )
+
+        object.__setattr__(self, "drawn", drawn)
+
+    drawn: Callable[[int], Table]
+    """The trainings at one of :attr:`epochs`, as a table of its own."""
+
+    def values(
+        self,
+        column: str,
+        epochs: int,
+        repeat: int | NDArray[np.integer] | None = None,
+        rows: NDArray[np.integer] | slice = slice(None),
+    ) -> Array:
+        """As :meth:`Table.values`, of the trainings."""
+        return self.drawn(epochs).values(column, epochs, repeat, rows)
+
+    def reader(self, epochs: int) -> Reader:
+        """As :meth:`Table.reader`, of the trainings."""
+        return self.drawn(epochs).reader(epochs)
+
+    def write_into(self, folder: Path) -> None:
+        """As :meth:`Table.write_into`, of the trainings; at all epochs."""
+        tables = [self.drawn(epochs).columns for epochs in self.epochs]
+        columns = {
+            name: replace(column, values=np.concatenate([table[name].values for table in tables], axis=1))
+            for name, column in tables[0].items()
+        }
+        Table(**{entry.name: getattr(self, entry.name) for entry in fields(Table)} | {"columns": columns}).write_into(
+            folder
+        )
+
+
+class NoisyBenchmark(Benchmark):
+    """A world: an embedded benchmark whose trainings differ.
+
+    Args:
+        expected: The benchmark without noise.
+        seed: Which world, 0 or more.
+    """
+
+    def __init__(self, expected: Benchmark, seed: int) -> None:
+        super().__init__(NoisyTable(expected.table, seed, noise_model()))
+        self._expected, self.noise_seed = expected, seed
+
+    @property
+    def expected(self) -> Benchmark:
+        """The benchmark without noise, which runs are judged by."""
+        return self._expected
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return noisy, (self._expected, self.noise_seed)
+
+
+@functools.lru_cache(maxsize=4)  # a world that has been searched takes some 20 MB
+def noisy(expected: Benchmark, seed: int) -> NoisyBenchmark:
+    """The world of a seed; the same one twice is drawn once."""
+    return NoisyBenchmark(expected, seed)
+
+
+@functools.cache
+def noise_model(path: Path = MODEL_FILE) -> NoiseModel:
+    """Reads the embedded model.
+
+    Raises:
+        CorruptFileError: The file is damaged.
+    """
+    content = path.read_bytes()
+    try:
+        stored = json.loads(content)
+        return NoiseModel(
+            val_accuracy={int(epochs): _residuals(part) for epochs, part in stored["val_accuracy"].items()},
+            test_accuracy=_residuals(stored["test_accuracy"]),
+            failures={
+                int(epochs): Failures(**{name: _array(value) for name, value in part.items()})
+                for epochs, part in stored["failures"].items()
+            },
+            time=stored["time"],
+            energy=stored["energy"],
+            cost_together=stored["cost_together"],
+            digest=hashlib.sha256(content).hexdigest(),
+        )
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise CorruptFileError(f"{path}: damaged noise model ({type(error).__name__}: {error})") from error
+
+
+def _residuals(stored: dict[str, Any]) -> Residuals:
+    return Residuals(**{name: np.array(value) for name, value in stored.items()})
+
+
+def _array(value: Any) -> Any:
+    return np.array(value) if isinstance(value, list) else value

@@ -1,0 +1,275 @@
+"""Fits the noise of the embedded worlds (:mod:`ecnas.noise`) to real trainings.
+
+What there is to learn from:
+
+* one training of each of 417,472 cells: test accuracy after 108 epochs;
+* the best of three trainings of 29,559 cells: validation accuracy after 108 epochs; and after 4, 12 and 36 epochs of
+  trainings that were chosen by something else, so that they are single trainings;
+* three trainings of each of the 91 4V cells at all numbers of epochs and of 350 5V cells at 108 epochs, of another
+  laboratory: how much of the scatter is between trainings, and how much of it validation and test accuracy share.
+
+Measured less predicted, where the cell is unseen, is the residual of a training: the luck of the training and what the
+table does not know of the cell. Quantiles by level of accuracy are taken as they are. What all trainings of a cell have
+in common follows from two figures. After 4, 12 and 36 epochs it is what the variance between three trainings leaves of
+the variance of residuals. After 108 epochs it is what makes the best of three validation accuracies and the test
+accuracy of one training, which is of the same training a third of the time, correlate as they do.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecnas.files import write_text
+from ecnas.loading import load
+from ecnas.noise import LUCKS, REPEATS, Residuals
+from ecnas.surrogate.data import EPOCHS, FAILED, read_repeats, target
+
+Figures = NDArray[np.float64]
+
+PARTS: Final = (0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.97, 1)
+"""Cells by rank of their predicted accuracy, cut into groups whose residuals are taken together."""
+
+SHARED: Final = (0.0, 0.88, 0.90, 0.92, 0.93, 1.0)
+"""Accuracies after 108 epochs between which what trainings share is learned."""
+
+RISKS: Final = (0.0, 0.80, 0.84, 0.86, 0.87, 0.88, 0.89, 0.90, 0.91)
+"""Predicted accuracies between which failures are counted; above the last there is none."""
+
+LEAST_VERTICES: Final = 6
+"""Of 960 cells of up to five vertices none failed."""
+
+MOST_COMMON: Final = 0.3
+"""More than this part of the residuals after 4 to 36 epochs is not ascribed to the cell: the small cells that were
+trained several times scatter less than others."""
+
+NORMAL: Final = np.random.default_rng(0).standard_normal((200_000, REPEATS + 1))
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """Predictions of cells that the model did not learn from, calibrated; NaN where there is none.
+
+    Attributes:
+        val_accuracy: Of one training, shape (cells, 4), after 4, 12, 36 and 108 epochs.
+        test_accuracy: The same of the test accuracy.
+    """
+
+    val_accuracy: Figures
+    test_accuracy: Figures
+
+
+def fit(folder: Path, unseen: Unseen, figures: Figures) -> dict[str, Any]:
+    """Fits everything; returns what :func:`ecnas.noise.noise_model` reads.
+
+    Args:
+        folder: The folder of training data.
+        unseen: Predictions.
+        figures: What was measured, shape (cells, targets).
+    """
+    own = load(folder / "official" / "energy_4V9E_4epochs.tfrecord")
+    repeats = {
+        epochs: np.stack(
+            [
+                [own.table.values(name, epochs, repeat) for repeat in range(REPEATS)]
+                for name in ("val_accuracy", "test_accuracy")
+            ]
+        ).transpose(2, 1, 0)
+        for epochs in EPOCHS
+    }  # (cells, trainings, val and test)
+    _, five = read_repeats(folder / "training" / "measured_5v_108.csv")
+    test_108 = unseen.test_accuracy[:, -1]
+    measured_test = figures[:, target("test_108")]
+    test = scatter(test_108, measured_test)
+    val = {}
+    for position, epochs in enumerate(EPOCHS[:-1]):
+        residuals = scatter(unseen.val_accuracy[:, position], figures[:, target(f"val_{epochs}")])
+        number = len(residuals["levels"])
+        val[epochs] = residuals | {
+            "common": np.full(number, within(residuals, repeats[epochs][..., 0])),
+            "together": np.full(number, correlation(repeats[epochs])),
+        }
+    shared = common_at_108(unseen, figures, np.concatenate([five[..., :2], repeats[108]]))
+    test |= {name: np.interp(test["levels"], shared["levels"], shared[name]) for name in ("common", "together")}
+    val[108] = best_of_three(unseen, figures, test, shared)
+    costs = np.log(five[..., 2:] / five[..., 2:].mean(axis=1, keepdims=True)).reshape(-1, 2)
+    deviations = np.sqrt(np.square(costs).mean(axis=0) * REPEATS / (REPEATS - 1))
+    model: dict[str, Any] = _plain(
+        {
+            "val_accuracy": val,
+            "test_accuracy": test,
+            "failures": {
+                "108": failures(unseen.val_accuracy[:, -1], measured_test, figures[:, target("val_108")]),
+                "36": failures(unseen.val_accuracy[:, -2], figures[:, target("val_36")], figures[:, target("val_108")]),
+            },
+            "time": deviations[0],
+            "energy": deviations[1],
+            "cost_together": np.corrcoef(costs.T)[0, 1],
+        }
+    )
+    return model
+
+
+def scatter(predicted: Figures, measured: Figures) -> dict[str, Figures]:
+    """Levels and quantiles of the residuals of trainings that did not fail."""
+    use = np.flatnonzero(np.isfinite(predicted) & np.isfinite(measured) & ~has_failed(predicted, measured))
+    use = use[np.argsort(predicted[use], kind="stable")]
+    bounds = (np.array(PARTS) * len(use)).astype(int)
+    groups = [use[start:end] for start, end in pairwise(bounds)]
+    return {
+        "levels": np.array([np.median(predicted[group]) for group in groups]),
+        "quantiles": np.stack([centred(at_lucks(measured[group] - predicted[group])) for group in groups]),
+    }
+
+
+def has_failed(predicted: Figures, measured: Figures) -> NDArray[np.bool_]:
+    """Trainings at chance level of cells that should be well above."""
+    failed: NDArray[np.bool_] = (measured < FAILED) & (predicted > 2 * FAILED)
+    return failed
+
+
+def at_lucks(residuals: Figures) -> Figures:
+    """Quantiles of a sample at the lucks of the model."""
+    from scipy.special import ndtr
+
+    quantiles: Figures = np.quantile(residuals, ndtr(LUCKS))
+    return quantiles
+
+
+def centred(quantiles: Figures) -> Figures:
+    """The same, with mean 0 over standard normal luck."""
+    return quantiles - float(np.interp(NORMAL[:, 0], LUCKS, quantiles).mean())
+
+
+def variance(quantiles: Figures) -> float:
+    """Variance over standard normal luck."""
+    return float(np.interp(NORMAL[:, 0], LUCKS, quantiles).var())
+
+
+def correlation(trainings: Figures) -> float:
+    """Correlation of validation and test accuracy among trainings of a cell; shape (cells, trainings, 2)."""
+    luck = trainings - trainings.mean(axis=1, keepdims=True)
+    return float(np.corrcoef(luck.reshape(-1, 2).T)[0, 1])
+
+
+def within(residuals: dict[str, Figures], trainings: Figures) -> float:
+    """Part of the residuals' variance that is not between trainings, at the levels of cells trained several times."""
+    levels = trainings.mean(axis=1)
+    variances = np.array([variance(quantiles) for quantiles in residuals["quantiles"]])
+    total = np.interp(levels, residuals["levels"], variances).mean()
+    return float(np.clip(1 - trainings.var(axis=1, ddof=1).mean() / total, 0.0, MOST_COMMON))
+
+
+def common_at_108(unseen: Unseen, figures: Figures, trainings: Figures) -> dict[str, Figures]:
+    """What the trainings of a cell, and the accuracies of a training, have in common after 108 epochs.
+
+    With a common part c of the luck's variance and a correlation r of the rest between the two accuracies, the best of
+    three validation accuracies and the test accuracy of one of the three correlate by (c + (1 − c) r / 3) / √(c + (1 −
+    c) v), where v = 0.5595 is the variance of the largest of three standard normal variates.
+    """
+    best, single = figures[:, target("val_108")], figures[:, target("test_108")]
+    predicted, predicted_test = unseen.val_accuracy[:, -1], unseen.test_accuracy[:, -1]
+    fine = ~has_failed(predicted, best) & ~has_failed(predicted_test, single)
+    levels, common, together = [], [], []
+    means = trainings[..., 0].mean(axis=1)
+    for low, high in pairwise(SHARED):
+        chosen = fine & (predicted >= low) & (predicted < high) & np.isfinite(best) & np.isfinite(single)
+        seen = robust_correlation((best - predicted)[chosen], (single - predicted_test)[chosen])
+        luck = correlation(trainings[(means >= low) & (means < high)])
+        share = np.linspace(0.01, 0.6, 600)
+        expected = (share + (1 - share) * luck / REPEATS) / np.sqrt(share + (1 - share) * 0.5595)
+        levels.append(np.median(predicted[chosen]))
+        common.append(share[np.argmin(np.abs(expected - seen))])
+        together.append(luck)
+    return {"levels": np.array(levels), "common": np.array(common), "together": np.array(together)}
+
+
+def robust_correlation(one: Figures, other: Figures) -> float:
+    """Pearson's correlation, by Spearman's, as of normal variates."""
+    from scipy.stats import spearmanr
+
+    return float(2 * np.sin(np.pi / 6 * spearmanr(one, other).statistic))
+
+
+def best_of_three(
+    unseen: Unseen, figures: Figures, test: dict[str, Figures], shared: dict[str, Figures]
+) -> dict[str, Figures]:
+    """The scatter of one validation accuracy, of which only the best of three is known.
+
+    It has the form of the test accuracy's at the same cells, and such a width that the best of three has the measured
+    one (its interquartile range).
+    """
+    best = figures[:, target("val_108")]
+    predicted, predicted_test = unseen.val_accuracy[:, -1], unseen.test_accuracy[:, -1]
+    known = np.where(np.isfinite(best), predicted, np.nan)
+    residuals = scatter(known, best)
+    form = Residuals(test["levels"], test["quantiles"], test["common"], test["together"])
+    bounds = np.nanquantile(known[~has_failed(predicted, best)], PARTS)
+    quantiles, common = [], np.interp(residuals["levels"], shared["levels"], shared["common"])
+    for position, (low, high) in enumerate(pairwise(bounds)):
+        group = (known >= low) & (known <= high) & ~has_failed(predicted, best)
+        single = form(np.full(len(LUCKS), np.median(predicted_test[group])), LUCKS)
+        luck = np.sqrt(common[position]) * NORMAL[:, -1:] + np.sqrt(1 - common[position]) * NORMAL[:, :-1]
+        largest = np.interp(luck.max(axis=1), LUCKS, single)
+        quantiles.append(centred(single * spread((best - predicted)[group]) / spread(largest)))
+    return {
+        "levels": residuals["levels"],
+        "quantiles": np.stack(quantiles),
+        "common": common,
+        "together": np.interp(residuals["levels"], shared["levels"], shared["together"]),
+    }
+
+
+def spread(values: Figures) -> float:
+    """Interquartile range."""
+    low, high = np.quantile(values, [0.25, 0.75])
+    return float(high - low)
+
+
+def advantage(val_108: dict[str, Any], predicted: Figures) -> Figures:
+    """What the best of three validation accuracies is above their mean on average, by the predicted accuracy."""
+    quantiles, common = np.array(val_108["quantiles"]), np.array(val_108["common"])
+    luck = np.sqrt(common)[:, None, None] * NORMAL[:, -1:] + np.sqrt(1 - common)[:, None, None] * NORMAL[:, :-1]
+    above = [np.interp(part.max(axis=1), LUCKS, row).mean() for part, row in zip(luck, quantiles, strict=True)]
+    found: Figures = np.interp(predicted, val_108["levels"], above)
+    return found
+
+
+def failures(predicted: Figures, measured: Figures, best: Figures) -> dict[str, Any]:
+    """How many trainings fail, by the predicted validation accuracy, and of what; see :class:`ecnas.noise.Failures`."""
+    use = np.isfinite(predicted) & np.isfinite(measured)
+    failed = has_failed(predicted, measured)
+    levels, probability = [], []
+    for low, high in pairwise(RISKS):
+        chosen = use & (predicted >= low) & (predicted < high)
+        levels.append(predicted[chosen].mean())
+        probability.append(failed[chosen].mean())
+    three = failed & np.isfinite(best)
+    return {
+        "levels": np.array([*levels, RISKS[-1]]),
+        "probability": np.array([*probability, 0.0]),
+        "always": (best[three] < FAILED).mean(),
+        "least_vertices": LEAST_VERTICES,
+        "accuracies": np.quantile(measured[failed], np.linspace(0, 1, 41)),
+    }
+
+
+def write(path: Path, model: dict[str, Any]) -> None:
+    """Writes the model's file."""
+    write_text(path, json.dumps(model, indent=1) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    """Numbers of six decimals in plain lists and dictionaries."""
+    if isinstance(value, dict):
+        return {str(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, np.ndarray | Sequence):
+        return [_plain(part) for part in value]
+    return value if isinstance(value, int) else round(float(value), 6)
