@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from ecnas.cell import Cell
 from ecnas.search.evaluator import Candidate, Evaluator
 from ecnas.search.features import path_encoding
+from ecnas.search.regression import Regression
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class BANANAS:
 
     Source: White et al. 2021, https://arxiv.org/abs/1910.11858, algorithm 1: path encoding, an ensemble of feed-forward
     networks, independent Thompson sampling, and candidates that are mutations of the best cells so far. The networks
-    here are smaller (scikit-learn's, two layers), with the squared error on standardised rewards.
+    here are smaller (two layers), with the squared error on standardised rewards.
 
     Attributes:
         num_initial: Random cells to begin with.
@@ -79,24 +79,13 @@ class BANANAS:
 
     def _predict(self, trained: list[Candidate], cells: list[Cell], rng: np.random.Generator) -> NDArray[np.float64]:
         """Rewards that the networks predict, shape (ensemble_size, cells)."""
-        from sklearn.exceptions import ConvergenceWarning
-        from sklearn.neural_network import MLPRegressor
-
         x = path_encoding(np.array([candidate.cell.row for candidate in trained]), self.max_ops)
         rewards = np.array([candidate.reward for candidate in trained])
         centre, spread = rewards.mean(), rewards.std() or 1.0
         x_new = path_encoding(np.array([cell.row for cell in cells]), self.max_ops)
-        predictions = []
-        for _ in range(self.ensemble_size):
-            network = MLPRegressor(
-                hidden_layer_sizes=self.hidden,
-                learning_rate_init=0.01,
-                alpha=1e-3,
-                max_iter=200,
-                random_state=int(rng.integers(2**31)),
-            )
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)  # 200 passes are meant
-                network.fit(x, (rewards - centre) / spread)
-            predictions.append(centre + spread * network.predict(x_new))
-        return np.array(predictions)
+        networks = Regression(self.hidden, learning_rate=0.01, alpha=1e-3)
+        targets = ((rewards - centre) / spread).astype(np.float32)
+        predictions = networks.predict(
+            x.astype(np.float32), targets, x_new.astype(np.float32), rng.spawn(self.ensemble_size)
+        )
+        return np.asarray(centre + spread * predictions.astype(np.float64))
