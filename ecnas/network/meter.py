@@ -1,0 +1,259 @@
+"""The energy meter: what the devices of this machine draw while a network trains.
+
+codecarbon reads the sensors: the energy counters of NVIDIA and AMD graphics cards, of Intel and AMD processors (RAPL)
+and of Apple's chips. Where a device has none it falls back to nominal power times load, and what comes of that is
+called estimated. docs/measure.md says why codecarbon, and what is counted.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final
+
+from ecnas.table import Provenance
+
+if TYPE_CHECKING:
+    from codecarbon import OfflineEmissionsTracker
+
+JOULES_PER_KWH: Final = 3.6e6
+
+GPU: Final = "gpu"
+CPU: Final = "cpu"
+
+_SENSORS: Final = {
+    "intel_rapl": "RAPL counters",
+    "intel_power_gadget": "Intel Power Gadget",
+    "windows_emi": "Windows Energy Meter Interface",
+}
+"""What codecarbon calls the ways in which a processor is really measured."""
+
+
+@dataclass(frozen=True)
+class Metering:
+    """What is counted as energy, and what it is multiplied with. A record keeps all of it.
+
+    Attributes:
+        devices: Kinds of devices that count: "gpu", "cpu" or both. Memory, disks and fans never do: nothing here has a
+            sensor for them.
+        idle_power: Watts to take off, that the devices draw when nothing runs.
+        pue: Power usage effectiveness of the building: all energy is multiplied with it.
+        carbon_intensity: g of CO2 a kWh; without it there is no CO2.
+        interval: Seconds between two samples of the power.
+        cpu_share: This training's part of the processor, where several run side by side.
+    """
+
+    devices: tuple[str, ...] = (GPU, CPU)
+    idle_power: float = 0.0
+    pue: float = 1.0
+    carbon_intensity: float | None = None
+    interval: float = 1.0
+    cpu_share: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.devices or not set(self.devices) <= {GPU, CPU}:
+            raise ValueError(f"devices must be {GPU!r}, {CPU!r} or both, got {self.devices!r}")
+        for name, value, fits, allowed in (
+            ("idle_power", self.idle_power, self.idle_power >= 0, "0 W or more"),
+            ("pue", self.pue, self.pue >= 1, "1 or more"),
+            ("carbon_intensity", self.carbon_intensity, (self.carbon_intensity or 0) >= 0, "0 g/kWh or more"),
+            ("interval", self.interval, self.interval > 0, "more than 0 s"),
+            ("cpu_share", self.cpu_share, 0 < self.cpu_share <= 1, "above 0 and at most 1"),
+        ):
+            if not fits or (value is not None and not math.isfinite(value)):
+                raise ValueError(f"{name} must be {allowed}, got {value!r}")
+
+    def energy(self, reading: Reading) -> float:
+        """Energy of a reading in kWh; NaN if no device counts."""
+        counted = [joules for kind, joules in reading.joules.items() if kind in self.devices]
+        if not counted:
+            return math.nan
+        net = max(sum(counted) - self.idle_power * reading.seconds, 0.0)
+        return net * self.pue / JOULES_PER_KWH
+
+    def co2(self, reading: Reading) -> float:
+        """CO2 of a reading in g; NaN without a carbon intensity."""
+        return math.nan if self.carbon_intensity is None else self.energy(reading) * self.carbon_intensity
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device that is read.
+
+    Attributes:
+        kind: "gpu" or "cpu".
+        name: What it calls itself.
+        provenance: "measured" by a sensor, or "estimated".
+        source: Which sensor; or what it is estimated from.
+    """
+
+    kind: str
+    name: str
+    provenance: Provenance
+    source: str
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a meter shows. Readings are sums, and can be added and subtracted.
+
+    Attributes:
+        seconds: Time.
+        joules: Energy of the devices of each kind.
+    """
+
+    seconds: float = 0.0
+    joules: Mapping[str, float] = field(default_factory=dict)
+
+    def __add__(self, other: Reading) -> Reading:
+        return self._combined(other, 1)
+
+    def __sub__(self, other: Reading) -> Reading:
+        return self._combined(other, -1)
+
+    def _combined(self, other: Reading, sign: int) -> Reading:
+        kinds = [*self.joules, *(kind for kind in other.joules if kind not in self.joules)]
+        joules = {kind: self.joules.get(kind, 0.0) + sign * other.joules.get(kind, 0.0) for kind in kinds}
+        return Reading(self.seconds + sign * other.seconds, joules)
+
+
+class Clock:
+    """A meter that reads no device: only time passes. Use it, and :class:`Meter`, as a context manager."""
+
+    devices: tuple[Device, ...] = ()
+
+    def __init__(self, settings: Metering | None = None) -> None:
+        self.settings = settings or Metering()
+
+    def __enter__(self) -> Clock:
+        self._start = time.perf_counter()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stops reading."""
+
+    def read(self) -> Reading:
+        """What was used since the beginning."""
+        return Reading(time.perf_counter() - self._start)
+
+    def take_trace(self) -> list[list[float]]:
+        """The samples since the last call, oldest first: seconds since the beginning, watts of GPU, watts of CPU."""
+        return []
+
+
+class Meter(Clock):
+    """Reads the energy of this machine's devices.
+
+    Args:
+        settings: What counts.
+        gpu: Which graphics card to read, by index or identifier; all by default.
+    """
+
+    def __init__(self, settings: Metering | None = None, gpu: str | None = None) -> None:
+        super().__init__(settings)
+        self._gpu = gpu
+        self._lock = threading.Lock()
+        self._samples: list[list[float]] = []
+        self._sampled = Reading()
+        self._last: Any = None
+
+    def __enter__(self) -> Meter:
+        self._tracker = self._start_tracker()
+        self.devices = tuple(
+            device for hardware in self._tracker._hardware for device in _devices(hardware, self._tracker)
+        )
+        super().__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._tracker.stop()
+
+    def read(self) -> Reading:
+        self._tracker.flush()  # reads the counters now
+        return Reading(time.perf_counter() - self._start, self._joules())
+
+    def take_trace(self) -> list[list[float]]:
+        with self._lock:
+            samples, self._samples = self._samples, []
+        return samples
+
+    def _joules(self) -> dict[str, float]:
+        kinds = {device.kind for device in self.devices}
+        return {kind: joules for kind, joules in self._energies(self._last).items() if kind in kinds}
+
+    def _energies(self, total: Any) -> dict[str, float]:
+        """Joules since the beginning, in codecarbon's account."""
+        cpu = total.cpu_energy * self.settings.cpu_share
+        return {GPU: total.gpu_energy * JOULES_PER_KWH, CPU: cpu * JOULES_PER_KWH}
+
+    def _sample(self, total: Any) -> None:
+        """Adds the mean power since the last sample to the trace."""
+        joules = self._energies(total)
+        seconds = total.duration - self._sampled.seconds
+        if seconds < self.settings.interval / 2:  # also read out of turn: too short to say anything of the power
+            return
+        since = Reading(total.duration, joules) - self._sampled
+        self._sampled = Reading(total.duration, joules)
+        with self._lock:
+            self._samples.append(
+                [round(x, 2) for x in (total.duration, *(since.joules[k] / seconds for k in (GPU, CPU)))]
+            )
+
+    def _start_tracker(self) -> OfflineEmissionsTracker:
+        from codecarbon import OfflineEmissionsTracker
+        from codecarbon.external.logger import set_logger_level
+        from codecarbon.output_methods.base_output import BaseOutput
+
+        set_logger_level("error")
+        meter = self
+        gpus: dict[str, Any] = {} if self._gpu is None else {"gpu_ids": [self._gpu]}
+
+        class Output(BaseOutput):
+            """Takes what codecarbon would write to its file."""
+
+            def out(self, total: Any, delta: Any) -> None:
+                meter._last = total
+
+            def live_out(self, total: Any, delta: Any) -> None:
+                meter._sample(total)
+                meter._last = total
+
+        tracker = OfflineEmissionsTracker(
+            country_iso_code="DNK",  # asked for, and of no effect: the intensity is given
+            force_carbon_intensity_g_co2e_kwh=0.0,
+            measure_power_secs=self.settings.interval,
+            api_call_interval=1,
+            output_methods=[],
+            output_handlers=[Output()],
+            allow_multiple_runs=True,
+            log_level="error",
+            **gpus,
+        )
+        tracker.start()
+        return tracker
+
+
+def _devices(hardware: Any, tracker: Any) -> list[Device]:
+    """What codecarbon reads in one of its devices. It says nowhere else which figures are measured."""
+    kind = type(hardware).__name__
+    if kind == "GPU":
+        details = hardware.devices.get_gpu_static_info()
+        chosen = [one for one in details if hardware.gpu_ids is None or one["gpu_index"] in hardware.gpu_ids]
+        return [Device(GPU, one["name"], "measured", "energy counter of the card's driver") for one in chosen]
+    if kind == "CPU":
+        mode, name = hardware._mode, hardware._model or "unknown"
+        if mode in _SENSORS:
+            return [Device(CPU, name, "measured", _SENSORS[mode])]
+        how = "times its load" if mode == "cpu_load" else "at half load"
+        return [Device(CPU, name, "estimated", f"nominal power of {hardware._tdp:g} W {how}")]
+    if kind == "AppleSiliconChip":
+        return [Device(hardware.chip_part.lower(), hardware.get_model() or "Apple", "measured", "powermetrics")]
+    return []  # memory: a constant for each module, of no sensor

@@ -1,0 +1,454 @@
+"""Trains the network of a cell by NASBench-101's recipe, metered, epoch by epoch, so that it can be stopped.
+
+The recipe is that of Ying et al. 2019 (https://arxiv.org/abs/1902.09635, table 1 of the supplement, and the reference
+implementation where the paper is silent): RMSProp with ε = 1, cosine decay of the learning rate, L2 weight decay on all
+trainable parameters, images padded by four pixels, cropped and flipped.
+
+Importing this module imports Keras.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from ecnas.cell import Cell
+from ecnas.cost import STEM_CHANNELS
+from ecnas.errors import CorruptFileError, ECNASError
+from ecnas.files import replaced_file, write_text
+from ecnas.network.images import Images, Part
+from ecnas.network.meter import Clock, Device, Metering, Reading
+from ecnas.network.model import build
+from ecnas.table import PROVENANCES, Provenance
+
+MOMENTUM: Final = 0.9
+SQUARES_DECAY: Final = 0.9
+EPSILON: Final = 1.0
+PADDING: Final = 4
+MOST_TRAINING_IMAGES: Final = 10_000
+"""Training accuracy is that on the first so many images, without augmentation."""
+
+PRECISIONS: Final = ("float32", "mixed_float16", "mixed_bfloat16")
+
+FINISHED: Final = "training.json"
+CHECKPOINT: Final = "checkpoint.npz"
+MODEL: Final = "model.keras"
+
+
+class TrainingFailedError(ECNASError):
+    """The loss became infinite or undefined."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained; the defaults are NASBench-101's.
+
+    Attributes:
+        epochs: Passes through the training images.
+        batch_size: Images in a step; the few that are left at the end of an epoch are not used in it.
+        learning_rate: Of the first step; it falls to nil along half a cosine.
+        weight_decay: λ of the penalty λ/2 · Σ w² over all trainable parameters.
+        channels: Channels after the stem.
+        precision: Keras dtype policy.
+    """
+
+    epochs: int = 108
+    batch_size: int = 256
+    learning_rate: float = 0.2
+    weight_decay: float = 1e-4
+    channels: int = STEM_CHANNELS
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "channels"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)!r}")
+        for name, positive in (("learning_rate", self.learning_rate > 0), ("weight_decay", self.weight_decay >= 0)):
+            if not positive or not math.isfinite(getattr(self, name)):
+                raise ValueError(f"{name} must be a positive number, got {getattr(self, name)!r}")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {PRECISIONS}, got {self.precision!r}")
+
+    @property
+    def milestones(self) -> tuple[int, ...]:
+        """Epochs after which the network is evaluated: before the first, in the middle, after the last."""
+        return tuple(sorted({0, (self.epochs + 1) // 2, self.epochs}))
+
+
+@dataclass(frozen=True)
+class Milestone:
+    """What a training has reached after some epochs, and used for it: evaluations are not counted.
+
+    Attributes:
+        epoch: Epochs so far.
+        train_accuracy: From 0 to 1.
+        val_accuracy: From 0 to 1.
+        test_accuracy: From 0 to 1.
+        training_time: s.
+        energy: kWh.
+        co2: g.
+        started: When its epochs since the last milestone began, UTC.
+        stopped: When they ended.
+    """
+
+    epoch: int
+    train_accuracy: float
+    val_accuracy: float
+    test_accuracy: float
+    training_time: float
+    energy: float
+    co2: float
+    started: str
+    stopped: str
+
+
+@dataclass(frozen=True)
+class Training:
+    """A finished training.
+
+    Attributes:
+        cell: What was trained.
+        seed: Of the weights, the order of the images and their augmentation.
+        recipe: How.
+        metering: What counts as energy.
+        data: Name of the images.
+        data_digest: Their SHA-256.
+        backend: Of Keras.
+        milestones: Evaluations, the last after all epochs.
+        total: Time and energy with all evaluations.
+        devices: What was metered.
+        trace: Samples of the power: seconds of training, watts of the GPU, watts of the CPU.
+    """
+
+    cell: Cell
+    seed: int
+    recipe: Recipe
+    metering: Metering
+    data: str
+    data_digest: str
+    backend: str
+    milestones: tuple[Milestone, ...]
+    total: Reading
+    devices: tuple[Device, ...]
+    trace: tuple[tuple[float, ...], ...] = ()
+
+    @property
+    def final(self) -> Milestone:
+        """The figures after the last epoch."""
+        return self.milestones[-1]
+
+    @property
+    def provenance(self) -> Provenance:
+        """Where its energy comes from: the weakest among the devices that count."""
+        counted = [device.provenance for device in self.devices if device.kind in self.metering.devices]
+        return max(counted, key=PROVENANCES.index, default="measured")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it; :meth:`from_dict` reads it."""
+        plain = {name: getattr(self, name) for name in ("seed", "data", "data_digest", "backend")}
+        parts = {name: dataclasses.asdict(getattr(self, name)) for name in ("recipe", "metering", "total")}
+        many = {name: [dataclasses.asdict(one) for one in getattr(self, name)] for name in ("milestones", "devices")}
+        return {"cell": cell_dict(self.cell), **plain, **parts, **many, "trace": [list(row) for row in self.trace]}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Training:
+        """Reads what :meth:`to_dict` gave."""
+        metering = values["metering"] | {"devices": tuple(values["metering"]["devices"])}
+        return cls(
+            cell=Cell(values["cell"]["adjacency"], values["cell"]["ops"]),
+            recipe=Recipe(**values["recipe"]),
+            metering=Metering(**metering),
+            milestones=tuple(Milestone(**_with_nan(one)) for one in values["milestones"]),
+            total=Reading(**values["total"]),
+            devices=tuple(Device(**one) for one in values["devices"]),
+            trace=tuple(map(tuple, values["trace"])),
+            **{name: values[name] for name in ("seed", "data", "data_digest", "backend")},
+        )
+
+
+def cell_dict(cell: Cell) -> dict[str, Any]:
+    """A cell as JSON has it."""
+    return {"adjacency": cell.adjacency.tolist(), "ops": ["input", *cell.ops, "output"]}
+
+
+def to_json(values: Mapping[str, Any]) -> str:
+    """A line of JSON, in which what is NaN is null."""
+    return json.dumps(_without_nan(values), allow_nan=False)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_nan(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _with_nan(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: math.nan if value is None else value for key, value in values.items()}
+
+
+def train(
+    cell: Cell,
+    images: Images,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    folder: Path | None = None,
+    meter: Clock | None = None,
+    progress: bool = True,
+) -> Training:
+    """Trains the network of a cell.
+
+    With a folder the training can be stopped: it goes on after its last whole epoch, with what it would have come to
+    otherwise (to the last bit on a CPU), and a finished one is not repeated. The folder then holds ``training.json``
+    and the trained ``model.keras``.
+
+    Args:
+        cell: What to train.
+        images: What to train on.
+        recipe: How.
+        seed: Of the weights, the order of the images and their augmentation.
+        folder: Where it leaves its checkpoints and what comes of it; in memory alone by default.
+        meter: What reads the energy; time alone by default. It is started and stopped here.
+        progress: Whether to show a bar, on a terminal.
+
+    Raises:
+        ValueError: The folder holds another training; there are fewer training images than a batch.
+        CorruptFileError: The checkpoint is damaged.
+        TrainingFailedError: The loss became infinite or undefined.
+    """
+    meter = meter or Clock()
+    steps = len(images.train) // recipe.batch_size
+    if not steps:
+        raise ValueError(f"batch_size must be at most the {len(images.train)} training images, got {recipe.batch_size}")
+    identity = {
+        "cell": cell_dict(cell.canonical()),
+        "recipe": dataclasses.asdict(recipe),
+        "seed": seed,
+        "data_digest": images.digest,
+        "backend": keras.backend.backend(),
+    }
+    if folder is not None and (done := _finished(folder, identity)):
+        return done
+    keras.utils.clear_session()
+    model = _compiled(cell, images, recipe, seed, steps)
+    state = _State() if folder is None else _load_checkpoint(folder / CHECKPOINT, identity, model)
+    bar = tqdm(
+        total=steps * recipe.epochs, initial=steps * state.epoch, unit="step", disable=None if progress else True,
+        desc=f"{cell.hash[:8]} seed {seed}", leave=False,
+    )  # fmt: skip
+    with bar, meter:
+        sets = _evaluation_sets(images)
+        saved = Reading()
+        while not state.is_complete(recipe):
+            before, started = meter.read(), _now()
+            if state.milestones:  # the first evaluation is before any training
+                _train_epoch(model, images, recipe, seed, state.epoch, bar)
+                state.epoch += 1
+            after = meter.read()
+            state.spent += after - before
+            state.started = state.started or started
+            if state.epoch in recipe.milestones:
+                state.milestones.append(_milestone(model, sets, recipe, state, meter.settings))
+                state.started = ""
+            offset = state.total.seconds - saved.seconds
+            state.trace += [[round(offset + second, 2), *watts] for second, *watts in meter.take_trace()]
+            now = meter.read()
+            state.total, saved = state.total + (now - saved), now
+            if folder is not None:
+                _save_checkpoint(folder / CHECKPOINT, identity, model, state)
+    training = Training(
+        cell=cell,
+        seed=seed,
+        recipe=recipe,
+        metering=meter.settings,
+        data=images.name,
+        data_digest=images.digest,
+        backend=keras.backend.backend(),
+        milestones=tuple(state.milestones),
+        total=state.total,
+        devices=meter.devices,
+        trace=tuple(map(tuple, state.trace)),
+    )
+    if folder is not None:
+        _save_finished(folder, identity, model, training)
+    return training
+
+
+@dataclass
+class _State:
+    """How far a training is."""
+
+    epoch: int = 0
+    spent: Reading = field(default_factory=Reading)  # on training
+    total: Reading = field(default_factory=Reading)  # on training and evaluating
+    started: str = ""
+    milestones: list[Milestone] = field(default_factory=list)
+    trace: list[list[float]] = field(default_factory=list)
+
+    def is_complete(self, recipe: Recipe) -> bool:
+        return bool(self.milestones) and self.milestones[-1].epoch == recipe.epochs
+
+
+def _compiled(cell: Cell, images: Images, recipe: Recipe, seed: int, steps: int) -> keras.Model:
+    model = build(
+        cell, images.num_classes, images.image_size, channels=recipe.channels, dtype=recipe.precision, seed=seed
+    )
+    for variable in model.trainable_variables:
+        variable.regularizer = keras.regularizers.L2(recipe.weight_decay / 2)
+    schedule = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, steps * recipe.epochs)
+    rmsprop = keras.optimizers.RMSprop(schedule, rho=SQUARES_DECAY, momentum=MOMENTUM, epsilon=EPSILON)
+    optimizer = keras.optimizers.LossScaleOptimizer(rmsprop) if recipe.precision == "mixed_float16" else rmsprop
+    optimizer.build(model.trainable_variables)
+    for variable in rmsprop.variables:
+        if variable.path.endswith("velocity"):  # mean squares of gradients: TensorFlow 1 let them begin at one
+            variable.assign(keras.ops.ones_like(variable))
+    model.compile(
+        optimizer,
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+        jit_compile=keras.backend.backend() == "jax",  # elsewhere compiling would take longer than a short training
+    )
+    return model
+
+
+class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
+    """The batches of one epoch, which depend on the seed, the epoch and nothing else."""
+
+    def __init__(self, images: Images, recipe: Recipe, seed: int, epoch: int) -> None:
+        super().__init__()
+        self._images, self._batch_size, self._source = images, recipe.batch_size, (seed, epoch)
+        self._order = np.random.default_rng(self._source).permutation(len(images.train))
+
+    def __len__(self) -> int:
+        return len(self._order) // self._batch_size
+
+    def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        chosen = self._order[index * self._batch_size : (index + 1) * self._batch_size]
+        rng = np.random.default_rng((*self._source, index))
+        return self._images.scaled(augmented(self._images.train.images[chosen], rng)), self._images.train.labels[chosen]
+
+
+def augmented(images: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Images padded with black, cropped to their size at a random place, and flipped with probability one half."""
+    number, size = images.shape[:2]
+    padded = np.pad(images, ((0, 0), (PADDING, PADDING), (PADDING, PADDING), (0, 0)))
+    crops = np.lib.stride_tricks.sliding_window_view(padded, (size, size), axis=(1, 2))
+    tops, lefts = rng.integers(0, 2 * PADDING + 1, (2, number))
+    chosen: NDArray[np.uint8] = crops[np.arange(number), tops, lefts].transpose(0, 2, 3, 1)
+    mirrored = rng.random(number) < 0.5
+    chosen[mirrored] = chosen[mirrored, :, ::-1]
+    return chosen
+
+
+def _train_epoch(model: keras.Model, images: Images, recipe: Recipe, seed: int, epoch: int, bar: tqdm[Any]) -> None:
+    step = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: bar.update())
+    history = model.fit(
+        _Batches(images, recipe, seed, epoch), initial_epoch=epoch, epochs=epoch + 1, shuffle=False, verbose=0,
+        callbacks=[step],
+    )  # fmt: skip
+    loss = history.history["loss"][0]
+    bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+    if not math.isfinite(loss):
+        raise TrainingFailedError(f"the loss was {loss} in epoch {epoch + 1}")
+
+
+def _evaluation_sets(images: Images) -> list[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+    first = Part(images.train.images[:MOST_TRAINING_IMAGES], images.train.labels[:MOST_TRAINING_IMAGES])
+    return [(images.scaled(part.images), part.labels) for part in (first, images.validation, images.test)]
+
+
+def _milestone(model: keras.Model, sets: Any, recipe: Recipe, state: _State, metering: Metering) -> Milestone:
+    stopped = _now()
+    train_accuracy, val_accuracy, test_accuracy = (
+        float(model.evaluate(x, y, batch_size=recipe.batch_size, verbose=0, return_dict=True)["accuracy"])
+        for x, y in sets
+    )
+    return Milestone(
+        state.epoch,
+        train_accuracy,
+        val_accuracy,
+        test_accuracy,
+        training_time=state.spent.seconds,
+        energy=metering.energy(state.spent),
+        co2=metering.co2(state.spent),
+        started=state.started,
+        stopped=stopped,
+    )
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
+
+
+def _variables(model: keras.Model) -> Iterator[tuple[str, Any]]:
+    for kind, variables in (("weight", model.weights), ("optimizer", model.optimizer.variables)):
+        yield from ((f"{kind}_{number}", variable) for number, variable in enumerate(variables))
+
+
+def _save_checkpoint(path: Path, identity: Mapping[str, Any], model: keras.Model, state: _State) -> None:
+    values = {name: keras.ops.convert_to_numpy(variable) for name, variable in _variables(model)}
+    description = to_json({"identity": identity, "state": dataclasses.asdict(state)})
+    with replaced_file(path, "wb") as file:
+        np.savez(file, state=np.frombuffer(description.encode(), dtype=np.uint8), **values)
+
+
+def _load_checkpoint(path: Path, identity: Mapping[str, Any], model: keras.Model) -> _State:
+    """Sets a model to where its training was stopped; without a checkpoint it is at its beginning."""
+    if not path.exists():
+        return _State()
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            description = json.loads(file["state"].tobytes())
+            values = {name: file[name] for name in file.files}
+        stored, stored_identity = description["state"], description["identity"]
+    except (KeyError, EOFError, OSError, ValueError) as error:
+        raise CorruptFileError(f"{path}: damaged checkpoint ({error}); delete it to train anew") from error
+    _expect_same(path, stored_identity, identity)
+    for name, variable in _variables(model):
+        variable.assign(values[name])
+    stored["milestones"] = [Milestone(**_with_nan(one)) for one in stored["milestones"]]
+    return _State(**stored | {name: Reading(**stored[name]) for name in ("spent", "total")})
+
+
+def _finished(folder: Path, identity: Mapping[str, Any]) -> Training | None:
+    path = folder / FINISHED
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        _expect_same(path, stored["identity"], identity)
+        return Training.from_dict(stored["training"])
+    except FileNotFoundError:
+        return None
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise CorruptFileError(f"{path}: damaged ({error}); delete it to train anew") from error
+
+
+def _save_finished(folder: Path, identity: Mapping[str, Any], model: keras.Model, training: Training) -> None:
+    temporary = folder / f".{MODEL}"  # Keras insists on the suffix
+    model.save(temporary)
+    temporary.replace(folder / MODEL)
+    write_text(folder / FINISHED, to_json({"identity": identity, "training": training.to_dict()}) + "\n")
+    with contextlib.suppress(FileNotFoundError):
+        (folder / CHECKPOINT).unlink()
+
+
+def _expect_same(path: Path, stored: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
+    for name, value in json.loads(to_json(identity)).items():
+        if stored.get(name) != value:
+            raise ValueError(
+                f"{path} is of another training: {name} is {stored.get(name)!r} there and {value!r} here; "
+                "choose another folder"
+            )
