@@ -16,41 +16,33 @@ best third of those goes on to the next higher number of epochs, and so on: asyn
 2020, https://arxiv.org/abs/1810.05934) of the cells that the networks propose. The networks see the epochs, and values
 are those of the most epochs.
 
-    python agents/edit.py --env-id ECNAS-7V-Edit-v0 --objectives val_accuracy --budget 300 --seed 0
+    python agents/edit.py --objectives val_accuracy --budget 300 --seed 0
     python agents/edit.py --objectives val_accuracy --min-epochs 36 --budget-epochs 16200 --seed 0
 """
 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import ClassVar
 
 # Before the import: networks of this size are several times faster on one thread.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
-import tyro
+from ecnas_gym.agents.critic import COST_FEATURES, Imagination, Network, cell_features, rank_scores, standardised
 
-if __package__ in (None, ""):  # run as a file: the checkout is not on the path yet
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from agents.common import Search, SearchArgs
-from agents.critic import COST_FEATURES, Imagination, Network, cell_features, rank_scores, standardised
-from agents.report import report
-from ecnas_gym import ChooseEpochs
+from ecnas.runs import Evaluator, script
+from ecnas_gym import ChooseEpochs, make_env
 from ecnas_gym.editor import Edits
 
 
-@dataclass
-class Args(SearchArgs):
+@dataclass(frozen=True)
+class Editing:
     """Search by editing the best cells."""
 
-    env_id: str = "ECNAS-7V-Edit-v0"
-    """Environment to search in: ECNAS-4V-Edit-v0, ECNAS-5V-Edit-v0 or ECNAS-7V-Edit-v0."""
     num_random: int = 10
     """Random cells to begin with."""
     learn_ranks: bool = True
@@ -84,6 +76,83 @@ class Args(SearchArgs):
     pretraining: int = 0
     """Updates of each network before the search, in which it learns the number of parameters instead of rewards."""
 
+    name: ClassVar[str] = "editing"
+
+    def run(self, evaluate: Evaluator, rng: np.random.Generator) -> None:
+        """Searches until the budget is spent."""
+        env = ChooseEpochs(make_env(evaluate, "edit", max_edits=self.max_edits), self.min_epochs or evaluate.epochs)
+        num_rungs = len(env.fidelities)
+        env.reset(seed=int(rng.integers(2**31)))
+        space = evaluate.benchmark.space
+        edits = Edits(space)
+        imagination = Imagination(edits, self.max_edits)
+        all_features = cell_features(space)
+        num_features = all_features.size if self.cost_features else all_features.size - COST_FEATURES
+
+        def features(of: np.ndarray, at: np.ndarray | int) -> np.ndarray:
+            rung = np.broadcast_to(at, of.shape)[:, None] == np.arange(1, num_rungs)
+            return np.hstack([all_features(of)[:, :num_features], rung.astype(np.float32)])
+
+        networks = [
+            Network(num_features + num_rungs - 1, 1, self.hidden_units, self.learning_rate, self.prior_scale, rng)
+            for _ in range(self.num_networks)
+        ]
+        if self.pretraining:
+            scores = rank_scores(space.trainable_parameters.astype(np.float64))[:, None]
+            for network in networks:
+                for _ in range(self.pretraining):
+                    batch = rng.integers(len(space), size=self.batch_size)
+                    network.update(features(batch, num_rungs - 1), scores[batch], np.ones(len(batch), dtype=np.float32))
+
+        # The replay: cells, epochs, rewards, and how often each network's bootstrap sample holds the evaluation.
+        rows: list[int] = []
+        rungs: list[int] = []
+        rewards: list[float] = []
+        counts: list[np.ndarray] = []
+        trained: list[dict[int, float]] = [{} for _ in range(num_rungs)]
+        tried = np.zeros(len(space), dtype=bool)
+        tried[list(evaluate.benchmark.table.missing)] = True
+
+        while True:  # the budget ends this: the environment raises at the first cell that it does not allow
+            known, at = np.array(rows, dtype=np.int64), np.array(rungs)
+            learned = len(rows) >= self.num_random
+            again = promotion(trained, self.promoted)
+            if again is not None:
+                plans = imagination.draw(known[:0], np.array(again[:1]), rng)
+            else:
+                best = [row for cells in trained for row in best_of(cells)[: self.num_starts]]
+                starts = rng.choice(best, size=self.num_plans) if learned else known[:0]
+                plans = imagination.draw_untried(starts, self.num_fresh, tried, rng)
+                if not len(plans.rows):
+                    break
+            chosen = 0
+            if learned and again is None:
+                acting = int(rng.integers(self.num_networks))
+                targets = np.empty((len(rows), 1), dtype=np.float32)
+                for rung in range(num_rungs):  # rewards of different epochs are not comparable
+                    if (at == rung).any():
+                        scale = rank_scores if self.learn_ranks else standardised
+                        targets[at == rung, 0] = scale(np.array(rewards)[at == rung])
+                weights = np.array(counts, dtype=np.float32)[:, acting]
+                inputs = features(known, at)
+                for _ in range(self.updates):
+                    batch = rng.integers(len(rows), size=self.batch_size)
+                    networks[acting].update(inputs[batch], targets[batch], weights[batch])
+                chosen = int(np.argmax(networks[acting].predict(features(plans.rows, num_rungs - 1))[:, 0]))
+
+            env.reset(options={"placed": plans.start(chosen)})
+            for action in (*plans.edits(chosen), edits.stop):
+                env.step(action)
+            rung = 0 if again is None else again[1]
+            _, reward, _, _, info = env.step(rung)
+            row = info["cell"].row
+            tried[row] = True
+            trained[rung][row] = float(reward)
+            rows.append(row)
+            rungs.append(rung)
+            rewards.append(float(reward))
+            counts.append(rng.poisson(1.0, size=self.num_networks))
+
 
 def best_of(rewards: Mapping[int, float]) -> list[int]:
     """Cells by descending reward; of equally good ones the older first."""
@@ -104,85 +173,5 @@ def promotion(trained: Sequence[Mapping[int, float]], one_in: int) -> tuple[int,
     return None
 
 
-def main(args: Args) -> Search:
-    """Searches until the budget is spent, and reports."""
-    rng = np.random.default_rng(args.seed)
-    with Search("edit", args) as search:
-        env = ChooseEpochs(search.make_env(max_edits=args.max_edits), args.min_epochs or search.epochs)
-        num_rungs = len(env.fidelities)
-        env.reset(seed=args.seed)
-        space = search.benchmark.space
-        edits = Edits(space)
-        imagination = Imagination(edits, args.max_edits)
-        all_features = cell_features(space)
-        num_features = all_features.size if args.cost_features else all_features.size - COST_FEATURES
-
-        def features(of: np.ndarray, at: np.ndarray | int) -> np.ndarray:
-            rung = np.broadcast_to(at, of.shape)[:, None] == np.arange(1, num_rungs)
-            return np.hstack([all_features(of)[:, :num_features], rung.astype(np.float32)])
-
-        networks = [
-            Network(num_features + num_rungs - 1, 1, args.hidden_units, args.learning_rate, args.prior_scale, rng)
-            for _ in range(args.num_networks)
-        ]
-        if args.pretraining:
-            scores = rank_scores(space.trainable_parameters.astype(np.float64))[:, None]
-            for network in networks:
-                for _ in range(args.pretraining):
-                    batch = rng.integers(len(space), size=args.batch_size)
-                    network.update(features(batch, num_rungs - 1), scores[batch], np.ones(len(batch), dtype=np.float32))
-
-        # The replay: cells, epochs, rewards, and how often each network's bootstrap sample holds the evaluation.
-        rows: list[int] = []
-        rungs: list[int] = []
-        rewards: list[float] = []
-        counts: list[np.ndarray] = []
-        trained: list[dict[int, float]] = [{} for _ in range(num_rungs)]
-        tried = np.zeros(len(space), dtype=bool)
-        tried[list(search.benchmark.table.missing)] = True
-
-        while True:  # the budget ends this: the environment raises at the first cell that it does not allow
-            known, at = np.array(rows, dtype=np.int64), np.array(rungs)
-            learned = len(rows) >= args.num_random
-            again = promotion(trained, args.promoted)
-            if again is not None:
-                plans = imagination.draw(known[:0], np.array(again[:1]), rng)
-            else:
-                best = [row for cells in trained for row in best_of(cells)[: args.num_starts]]
-                starts = rng.choice(best, size=args.num_plans) if learned else known[:0]
-                plans = imagination.draw_untried(starts, args.num_fresh, tried, rng)
-                if not len(plans.rows):
-                    break
-            chosen = 0
-            if learned and again is None:
-                acting = int(rng.integers(args.num_networks))
-                targets = np.empty((len(rows), 1), dtype=np.float32)
-                for rung in range(num_rungs):  # rewards of different epochs are not comparable
-                    if (at == rung).any():
-                        scale = rank_scores if args.learn_ranks else standardised
-                        targets[at == rung, 0] = scale(np.array(rewards)[at == rung])
-                weights = np.array(counts, dtype=np.float32)[:, acting]
-                inputs = features(known, at)
-                for _ in range(args.updates):
-                    batch = rng.integers(len(rows), size=args.batch_size)
-                    networks[acting].update(inputs[batch], targets[batch], weights[batch])
-                chosen = int(np.argmax(networks[acting].predict(features(plans.rows, num_rungs - 1))[:, 0]))
-
-            env.reset(options={"placed": plans.start(chosen)})
-            for action in (*plans.edits(chosen), edits.stop):
-                env.step(action)
-            rung = 0 if again is None else again[1]
-            _, reward, _, _, info = env.step(rung)
-            row = info["cell"].row
-            tried[row] = True
-            trained[rung][row] = float(reward)
-            rows.append(row)
-            rungs.append(rung)
-            rewards.append(float(reward))
-            counts.append(rng.poisson(1.0, size=args.num_networks))
-    report(search)
-    return search
-
-
 if __name__ == "__main__":
-    main(tyro.cli(Args))
+    script.main(Editing)

@@ -3,33 +3,28 @@
 Sources: Schulman et al. 2017, https://arxiv.org/abs/1707.06347, as implemented by stable-baselines3; masks as in Huang
 and Ontañón 2022, https://arxiv.org/abs/2006.14171, as implemented by sb3-contrib.
 
-    python agents/ppo.py --env-id ECNAS-7V-v0 --budget 300 --seed 0
-    python agents/ppo.py --env-id ECNAS-7V-Edit-v0 --num-envs 1    # edits its incumbent instead
+    python agents/ppo.py --budget 300 --seed 0
+    python agents/ppo.py --environment edit --num-envs 1    # edits its incumbent instead
 """
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
-from pathlib import Path
+from typing import ClassVar, Literal
 
-import torch
-import tyro
-from sb3_contrib import MaskablePPO
-from stable_baselines3 import PPO
+import numpy as np
 
-if __package__ in (None, ""):  # run as a file: the checkout is not on the path yet
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from agents.common import Search, SearchArgs, make_vec_env
-from agents.report import report
+from ecnas.runs import Evaluator, script
+from ecnas_gym import make_sb3_env
 from ecnas_gym.builder import decisions
 
 
-@dataclass
-class Args(SearchArgs):
+@dataclass(frozen=True)
+class PPO:
     """Search with PPO."""
 
+    environment: Literal["build", "edit"] = "build"
+    """Build cells from nothing, or edit the best so far."""
     masked: bool = True
     """Sample allowed actions alone (MaskablePPO). Without masks a forbidden action ends its episode with reward −1."""
     num_envs: int = 4
@@ -55,37 +50,38 @@ class Args(SearchArgs):
     max_steps: int = 1_000_000
     """Stop after so many steps, whatever the budget has left: a policy without masks may never finish a cell again."""
 
+    name: ClassVar[str] = "PPO"
 
-def main(args: Args) -> Search:
-    """Searches until the budget is spent, and reports."""
-    # Networks of this size are faster on one thread, and sums keep their order.
-    torch.set_num_threads(1)
+    def run(self, evaluate: Evaluator, rng: np.random.Generator) -> None:
+        """Learns until the budget is spent."""
+        import stable_baselines3
+        import torch
+        from sb3_contrib import MaskablePPO
 
-    with Search("maskable-ppo" if args.masked else "ppo", args) as search:
-        envs = make_vec_env(search, args.num_envs)
+        # Networks of this size are faster on one thread, and sums keep their order.
+        torch.set_num_threads(1)
+        envs = make_sb3_env(evaluate, self.environment, self.num_envs)
         # Cells that are built all take this number of steps, so updates come after whole episodes.
-        episode_steps = len(decisions(search.benchmark.space))
-        model = (MaskablePPO if args.masked else PPO)(
+        episode_steps = len(decisions(evaluate.benchmark.space))
+        model = (MaskablePPO if self.masked else stable_baselines3.PPO)(
             "MlpPolicy",
             envs,
-            learning_rate=args.learning_rate,
-            n_steps=episode_steps * args.episodes_per_update // args.num_envs,
-            batch_size=episode_steps * args.minibatch_episodes,
-            n_epochs=args.update_epochs,
+            learning_rate=self.learning_rate,
+            n_steps=episode_steps * self.episodes_per_update // self.num_envs,
+            batch_size=episode_steps * self.minibatch_episodes,
+            n_epochs=self.update_epochs,
             gamma=1.0,  # episodes are short and only their end is rewarded
-            gae_lambda=args.gae_lambda,
-            clip_range=args.clip_range,
-            ent_coef=args.entropy_coefficient,
-            vf_coef=args.value_coefficient,
-            policy_kwargs={"net_arch": [args.hidden_units, args.hidden_units]},
-            seed=args.seed,
+            gae_lambda=self.gae_lambda,
+            clip_range=self.clip_range,
+            ent_coef=self.entropy_coefficient,
+            vf_coef=self.value_coefficient,
+            policy_kwargs={"net_arch": [self.hidden_units, self.hidden_units]},
+            seed=int(rng.integers(2**31)),
             device="cpu",
         )
-        # The budget ends this: the environments raise at the first reset, or at the first cell, that it does not allow.
-        model.learn(total_timesteps=args.max_steps)
-    report(search)
-    return search
+        # The budget ends this: the environments raise at the first cell that it does not allow.
+        model.learn(total_timesteps=self.max_steps)
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Args))
+    script.main(PPO)

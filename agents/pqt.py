@@ -6,29 +6,24 @@ That needs no baseline and no scale of rewards, and no cell's evaluation is wast
 
 Source: Abolafia et al. 2018, https://arxiv.org/abs/1801.03526, without its policy gradient term.
 
-    python agents/pqt.py --env-id ECNAS-7V-v0 --objectives val_accuracy --budget 300 --seed 0
+    python agents/pqt.py --objectives val_accuracy --budget 300 --seed 0
 """
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
-from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
-import tyro
 from numpy.typing import NDArray
 
-if __package__ in (None, ""):  # run as a file: the checkout is not on the path yet
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from agents.common import Search, SearchArgs
-from agents.report import report
+from ecnas.runs import Evaluator, script
+from ecnas_gym import make_env
 from ecnas_gym.builder import NUM_ACTIONS, CellBuilder, decisions
 
 
-@dataclass
-class Args(SearchArgs):
+@dataclass(frozen=True)
+class PriorityQueueTraining:
     """Search with priority-queue training."""
 
     queue_size: int = 5
@@ -41,6 +36,37 @@ class Args(SearchArgs):
     """Cells that are built before the first update."""
     avoid_known: bool = True
     """Draw again where the policy's cell was evaluated before, in this or in another guise (isomorphic cells)."""
+
+    name: ClassVar[str] = "priority queue"
+
+    def run(self, evaluate: Evaluator, rng: np.random.Generator) -> None:
+        """Searches until the budget is spent."""
+        env = make_env(evaluate)
+        builder = CellBuilder(evaluate.benchmark.space)
+        logits = np.zeros((len(decisions(evaluate.benchmark.space)), NUM_ACTIONS))
+        queue: list[tuple[float, int, list[int], np.ndarray]] = []  # reward, −index, actions, masks; best first
+        tried: set[int] = set()
+
+        while True:  # the budget ends this: the environment raises at the first cell that it does not allow
+            actions, masks = draw(logits, builder, rng)
+            for _ in range(100):
+                if not self.avoid_known or builder.cell().row not in tried:
+                    break
+                actions, masks = draw(logits, builder, rng)
+            env.reset()
+            for action in actions:
+                _, reward, _, _, info = env.step(action)
+            if "cell" not in info:  # the benchmark lacks it; nothing was charged
+                tried.add(builder.cell().row)
+                continue
+            if info["cell"].row not in tried:  # an equal cell in another guise takes one place in the queue
+                queue.append((float(reward), -len(tried), actions, masks))
+                queue = sorted(queue, key=lambda entry: entry[:2], reverse=True)[: self.queue_size]
+            tried.add(info["cell"].row)
+            if len(tried) >= self.num_random:
+                best = np.array([entry[2] for entry in queue])
+                best_masks = np.array([entry[3] for entry in queue])
+                logits += self.learning_rate * ascent(logits, best, best_masks, self.entropy_coefficient)
 
 
 def draw(logits: NDArray[np.float64], builder: CellBuilder, rng: np.random.Generator) -> tuple[list[int], np.ndarray]:
@@ -69,39 +95,5 @@ def ascent(
     return (likelihood - entropy_coefficient * p * (log_p + entropy)).mean(axis=0)
 
 
-def main(args: Args) -> Search:
-    """Searches until the budget is spent, and reports."""
-    rng = np.random.default_rng(args.seed)
-    with Search("pqt", args) as search:
-        env = search.make_env()
-        builder = CellBuilder(search.benchmark.space)
-        logits = np.zeros((len(decisions(search.benchmark.space)), NUM_ACTIONS))
-        queue: list[tuple[float, int, list[int], np.ndarray]] = []  # reward, −index, actions, masks; best first
-        tried: set[int] = set()
-
-        while True:  # the budget ends this: the environment raises at the first cell that it does not allow
-            actions, masks = draw(logits, builder, rng)
-            for _ in range(100):
-                if not args.avoid_known or builder.cell().row not in tried:
-                    break
-                actions, masks = draw(logits, builder, rng)
-            env.reset()
-            for action in actions:
-                _, reward, _, _, info = env.step(action)
-            if "cell" not in info:  # the benchmark lacks it; nothing was charged
-                tried.add(builder.cell().row)
-                continue
-            if info["cell"].row not in tried:  # an equal cell in another guise takes one place in the queue
-                queue.append((float(reward), -len(tried), actions, masks))
-                queue = sorted(queue, key=lambda entry: entry[:2], reverse=True)[: args.queue_size]
-            tried.add(info["cell"].row)
-            if len(tried) >= args.num_random:
-                best = np.array([entry[2] for entry in queue])
-                best_masks = np.array([entry[3] for entry in queue])
-                logits += args.learning_rate * ascent(logits, best, best_masks, args.entropy_coefficient)
-    report(search)
-    return search
-
-
 if __name__ == "__main__":
-    main(tyro.cli(Args))
+    script.main(PriorityQueueTraining)

@@ -7,34 +7,27 @@ Exploration is ε-greedy: ε falls from 1 to its least as the budget is spent.
 Source: Baker et al. 2017, https://arxiv.org/abs/1611.02167: the replay after every cell, updates from the last step to
 the first (their algorithm 3), γ = 1 and the ε schedule are theirs; the state and the step size are this space's.
 
-    python agents/qlearning.py --env-id ECNAS-7V-v0 --objectives val_accuracy --budget 300 --seed 0
+    python agents/qlearning.py --objectives val_accuracy --budget 300 --seed 0
 """
 
 from __future__ import annotations
 
-import sys
 from collections import defaultdict
 from dataclasses import dataclass
-from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
-import tyro
 
-if __package__ in (None, ""):  # run as a file: the checkout is not on the path yet
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from agents.common import Search, SearchArgs
-from agents.report import report
-from ecnas import Budget
+from ecnas.runs import Evaluator, script
+from ecnas_gym import make_env
 from ecnas_gym.builder import NUM_ACTIONS, decisions
 
 State = tuple[int, int, int]
 """Number of the decision that is next, edges so far, previous action (−1 at first)."""
 
 
-@dataclass
-class Args(SearchArgs):
+@dataclass(frozen=True)
+class QLearning:
     """Search with Q-learning."""
 
     learning_rate: float = 0.1
@@ -47,6 +40,34 @@ class Args(SearchArgs):
     """Part of the budget during which ε falls from 1 to epsilon_min."""
     epsilon_min: float = 0.1
     """Least probability of a random action."""
+
+    name: ClassVar[str] = "Q-learning"
+
+    def run(self, evaluate: Evaluator, rng: np.random.Generator) -> None:
+        """Searches until the budget is spent."""
+        env = make_env(evaluate)
+        sequence = decisions(evaluate.benchmark.space)
+        q: Values = defaultdict(lambda: [self.initial_value] * NUM_ACTIONS)
+        replay: list[tuple[list[Step], float]] = []
+
+        while True:  # the budget ends this: reset raises when it is spent
+            progress = evaluate.fraction_spent / self.explore_until
+            epsilon = max(1.0 - (1.0 - self.epsilon_min) * progress, self.epsilon_min)
+            _, info = env.reset()
+            episode: list[Step] = []
+            terminated, num_edges, previous = False, 0, -1
+            while not terminated:
+                allowed = np.flatnonzero(info["action_mask"]).tolist()
+                state = len(episode), num_edges, previous
+                action = int(rng.choice(allowed)) if rng.random() < epsilon else greedy(q[state], allowed, rng)
+                episode.append(Step(state, allowed, action))
+                _, reward, terminated, _, info = env.step(action)
+                num_edges += action if sequence[len(episode) - 1].is_edge else 0
+                previous = action
+            replay.append((episode, float(reward)))
+            learn(q, *replay[-1], self.learning_rate)
+            for k in rng.integers(len(replay), size=self.replayed_episodes):
+                learn(q, *replay[k], self.learning_rate)
 
 
 class Step(NamedTuple):
@@ -75,42 +96,5 @@ def learn(q: Values, episode: list[Step], reward: float, learning_rate: float) -
         target = max(values[action] for action in step.allowed)
 
 
-def part_spent(budget: Budget) -> float:
-    """The part of the budget that is spent, of the limit that is nearest."""
-    spent = budget.spent
-    return max(getattr(spent, name) / limit for name, limit in budget.limits.items())
-
-
-def main(args: Args) -> Search:
-    """Searches until the budget is spent, and reports."""
-    rng = np.random.default_rng(args.seed)
-    with Search("q-learning", args) as search:
-        env = search.make_env()
-        sequence = decisions(search.benchmark.space)
-        q: Values = defaultdict(lambda: [args.initial_value] * NUM_ACTIONS)
-        replay: list[tuple[list[Step], float]] = []
-
-        while True:  # the budget ends this: reset raises when it is spent
-            progress = part_spent(search.budget) / args.explore_until
-            epsilon = max(1.0 - (1.0 - args.epsilon_min) * progress, args.epsilon_min)
-            _, info = env.reset()
-            episode: list[Step] = []
-            terminated, num_edges, previous = False, 0, -1
-            while not terminated:
-                allowed = np.flatnonzero(info["action_mask"]).tolist()
-                state = len(episode), num_edges, previous
-                action = int(rng.choice(allowed)) if rng.random() < epsilon else greedy(q[state], allowed, rng)
-                episode.append(Step(state, allowed, action))
-                _, reward, terminated, _, info = env.step(action)
-                num_edges += action if sequence[len(episode) - 1].is_edge else 0
-                previous = action
-            replay.append((episode, float(reward)))
-            learn(q, *replay[-1], args.learning_rate)
-            for k in rng.integers(len(replay), size=args.replayed_episodes):
-                learn(q, *replay[k], args.learning_rate)
-    report(search)
-    return search
-
-
 if __name__ == "__main__":
-    main(tyro.cli(Args))
+    script.main(QLearning)

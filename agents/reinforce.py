@@ -7,39 +7,29 @@ https://arxiv.org/abs/1611.01578: it reads its previous decision and emits the l
 best cells so far as well (``--queue-size``), as in priority-queue training, Abolafia et al. 2018,
 https://arxiv.org/abs/1801.03526.
 
-    python agents/reinforce.py --env-id ECNAS-7V-v0 --policy lstm --budget 300 --seed 0
+    python agents/reinforce.py --policy lstm --budget 300 --seed 0
 """
 
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
-
-# Before the import. Networks of this size are faster on the CPU, and looking for a GPU takes time and prints a page.
-os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # the same sums on every processor
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import gymnasium as gym
-import keras
 import numpy as np
-import tensorflow as tf
-import tyro
 from numpy.typing import NDArray
 
-if __package__ in (None, ""):  # run as a file: the checkout is not on the path yet
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from agents.common import Search, SearchArgs
-from agents.report import report
+from ecnas.runs import Evaluator, script
+from ecnas_gym import make_env
 from ecnas_gym.builder import NUM_ACTIONS, decisions
 
+if TYPE_CHECKING:
+    import tensorflow as tf  # takes seconds to import, so only a run does
 
-@dataclass
-class Args(SearchArgs):
+
+@dataclass(frozen=True)
+class REINFORCE:
     """Search with REINFORCE."""
 
     policy: Literal["categorical", "lstm"] = "categorical"
@@ -60,20 +50,69 @@ class Args(SearchArgs):
     hidden_units: int = 32
     """Units of the LSTM, and of the embedding of its previous decision."""
 
+    name: ClassVar[str] = "REINFORCE"
+
+    def run(self, evaluate: Evaluator, rng: np.random.Generator) -> None:
+        """Learns until the budget is spent."""
+        start_tensorflow()
+        import keras
+        import tensorflow as tf
+
+        num_decisions = len(decisions(evaluate.benchmark.space))
+        if self.policy == "categorical":
+            policy: CategoricalPolicy | LSTMPolicy = CategoricalPolicy(num_decisions)
+            optimiser = keras.optimizers.SGD(self.learning_rate or 0.5)
+            num_envs = self.batch_size or 1
+            entropy_coefficient = self.entropy_coefficient or 0.0
+        else:
+            keras.utils.set_random_seed(int(rng.integers(2**31)))  # initial weights
+            policy = LSTMPolicy(num_decisions, self.hidden_units)
+            optimiser = keras.optimizers.Adam(self.learning_rate or 0.03)
+            num_envs = self.batch_size or 4
+            entropy_coefficient = 0.01 if self.entropy_coefficient is None else self.entropy_coefficient
+        envs = [make_env(evaluate) for _ in range(num_envs)]
+        optimiser.build(policy.variables)
+        baseline = MovingAverage(self.baseline_decay)
+        queue = Queue(self.queue_size)
+
+        @tf.function(reduce_retracing=True)
+        def update(actions: tf.Tensor, masks: tf.Tensor, advantages: tf.Tensor) -> None:
+            gradients = policy_gradient(policy, actions, masks, advantages, entropy_coefficient)
+            optimiser.apply_gradients(zip(gradients, policy.variables, strict=True))
+
+        while True:  # the budget ends this: an environment raises at the first cell that it does not allow
+            batch = build_cells(policy, envs, rng, num_decisions)
+            rewards = -np.log(np.float32(1.001) - batch.rewards) if self.log_regret else batch.rewards
+            # As in NAS-Bench-101's code the average takes in the new rewards before it is their baseline.
+            advantages = rewards - np.float32(baseline.update(rewards.mean()))
+            update(tf.constant(batch.actions), tf.constant(batch.masks), tf.constant(advantages))
+            if self.queue_size:
+                queue.update(batch)
+                best = queue.batch()
+                update(tf.constant(best.actions), tf.constant(best.masks), tf.ones(len(best.rewards)))
+
 
 # ----------------------------------------------------------------------------------------------------------------------
 # Policies: logits of shape (batch, decisions, actions) for sequences of decisions, of which only the earlier are read.
 
 
-class CategoricalPolicy(keras.Model):
+class CategoricalPolicy:
     """Logits that depend on the decision's number alone: at first all actions are equally likely."""
 
     def __init__(self, num_decisions: int) -> None:
-        super().__init__()
-        self.logits = self.add_weight(shape=(num_decisions, NUM_ACTIONS), initializer="zeros", name="logits")
+        import tensorflow as tf
 
-    def call(self, actions: tf.Tensor) -> tf.Tensor:
+        self.logits = tf.Variable(tf.zeros((num_decisions, NUM_ACTIONS)))
+
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """What is learned."""
+        return [self.logits]
+
+    def __call__(self, actions: tf.Tensor) -> tf.Tensor:
         """Logits of whole sequences: int32 (B, T) to float32 (B, T, 3)."""
+        import tensorflow as tf
+
         return tf.tile(self.logits[None], [tf.shape(actions)[0], 1, 1])
 
     def begin(self, batch: int) -> Any:
@@ -85,11 +124,13 @@ class CategoricalPolicy(keras.Model):
         return np.broadcast_to(state[position], (len(previous), NUM_ACTIONS)), state
 
 
-class LSTMPolicy(keras.Model):
+class LSTMPolicy:
     """An LSTM over the decisions so far. Each decision has an embedding of its number and of the action before it."""
 
     def __init__(self, num_decisions: int, hidden_units: int) -> None:
-        super().__init__()
+        import keras
+        import tensorflow as tf
+
         self.embed_action = keras.layers.Embedding(NUM_ACTIONS + 1, hidden_units)  # the last one: no action yet
         self.embed_position = keras.layers.Embedding(num_decisions, hidden_units)
         self.lstm = keras.layers.RNN(keras.layers.LSTMCell(hidden_units), return_sequences=True)
@@ -98,9 +139,18 @@ class LSTMPolicy(keras.Model):
         self.head = keras.layers.Dense(NUM_ACTIONS, kernel_initializer=small)
         self.num_decisions, self.hidden_units = num_decisions, hidden_units
         self._compiled_step = tf.function(self._step, reduce_retracing=True)
+        self(np.zeros((1, num_decisions), dtype=np.int32))  # makes the weights
 
-    def call(self, actions: tf.Tensor) -> tf.Tensor:
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """What is learned."""
+        layers = (self.embed_action, self.embed_position, self.lstm, self.head)
+        return [weight for layer in layers for weight in layer.trainable_variables]
+
+    def __call__(self, actions: tf.Tensor) -> tf.Tensor:
         """Logits of whole sequences: int32 (B, T) to float32 (B, T, 3); entry t depends on actions before t alone."""
+        import tensorflow as tf
+
         start = tf.fill([tf.shape(actions)[0], 1], NUM_ACTIONS)
         previous = tf.concat([start, actions[:, :-1]], axis=1)
         positions = tf.range(self.num_decisions)
@@ -112,10 +162,14 @@ class LSTMPolicy(keras.Model):
 
     def begin(self, batch: int) -> Any:
         """State before the first decision."""
+        import tensorflow as tf
+
         return [tf.zeros([batch, self.hidden_units])] * 2
 
     def next(self, position: int, previous: NDArray[np.int32], state: Any) -> tuple[NDArray[np.float32], Any]:
         """Logits (B, 3) of one decision, and the state after it."""
+        import tensorflow as tf
+
         logits, state = self._compiled_step(tf.constant(position), tf.constant(previous), state)
         return logits.numpy(), state
 
@@ -154,6 +208,8 @@ def build_cells(policy: Any, envs: list[gym.Env[Any, Any]], rng: np.random.Gener
 
 def log_probability_and_entropy(logits: tf.Tensor, actions: tf.Tensor, masks: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Of whole cells, in nats: both float32 (B,). Actions that are masked have no probability and no gradient."""
+    import tensorflow as tf
+
     log_p = tf.nn.log_softmax(tf.where(masks, logits, -1e9))
     taken = tf.gather(log_p, actions, axis=2, batch_dims=2)
     entropy = -tf.reduce_sum(tf.where(masks, tf.exp(log_p) * log_p, 0.0), axis=2)
@@ -161,13 +217,19 @@ def log_probability_and_entropy(logits: tf.Tensor, actions: tf.Tensor, masks: tf
 
 
 def policy_gradient(
-    policy: keras.Model, actions: tf.Tensor, masks: tf.Tensor, advantages: tf.Tensor, entropy_coefficient: float
+    policy: CategoricalPolicy | LSTMPolicy,
+    actions: tf.Tensor,
+    masks: tf.Tensor,
+    advantages: tf.Tensor,
+    entropy_coefficient: float,
 ) -> list[tf.Tensor]:
     """Gradient of −mean(advantage · log p(cell)) − coefficient · mean entropy, for each weight of the policy."""
+    import tensorflow as tf
+
     with tf.GradientTape() as tape:
         log_p, entropy = log_probability_and_entropy(policy(actions), actions, masks)
         loss = -tf.reduce_mean(advantages * log_p) - entropy_coefficient * tf.reduce_mean(entropy)
-    return tape.gradient(loss, policy.trainable_variables)
+    return tape.gradient(loss, policy.variables)
 
 
 class Queue:
@@ -208,50 +270,13 @@ class MovingAverage:
         return self.total / self.weight
 
 
-def main(args: Args) -> Search:
-    """Searches until the budget is spent, and reports."""
-    limit_threads()
-    keras.utils.set_random_seed(args.seed)  # initial weights
-    rng = np.random.default_rng(args.seed)  # decisions
+def start_tensorflow() -> None:
+    """Imports tensorflow for networks that are faster on one thread of the CPU, where sums keep their order too."""
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # looking for a GPU takes time and prints a page
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # the same sums on every processor
+    import tensorflow as tf
 
-    with Search(f"reinforce-{args.policy}", args) as search:
-        num_decisions = len(decisions(search.benchmark.space))
-        if args.policy == "categorical":
-            policy = CategoricalPolicy(num_decisions)
-            optimiser = keras.optimizers.SGD(args.learning_rate or 0.5)
-            envs = [search.make_env() for _ in range(args.batch_size or 1)]
-            entropy_coefficient = args.entropy_coefficient or 0.0
-        else:
-            policy = LSTMPolicy(num_decisions, args.hidden_units)
-            optimiser = keras.optimizers.Adam(args.learning_rate or 0.03)
-            envs = [search.make_env() for _ in range(args.batch_size or 4)]
-            entropy_coefficient = 0.01 if args.entropy_coefficient is None else args.entropy_coefficient
-        policy(np.zeros((1, num_decisions), dtype=np.int32))  # makes the weights
-        optimiser.build(policy.trainable_variables)
-        baseline = MovingAverage(args.baseline_decay)
-        queue = Queue(args.queue_size)
-
-        @tf.function(reduce_retracing=True)
-        def update(actions: tf.Tensor, masks: tf.Tensor, advantages: tf.Tensor) -> None:
-            gradients = policy_gradient(policy, actions, masks, advantages, entropy_coefficient)
-            optimiser.apply_gradients(zip(gradients, policy.trainable_variables, strict=True))
-
-        while True:  # the budget ends this: an environment raises at the first cell that it does not allow
-            batch = build_cells(policy, envs, rng, num_decisions)
-            rewards = -np.log(np.float32(1.001) - batch.rewards) if args.log_regret else batch.rewards
-            # As in NAS-Bench-101's code the average takes in the new rewards before it is their baseline.
-            advantages = rewards - np.float32(baseline.update(rewards.mean()))
-            update(tf.constant(batch.actions), tf.constant(batch.masks), tf.constant(advantages))
-            if args.queue_size:
-                queue.update(batch)
-                best = queue.batch()
-                update(tf.constant(best.actions), tf.constant(best.masks), tf.ones(len(best.rewards)))
-    report(search)
-    return search
-
-
-def limit_threads() -> None:
-    """One thread for tensorflow: networks of this size are faster so, and sums keep their order."""
     try:
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
@@ -260,4 +285,4 @@ def limit_threads() -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Args))
+    script.main(REINFORCE)

@@ -13,7 +13,6 @@ with the same random numbers; see docs/performance.md for how far the two agree.
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +23,6 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 from tqdm import tqdm
-
-if __package__ in (None, ""):  # run as a file: the checkout is not on the path yet
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ecnas_gym.builder import NUM_ACTIONS, decisions
 from ecnas_gym.vector import CellVectorEnv

@@ -1,14 +1,25 @@
-"""The look of all figures: colours, and how a graph of operations is drawn."""
+"""The look of all charts: styles, colours, labels, log axes, and how a graph of operations is drawn.
+
+Needs matplotlib where it draws; colours and labels need nothing, so that pages share them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import contextlib
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ecnas.encoding import INPUT, OUTPUT
+from ecnas.objectives import OBJECTIVES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Okabe and Ito's colours (https://jfly.uni-koeln.de/color/): told apart by colour-blind readers and in grey print.
 BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, YELLOW, BLACK = (
@@ -21,55 +32,274 @@ BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, YELLOW, BLACK = (
     "#F0E442",
     "#000000",
 )
+GREY: Final = "#888888"
 
-_FILL = {
+STYLE: Final[dict[Any, Any]] = {
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": "#DDDDDD",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "savefig.dpi": 200,
+    "svg.hashsalt": "ecnas",
+    "pdf.fonttype": 42,  # outlines that journals accept, not bitmaps
+}
+"""What all charts have in common, as matplotlib's rcParams."""
+
+
+@contextlib.contextmanager
+def style() -> Iterator[None]:
+    """The charts' style within a ``with`` block."""
+    from matplotlib import rc_context
+
+    with rc_context(STYLE):
+        yield
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A figure of a size in inches, without pyplot: no display is opened and no global state is left behind."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def new_axes(ax: Axes | None, width: float, height: float) -> Axes:
+    """The axes that are given, or those of a new figure of a size in inches."""
+    if ax is None:
+        axes: Axes = new_figure(width, height).subplots()
+        return axes
+    return ax
+
+
+def figure_of(ax: Axes) -> Figure:
+    """The figure that axes lie in."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    return figure
+
+
+def legend_below(ax: Axes, ncols: int = 4) -> None:
+    """Puts the legend under the axes, where it hides no data."""
+    figure_of(ax).legend(*ax.get_legend_handles_labels(), fontsize=8, loc="outside lower center", ncols=ncols)
+
+
+def save(figure: Figure, path: Path) -> list[Path]:
+    """Writes a figure; to ``.png`` and ``.svg`` both if the path has no suffix of a picture. Returns the paths."""
+    paths = [path] if path.suffix in (".png", ".svg", ".pdf") else [Path(f"{path}.png"), Path(f"{path}.svg")]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    no_date = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+    for each in paths:
+        # Without a date the same figure gives the same bytes.
+        figure.savefig(each, metadata=no_date.get(each.suffix))
+    return paths
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Axes
+
+
+def metric_label(name: str) -> str:
+    """What axes and headings call an objective, with its unit."""
+    objective = OBJECTIVES[name]
+    return f"{objective.label} ({objective.unit})" if objective.unit else objective.label
+
+
+def short(value: float) -> str:
+    """A number in three digits: ``0.00123``, ``1.5k``, ``20M``."""
+    for size, suffix in ((1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.3g}{suffix}"
+    return f"{value:.3g}"
+
+
+def log_ticks(axis: Any, low: float, high: float) -> None:
+    """Labels a log axis that shows ``low`` to ``high`` with plain numbers, few enough that none overlap."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
+
+    axis.set_major_locator(FixedLocator(log_tick_values(low, high)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_minor_formatter(NullFormatter())
+
+
+def log_tick_values(low: float, high: float, most: int = 7) -> list[float]:
+    """Round numbers from ``low`` to ``high`` for a log axis: of the densest of a few schemes that has at most ``most``.
+
+    Every scheme is labelled in full, so that 20 cannot be read as 2 × what stands beside it.
+    """
+    schemes: tuple[tuple[float, ...], ...] = (
+        (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9),
+        (1, 1.5, 2, 3, 5, 7),
+        (1, 2, 5),
+        (1, 3),
+        (1,),
+    )
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks: list[float] = []
+    for scheme in schemes:
+        ticks = [float(f"{step}e{decade}") for decade in decades for step in scheme]
+        ticks = [tick for tick in ticks if low * (1 - 1e-9) <= tick <= high * (1 + 1e-9)]
+        if len(ticks) <= most:
+            return ticks
+    return ticks[:: math.ceil(len(ticks) / most)]
+
+
+def set_scale(ax: Axes, which: str, values: NDArray[np.float64], log: bool, margin: float = 0.04) -> None:
+    """Makes the x or y axis show all finite values, on a linear or on a log scale."""
+    known = values[np.isfinite(values) & ((values > 0) | (not log))]
+    if not len(known):
+        return
+    low, high = float(known.min()), float(known.max())
+    if log:
+        stretch = (high / low) ** margin if high > low else 1.1
+        low, high = low / stretch, high * stretch
+        getattr(ax, f"set_{which}scale")("log")
+        log_ticks(getattr(ax, f"{which}axis"), low, high)
+    else:
+        extent = margin * (high - low) or 0.05 * abs(high) or 0.05
+        low, high = low - extent, high + extent
+    getattr(ax, f"set_{which}lim")(low, high)
+
+
+def staircase(ax: Axes, front: NDArray[np.float64], objectives: Sequence[str], **line: Any) -> None:
+    """A front of two objectives, the second to the right: what is attained lies on the worse side of the line.
+
+    Args:
+        ax: Axes.
+        front: Shape (n, 2), in natural units.
+        objectives: Their names.
+        line: Of ``Axes.step``.
+    """
+    if len(front):
+        order = np.argsort(front[:, 1], kind="stable")
+        # Right of a cell its own first objective holds until another cell is reached; with a second objective that is
+        # maximised, left of it.
+        where: Literal["pre", "post"] = "pre" if OBJECTIVES[objectives[1]].maximise else "post"
+        ax.step(front[order, 1], front[order, 0], where=where, **line)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Graphs
+
+_FILL: Final = {
     INPUT: "#DDDDDD",
     OUTPUT: "#DDDDDD",
     "conv3x3": "#F2B48C",
     "conv1x1": "#A9D3EC",
     "maxpool3x3": "#A8DBC5",
 }
+_INK: Final = "#444444"
+_WIDTH, _HEIGHT = 1.0, 0.46
+"""Of a vertex's box; vertices are 1 apart."""
+_LANE: Final = 0.2
+"""Between the lanes in which edges pass vertices."""
 
 
 def draw_graph(names: Sequence[str], edges: Sequence[tuple[int, int]], ax: Axes) -> Axes:
-    """Draws vertices by name, one a level from the input (top) down, and their edges so that no two coincide."""
-    from matplotlib.patches import FancyArrowPatch
+    """Draws vertices by name, one a level from the input (top) down.
 
-    last = len(names) - 1
-    for source, target in edges:
-        span = target - source
-        # Neighbours are joined by a straight line; longer edges bow out, to the left and to the right in turn.
-        bow = 0.0 if span == 1 else (1.1 / span + 0.15) * (1 if (source + target) % 2 else -1)
-        ax.add_patch(
-            FancyArrowPatch(
-                (0.0, -source),
-                (0.0, -target),
-                connectionstyle=f"arc3,rad={bow}",
-                arrowstyle="-|>",
-                mutation_scale=11,
-                shrinkA=11,
-                shrinkB=12,
-                color="#444444",
-                linewidth=1.1,
-                zorder=1,
-            )
+    An edge to the next vertex is a straight arrow. A longer one leaves its box at a side, passes the vertices
+    between in a lane that no other edge has there, and enters its target's box at that side: it touches no other
+    box.
+    """
+    from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+
+    for path in edge_paths(edges):
+        arrow = FancyArrowPatch(
+            path=_matplotlib_path(path),
+            arrowstyle="-|>",
+            mutation_scale=9,
+            shrinkA=0,
+            shrinkB=0,
+            color=_INK,
+            linewidth=1.1,
+            joinstyle="miter",
+            zorder=1,
         )
+        ax.add_patch(arrow)
+    rounding = 0.1
     for vertex, name in enumerate(names):
-        ax.text(
-            0.0,
-            -vertex,
-            name,
-            ha="center",
-            va="center",
-            fontsize=9,
+        box = FancyBboxPatch(
+            (-_WIDTH / 2 + rounding, -vertex - _HEIGHT / 2 + rounding),
+            _WIDTH - 2 * rounding,
+            _HEIGHT - 2 * rounding,
+            boxstyle=f"round,pad={rounding}",
+            facecolor=_FILL.get(name, "#FFFFFF"),
+            edgecolor=_INK,
+            linewidth=0.8,
             zorder=2,
-            bbox={
-                "boxstyle": "round,pad=0.35",
-                "facecolor": _FILL.get(name, "#FFFFFF"),
-                "edgecolor": "#444444",
-                "linewidth": 0.8,
-            },
         )
-    ax.set(xlim=(-1.3, 1.3), ylim=(-last - 0.45, 0.45))
+        ax.add_patch(box)
+        ax.text(0.0, -vertex, name, ha="center", va="center", fontsize=9, color="#000000", zorder=3)
+    ax.set(xlim=(-1.3, 1.3), ylim=(-len(names) + 0.6, 0.4))
     ax.axis("off")
     return ax
+
+
+def edge_paths(edges: Sequence[tuple[int, int]]) -> list[NDArray[np.float64]]:
+    """Where edges run: corner points from box to box, shape (n, 2); vertex v has its box at (0, −v)."""
+    lanes = _lanes(edges)
+    # Ends of edges at one side of one box are spread over its height, arrivals above departures.
+    leaving: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    arriving: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for edge in sorted(lanes, key=lambda e: abs(lanes[e])):
+        side = 1 if lanes[edge] > 0 else -1
+        leaving.setdefault((edge[0], side), []).append(edge)
+        arriving.setdefault((edge[1], side), []).append(edge)
+    paths = []
+    for edge in edges:
+        source, target = edge
+        if edge not in lanes:
+            paths.append(np.array([[0.0, -source - _HEIGHT / 2], [0.0, -target + _HEIGHT / 2]]))
+            continue
+        side = 1 if lanes[edge] > 0 else -1
+        lane = side * (_WIDTH / 2 + _LANE * abs(lanes[edge]))
+        out, into = leaving[source, side], arriving[target, side]
+        # Of the edges that leave, the nearest lane is taken by the lowest; of those that arrive, by the highest: so no
+        # two cross beside the box.
+        start = -source - 0.45 * _HEIGHT * (len(out) - out.index(edge)) / (len(out) + 1)
+        end = -target + 0.45 * _HEIGHT * (len(into) - into.index(edge)) / (len(into) + 1)
+        edge_of_box = side * _WIDTH / 2
+        paths.append(np.array([[edge_of_box, start], [lane, start], [lane, end], [edge_of_box, end]]))
+    return paths
+
+
+def _lanes(edges: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:
+    """For each edge that passes vertices the lane it takes: 1, 2, … to the right, −1, −2, … to the left."""
+    lanes: dict[tuple[int, int], int] = {}
+    for edge in sorted((e for e in edges if e[1] - e[0] > 1), key=lambda e: (e[1] - e[0], e)):
+        free = 1
+        while True:
+            for lane in (free, -free):
+                if not any(
+                    taken == lane and edge[0] < other[1] and other[0] < edge[1] for other, taken in lanes.items()
+                ):
+                    lanes[edge] = lane
+                    break
+            if edge in lanes:
+                break
+            free += 1
+    return lanes
+
+
+def _matplotlib_path(points: NDArray[np.float64]) -> Any:
+    """A path through corner points, with the corners rounded."""
+    from matplotlib.path import Path as Outline
+
+    vertices, codes = [points[0]], [Outline.MOVETO]
+    for before, corner, after in zip(points, points[1:], points[2:], strict=False):
+        for other in (before, after):
+            length = float(np.linalg.norm(other - corner))
+            near = corner + (other - corner) * min(0.12, length / 2) / length
+            vertices += [near] if other is before else [corner, near]
+            codes += [Outline.LINETO] if other is before else [Outline.CURVE3, Outline.CURVE3]
+    vertices.append(points[-1])
+    codes.append(Outline.LINETO)
+    return Outline(np.array(vertices), codes)

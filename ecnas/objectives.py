@@ -8,6 +8,7 @@ energy, time, CO2 and parameters, which span decades. The bounds of the whole ta
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -235,6 +236,33 @@ def make_scalarisation(
         raise ValueError(f"scalarisation {name!r} needs the objective 'energy', got {normalisation.names}")
     middle = normalisation.figure("energy", 0.5)
     return EnergyCap(middle) if name == "cap" else PowerLaw(middle)
+
+
+def describe_scalarisation(scalarisation: Scalarisation) -> dict[str, Any]:
+    """A scalarisation as plain JSON values, from which :func:`restored_scalarisation` makes it again if it is ours."""
+    if type(scalarisation) in _CLASSES.values():
+        fields = dataclasses.asdict(scalarisation)  # type: ignore[call-overload]  # ours are dataclasses
+        return {"type": type(scalarisation).__name__} | {
+            name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()
+        }
+    return {"type": f"{type(scalarisation).__module__}.{type(scalarisation).__qualname__}", "repr": repr(scalarisation)}
+
+
+def restored_scalarisation(description: Mapping[str, Any]) -> Scalarisation:
+    """The scalarisation that :func:`describe_scalarisation` has described.
+
+    Raises:
+        UnknownNameError: It is a user's own; the description does not say how to make it.
+    """
+    arguments = {name: tuple(value) if isinstance(value, list) else value for name, value in description.items()}
+    kind = arguments.pop("type")
+    if kind not in _CLASSES:
+        raise UnknownNameError("scalarisation", kind, _CLASSES)
+    made: Scalarisation = _CLASSES[kind](**arguments)
+    return made
+
+
+_CLASSES: Final[dict[str, Any]] = {kind.__name__: kind for kind in (Linear, Chebyshev, EnergyCap, PowerLaw)}
 
 
 def check_scalarisation(scalarisation: Scalarisation, num_objectives: int) -> Scalarisation:

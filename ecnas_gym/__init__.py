@@ -18,13 +18,27 @@ from ecnas_gym.env import INVALID_REWARD, CellEnv, MOCellEnv
 if TYPE_CHECKING:
     from ecnas_gym.edit_env import EditEnv, MOEditEnv
     from ecnas_gym.fidelity import ChooseEpochs
+    from ecnas_gym.runs import make_env, make_sb3_env, make_vec_env
 
-__all__ = ["INVALID_REWARD", "CellEnv", "ChooseEpochs", "EditEnv", "MOCellEnv", "MOEditEnv"]
+__all__ = [
+    "INVALID_REWARD",
+    "CellEnv",
+    "ChooseEpochs",
+    "EditEnv",
+    "MOCellEnv",
+    "MOEditEnv",
+    "make_env",
+    "make_sb3_env",
+    "make_vec_env",
+]
 
 _IMPORTED_WHEN_ASKED_FOR = {
     "ChooseEpochs": "ecnas_gym.fidelity",
     "EditEnv": "ecnas_gym.edit_env",
     "MOEditEnv": "ecnas_gym.edit_env",
+    "make_env": "ecnas_gym.runs",
+    "make_sb3_env": "ecnas_gym.runs",
+    "make_vec_env": "ecnas_gym.runs",
 }
 
 

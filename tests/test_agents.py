@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
 import os
 import subprocess
@@ -9,33 +11,48 @@ import sys
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
 import ecnas
-from ecnas.runs.record import RunRecord
 from ecnas_gym.builder import NUM_ACTIONS, decisions
-from tests.conftest import ROOT
 
 pytest.importorskip("stable_baselines3", reason="the controllers need ecnas-gym[agents]")
 pytest.importorskip("sb3_contrib", reason="the controllers need ecnas-gym[agents]")
 pytest.importorskip("tensorflow", reason="the controllers need ecnas-gym[agents]")
 pytest.importorskip("tyro", reason="the controllers need ecnas-gym[agents]")
 
-from agents import ppo, reinforce
-from agents.common import Search, SearchArgs, make_budget, make_vec_env
+from ecnas import runs
+from ecnas.runs import RunRecord
+from ecnas.runs.record import identity
+from ecnas.runs.script import RunSettings, run_method
+from ecnas.task import Task
+from ecnas_gym import make_env, make_sb3_env, make_vec_env
+from ecnas_gym.agents import ppo, reinforce
 
-QUIET = {"env_id": "ECNAS-4V-v0", "save": False, "progress": False}
+QUIET = {"space": "4V", "save": False, "progress": False}
 
 CONTROLLERS = {
-    "maskable-ppo": (ppo, {}),
-    "ppo": (ppo, {"masked": False}),
-    "categorical": (reinforce, {}),
-    "lstm": (reinforce, {"policy": "lstm"}),
+    "maskable-ppo": (ppo.PPO, {}),
+    "ppo": (ppo.PPO, {"masked": False}),
+    "categorical": (reinforce.REINFORCE, {}),
+    "lstm": (reinforce.REINFORCE, {"policy": "lstm"}),
 }
+SETTINGS = {field.name for field in dataclasses.fields(RunSettings)}
 
 
-def search(name: str, **changes) -> Search:
-    module, settings = CONTROLLERS[name]
-    return module.main(module.Args(**(QUIET | settings | changes)))
+def search(name: str, **changes) -> RunRecord:
+    """A run of a controller; changes are settings of the run or of the controller."""
+    kind, settings = CONTROLLERS[name]
+    given = QUIET | settings | changes
+    method = kind(**{key: value for key, value in given.items() if key not in SETTINGS})
+    return run_method(method, RunSettings(**{key: value for key, value in given.items() if key in SETTINGS}))
+
+
+def evaluator(budget: int) -> runs.Evaluator:
+    """What a method is given, on the embedded 4V benchmark."""
+    task = Task.of(ecnas.load("surrogate-4V"))
+    spending = ecnas.Budget(budget)
+    return runs.Evaluator(task, spending, RunRecord(runs.make_header(ppo.PPO(), task, spending, 0)))
 
 
 def without_clock(record: RunRecord) -> list[str]:
@@ -49,19 +66,17 @@ def without_clock(record: RunRecord) -> list[str]:
 
 @pytest.mark.parametrize("name", CONTROLLERS)
 def test_spends_evaluations_to_the_last(name):
-    run = search(name, budget=21)  # a multiple of no batch size
-    assert len(run.record) == run.budget.spent.evaluations == 21
+    assert len(search(name, budget=21)) == 21  # a multiple of no batch size
 
 
 @pytest.mark.parametrize("name", ["maskable-ppo", "categorical", "lstm"])
 def test_spends_energy_as_far_as_it_goes(name):
-    run = search(name, budget_kwh=5.0)
-    spent = run.budget.spent
-    assert spent.energy <= 5.0
-    assert len(run.record) == spent.evaluations > 0
-    np.testing.assert_allclose(run.record.column("energy").sum(), spent.energy, rtol=1e-12)
+    record = search(name, budget_kwh=5.0)
+    spent = record.column("energy").sum()
+    assert 0 < spent <= 5.0
+    assert record.column("cumulative_energy")[-1] == pytest.approx(spent, rel=1e-12)
     # What ended the search is a cell that no longer fitted: less was left than the dearest cell costs.
-    assert 5.0 - spent.energy < np.nanmax(run.benchmark.values("energy"))
+    assert 5.0 - spent < np.nanmax(ecnas.load("surrogate-4V").values("energy"))
 
 
 @pytest.mark.parametrize(
@@ -69,56 +84,71 @@ def test_spends_energy_as_far_as_it_goes(name):
     [({"budget_epochs": 1080}, 10), ({"budget_epochs": 1187}, 10), ({"epochs": 4, "budget_epochs": 1080}, 270)],
 )
 def test_spends_epochs(limits, evaluations):
-    assert len(search("categorical", **limits).record) == evaluations
+    assert len(search("categorical", **limits)) == evaluations
 
 
 def test_spends_seconds():
-    run = search("categorical", budget_seconds=40_000.0)
-    assert 0 < run.record.column("training_time").sum() <= 40_000.0
+    assert 0 < search("categorical", budget_seconds=40_000.0).column("training_time").sum() <= 40_000.0
 
 
 def test_the_tightest_budget_ends_the_search():
-    run = search("categorical", budget=7, budget_kwh=1e6)
-    assert len(run.record) == 7
+    assert len(search("categorical", budget=7, budget_kwh=1e6)) == 7
 
 
 def test_default_budget():
-    assert make_budget(SearchArgs()).limits == {"evaluations": 300}
-    assert make_budget(SearchArgs(budget_kwh=2.5)).limits == {"energy": 2.5}
+    assert RunSettings().make_budget().limits == {"evaluations": 300}
+    assert RunSettings(budget_kwh=2.5).make_budget().limits == {"energy": 2.5}
 
 
-def test_many_environments_share_one_budget():
-    with Search("test", SearchArgs(**QUIET, budget=3)) as run:
-        envs = make_vec_env(run, 2)
-        envs.reset()
-        rng = np.random.default_rng(0)
+def step_until_the_budget_ends(reset, masks, step):
+    reset()
+    rng = np.random.default_rng(0)
+    with contextlib.suppress(ecnas.BudgetExhaustedError):
         while True:
-            masks = np.array(envs.env_method("action_masks"))
-            envs.step((rng.random(masks.shape) * masks).argmax(axis=1))
-    assert len(run.record) == run.budget.spent.evaluations == 3
+            allowed = masks()
+            step((rng.random(allowed.shape) * allowed).argmax(axis=-1))
+
+
+def test_environments_of_a_run_share_its_budget_and_record_what_they_evaluate():
+    evaluate = evaluator(3)
+    envs = make_sb3_env(evaluate, "build", 2)
+    step_until_the_budget_ends(envs.reset, lambda: np.array(envs.env_method("action_masks")), envs.step)
+    assert len(evaluate.record) == evaluate.budget.spent.evaluations == 3
+
+    evaluate = evaluator(5)
+    envs = make_vec_env(evaluate, "build", 3)
+    step_until_the_budget_ends(envs.reset, envs.unwrapped.action_masks, envs.step)
+    assert len(evaluate.record) == evaluate.budget.spent.evaluations == 5
+    for row in evaluate.record.rows:
+        evaluation = evaluate.benchmark.query_row(row["row"])
+        assert (row["val_accuracy"], row["energy"]) == (evaluation.val_accuracy, evaluation.energy)
+        assert row["reward"] == float(evaluate.task.judge(evaluation).reward)
+
+    with pytest.raises(ValueError, match="kind must be 'build' or 'edit', got 'change'"):
+        make_env(evaluate, "change")
 
 
 @pytest.mark.parametrize("num_envs", [1, 2])
 def test_ppo_can_edit_cells(num_envs):
     # These environments have no vectorised form.
     first, second = (
-        search("maskable-ppo", env_id="ECNAS-5V-Edit-v0", num_envs=num_envs, budget=21, seed=2) for _ in range(2)
+        search("maskable-ppo", space="5V", environment="edit", num_envs=num_envs, budget=21, seed=2) for _ in range(2)
     )
-    assert len(first.record) == first.budget.spent.evaluations == 21
+    assert len(first) == 21
     assert first.invalid_episodes == 0
-    assert without_clock(first.record) == without_clock(second.record)
+    assert without_clock(first) == without_clock(second)
 
 
 def test_too_small_a_budget_is_said(capsys, tmp_path):
-    run = search("categorical", budget_kwh=1e-6, save=True, out=tmp_path)
-    assert len(run.record) == 0
+    record = search("categorical", budget_kwh=1e-6, save=True, out=tmp_path)
+    assert len(record) == 0
     assert "does not allow a single evaluation" in capsys.readouterr().out
 
 
 def test_a_policy_without_masks_does_not_run_for_ever():
     # One that never finishes a cell would: here 64 steps end before the 1000 evaluations do.
-    run = search("ppo", budget=1000, max_steps=64)
-    assert len(run.record) < 64
+    record = search("ppo", budget=1000, max_steps=64)
+    assert len(record) < 64
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -127,77 +157,63 @@ def test_a_policy_without_masks_does_not_run_for_ever():
 
 @pytest.mark.parametrize("name", CONTROLLERS)
 def test_deterministic(name):
-    first, second = (search(name, budget=40, seed=3).record for _ in range(2))
+    first, second = (search(name, budget=40, seed=3) for _ in range(2))
     assert without_clock(first) == without_clock(second)
-    other = search(name, budget=40, seed=4).record
+    other = search(name, budget=40, seed=4)
     assert without_clock(first) != without_clock(other)
 
 
 def test_the_same_run_in_another_process(tmp_path):
-    here = search("lstm", budget=12, seed=5).record
-    command = [sys.executable, "-m", "agents.reinforce", "--env-id", "ECNAS-4V-v0", "--policy", "lstm"]
+    here = search("lstm", budget=12, seed=5)
+    command = [sys.executable, "agents/reinforce.py", "--space", "4V", "--policy", "lstm"]
     command += ["--budget", "12", "--seed", "5", "--out", str(tmp_path), "--no-progress"]
     subprocess.run(command, cwd=ROOT, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True)
     there = RunRecord.load(tmp_path / "record.jsonl")
     assert without_clock(here) == without_clock(there)
-    assert there.header["settings"]["policy"] == "lstm"
-    assert there.header["digest"] == here.header["digest"]
+    assert there.header["method"]["settings"]["policy"] == "lstm"
+    assert identity(there.header) == identity(here.header)  # as a script it is the same method
 
 
 def test_record_is_complete_and_says_what_the_benchmark_says(tmp_path):
-    run = search("maskable-ppo", budget=20, save=True, out=tmp_path, weights=(0.8, 0.2))
+    record = search("maskable-ppo", budget=20, save=True, out=tmp_path, weights=(0.8, 0.2))
     record = RunRecord.load(tmp_path / "record.jsonl")
     assert [row["index"] for row in record.rows] == list(range(20))
-    rewards = run.benchmark.scalar_rewards(ecnas.Linear((0.8, 0.2)))
+    rewards = ecnas.load("surrogate-4V").scalar_rewards(ecnas.Linear((0.8, 0.2)))
     for row in record.rows:
-        evaluation = run.benchmark.query(run.benchmark.space[row["row"]])
+        evaluation = ecnas.load("surrogate-4V").query(ecnas.load("surrogate-4V").space[row["row"]])
         assert (row["val_accuracy"], row["energy"], row["epochs"]) == (
             evaluation.val_accuracy,
             evaluation.energy,
             evaluation.epochs,
         )
         assert row["reward"] == pytest.approx(rewards[row["row"]], abs=1e-12)
-    assert record.header["settings"]["weights"] == [0.8, 0.2]
+    assert record.header["task"]["scalarisation"] == {"type": "Linear", "weights": [0.8, 0.2]}
     assert not list(tmp_path.glob("*.partial"))
 
 
-def test_an_error_leaves_the_record_partial(tmp_path):
-    def interrupted() -> None:
-        with Search("test", SearchArgs(**(QUIET | {"save": True, "out": tmp_path}), budget=3)) as run:
-            run.add(run.benchmark.space[5], run.benchmark.query(run.benchmark.space[5], budget=run.budget))
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert [path.name for path in tmp_path.iterdir()] == ["record.jsonl.partial"]
-
-
-def test_a_killed_run_leaves_a_partial_record_and_starts_again(tmp_path):
-    program = """
-import os, pathlib, signal, sys
-from agents.common import Search, SearchArgs
-with Search("test", SearchArgs(env_id="ECNAS-4V-v0", budget=5, out=pathlib.Path(sys.argv[1]), progress=False)) as run:
-    for row in range(3):
-        run.add(run.benchmark.space[row], run.benchmark.query_row(row, budget=run.budget))
-    os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
-"""
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    killed = subprocess.run([sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, env=environment, check=False)
-    assert killed.returncode != 0
-    assert [path.name for path in tmp_path.iterdir()] == ["record.jsonl.partial"]
-    assert len((tmp_path / "record.jsonl.partial").read_text().splitlines()) == 1 + 3
-    search("categorical", budget=5, save=True, out=tmp_path)
-    assert len(RunRecord.load(tmp_path / "record.jsonl")) == 5
-    assert not list(tmp_path.glob("*.partial"))
+def test_a_run_that_is_there_is_read_and_another_never_replaces_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    first = search("categorical", budget=20, save=True, report=False)
+    modified = first.path.stat().st_mtime_ns
+    again = search("categorical", budget=20, save=True, report=False)
+    assert without_clock(again) == without_clock(first)
+    assert first.path.stat().st_mtime_ns == modified
+    search("categorical", budget=10, save=True, report=False)
+    search("categorical", budget=20, save=True, report=False, objectives=("val_accuracy",))
+    assert len(list(tmp_path.rglob("record.jsonl"))) == 3
+    with pytest.raises(runs.OtherRunError, match="holds another run"):
+        search("categorical", budget=10, save=True, report=False, out=first.path.parent)
+    assert first.path.stat().st_mtime_ns == modified
 
 
 def test_report(tmp_path, capsys):
-    run = search("categorical", budget=60, save=True, progress=True, out=tmp_path)
+    record = search("categorical", budget=60, save=True, progress=True, out=tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {
         "record.jsonl",
         "report.md",
         "front.csv",
         "cell.txt",
+        "cell.json",
         "cell.png",
         "front.png",
         "learning.png",
@@ -205,13 +221,13 @@ def test_report(tmp_path, capsys):
     shown = capsys.readouterr().out
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert text in shown
-    _, optimum = run.benchmark.optimum()
-    best = run.record.column("reward").max()
+    _, optimum = ecnas.load("surrogate-4V").optimum()
+    best = record.column("reward").max()
     assert f"| {best:.4f} | {optimum:.4f} | {optimum - best:+.4f} |" in text
-    assert f"{run.record.column('energy').sum():.2f} kWh" in text
-    assert f"{run.record.column('co2').sum() / 1000:.2f} kg CO2" in text
+    assert f"{record.column('energy').sum():.2f} kWh" in text
+    assert f"{record.column('co2').sum() / 1000:.2f} kg CO2" in text
     rows = [line.split(",") for line in (tmp_path / "front.csv").read_text().splitlines()[1:]]
-    exact = run.benchmark.pareto_front()
+    exact = ecnas.load("surrogate-4V").pareto_front()
     assert sorted(int(row[1]) for row in rows if row[4] == "1") == sorted(exact.rows.tolist())
     for name in ("cell.png", "front.png", "learning.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
@@ -229,10 +245,10 @@ def test_report_of_one_objective(tmp_path):
 
 
 def test_unknown_names():
-    with pytest.raises(ecnas.UnknownNameError, match="did you mean|Did you mean"):
-        search("categorical", benchmark="surogate-4V")
-    with pytest.raises(ValueError, match="env_id must name an ECNAS environment, got 'CartPole-v1'"):
-        search("categorical", env_id="CartPole-v1")
+    with pytest.raises(ecnas.UnknownNameError, match="Did you mean 'surrogate-4V'"):
+        search("categorical", space=None, benchmark="surogate-4V")
+    with pytest.raises(ValueError, match="either benchmark or space must be given"):
+        search("categorical", space="5V", benchmark="surrogate-4V")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -241,15 +257,15 @@ def test_unknown_names():
 
 @pytest.mark.parametrize("name", ["maskable-ppo", "categorical", "lstm"])
 def test_masked_policies_never_leave_the_mask(name):
-    run = search(name, env_id="ECNAS-7V-v0", budget=30)
-    assert run.invalid_episodes == 0
-    assert len(run.record) == 30
+    record = search(name, space="7V", budget=30)
+    assert record.invalid_episodes == 0
+    assert len(record) == 30
 
 
 def test_without_masks_episodes_do_leave_the_mask():
-    run = search("ppo", budget=30)
-    assert run.invalid_episodes > 0
-    assert len(run.record) == 30
+    record = search("ppo", budget=30)
+    assert record.invalid_episodes > 0
+    assert len(record) == 30
 
 
 def test_gradient_of_the_categorical_policy():
@@ -290,9 +306,8 @@ def test_gradient_of_the_lstm_policy():
     masks[:, 1:, 2] = False
     masks[1, 2, 0] = False
     advantages = np.array([0.4, -0.9], dtype=np.float32)
-    policy(actions)
     rng = np.random.default_rng(0)
-    for weight in policy.trainable_variables:  # the initial output weights are too small to tell anything
+    for weight in policy.variables:  # the initial output weights are too small to tell anything
         weight.assign(rng.normal(scale=0.5, size=weight.shape))
 
     def loss() -> float:
@@ -300,8 +315,8 @@ def test_gradient_of_the_lstm_policy():
         return float(-np.mean(advantages * log_p.numpy()) - 0.2 * np.mean(entropy.numpy()))
 
     gradients = reinforce.policy_gradient(policy, actions, masks, advantages, 0.2)
-    assert len(gradients) == len(policy.trainable_variables)
-    for weight, gradient in zip(policy.trainable_variables, gradients, strict=True):
+    assert len(gradients) == len(policy.variables)
+    for weight, gradient in zip(policy.variables, gradients, strict=True):
         values = weight.numpy()
         gradient = np.asarray(keras.ops.convert_to_numpy(gradient))
         place = np.unravel_index(np.abs(gradient).argmax(), gradient.shape)
@@ -352,20 +367,20 @@ def test_moving_average():
 
 def test_sampling_follows_the_policy():
     """Frequencies of the first decision's action are within four standard errors of the softmax."""
-    with Search("test", SearchArgs(**QUIET, budget=100_000)) as run:
-        num_decisions = len(decisions(run.benchmark.space))
-        policy = reinforce.CategoricalPolicy(num_decisions)
-        policy.logits.assign(np.tile([[1.0, 0.0, -1.0]], (num_decisions, 1)))
-        envs = [run.make_env() for _ in range(20)]
-        rng = np.random.default_rng(0)
-        batches = [reinforce.build_cells(policy, envs, rng, num_decisions) for _ in range(50)]
+    evaluate = evaluator(100_000)
+    num_decisions = len(decisions(evaluate.benchmark.space))
+    policy = reinforce.CategoricalPolicy(num_decisions)
+    policy.logits.assign(np.tile([[1.0, 0.0, -1.0]], (num_decisions, 1)))
+    envs = [make_env(evaluate) for _ in range(20)]
+    rng = np.random.default_rng(0)
+    batches = [reinforce.build_cells(policy, envs, rng, num_decisions) for _ in range(50)]
     first = np.concatenate([batch.actions[:, 0] for batch in batches])
     p = np.exp([1.0, 0.0, -1.0])
     p /= p.sum()
     counts = np.bincount(first, minlength=3)
     assert np.all(np.abs(counts - 1000 * p) < 4 * np.sqrt(1000 * p * (1 - p)))
     rewards = np.concatenate([batch.rewards for batch in batches])
-    np.testing.assert_allclose(rewards, run.record.column("reward"), atol=1e-6)
+    np.testing.assert_allclose(rewards, evaluate.record.column("reward"), atol=1e-6)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -377,19 +392,19 @@ def test_learns(name):
     """The last quarter of 200 evaluations is better than the first, and than cells drawn at random are on average."""
     late, early = [], []
     for seed in (0, 1):
-        run = search(name, budget=200, seed=seed)
-        rewards = run.record.column("reward")
+        record = search(name, budget=200, seed=seed)
+        rewards = record.column("reward")
         early.append(rewards[:50].mean())
         late.append(rewards[-50:].mean())
-    chance = np.nanmean(run.benchmark.scalar_rewards(run.benchmark.scalarisation("linear")))
+    chance = np.nanmean(ecnas.load("surrogate-4V").scalar_rewards(ecnas.load("surrogate-4V").scalarisation("linear")))
     assert np.mean(late) > np.mean(early) + 0.03
     assert np.mean(late) > chance + 0.05
 
 
-@pytest.mark.parametrize("script", ["ppo", "reinforce"])
+@pytest.mark.parametrize("script", ["ppo", "reinforce", "pqt", "qlearning", "edit", "morl"])
 def test_help(script):
     shown = subprocess.run(
         [sys.executable, f"agents/{script}.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
-    for option in ("--env-id", "--benchmark", "--budget-kwh", "--budget-epochs", "--budget-seconds", "--seed"):
+    for option in ("--space", "--benchmark", "--budget-kwh", "--budget-epochs", "--budget-seconds", "--seed"):
         assert option in shown

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -13,38 +15,35 @@ from ecnas.runs import analysis
 
 pytest.importorskip("tyro", reason="the controllers need ecnas-gym[agents]")
 
-from agents import edit, morl, pqt, qlearning
-from agents.critic import Imagination, Network, cell_features, rank_scores, standardised
+from ecnas_gym.agents.critic import Imagination, Network, cell_features, rank_scores, standardised
+
+from ecnas.runs.script import RunSettings, run_method
+from ecnas_gym.agents import edit, morl, pqt, qlearning
 from ecnas_gym.builder import CellBuilder
 from ecnas_gym.editor import Edits
 
-QUIET = {"save": False, "progress": False, "objectives": ("val_accuracy",)}
+QUIET = {"space": "5V", "save": False, "progress": False, "objectives": ("val_accuracy",)}
+SMALL = {"num_plans": 100, "num_fresh": 50, "num_networks": 3}
 CONTROLLERS = {
-    "edit": (edit, {"env_id": "ECNAS-5V-Edit-v0", "num_plans": 100, "num_fresh": 50, "num_networks": 3}),
-    "morl": (
-        morl,
-        {
-            "env_id": "MO-ECNAS-5V-Edit-v0",
-            "objectives": ("val_accuracy", "energy"),
-            "num_plans": 100,
-            "num_fresh": 50,
-            "num_networks": 3,
-        },
-    ),
-    "pqt": (pqt, {"env_id": "ECNAS-5V-v0"}),
-    "qlearning": (qlearning, {"env_id": "ECNAS-5V-v0"}),
+    "edit": (edit.Editing, SMALL),
+    "morl": (morl.EditingUnderPreferences, {"objectives": ("val_accuracy", "energy"), **SMALL}),
+    "pqt": (pqt.PriorityQueueTraining, {}),
+    "qlearning": (qlearning.QLearning, {}),
 }
+SETTINGS = {field.name for field in dataclasses.fields(RunSettings)}
 
 
 def search(name, **changes):
-    module, settings = CONTROLLERS[name]
-    return module.main(module.Args(**(QUIET | settings | changes)))
+    kind, settings = CONTROLLERS[name]
+    given = QUIET | settings | changes
+    method = kind(**{key: value for key, value in given.items() if key not in SETTINGS})
+    return run_method(method, RunSettings(**{key: value for key, value in given.items() if key in SETTINGS}))
 
 
 @pytest.mark.parametrize("name", CONTROLLERS)
 def test_spends_the_budget_and_repeats_itself(name):
     first, second, other = (search(name, budget=40, seed=seed) for seed in (5, 5, 6))
-    hashes = [[row["hash"] for row in run.record.rows] for run in (first, second, other)]
+    hashes = [[row["hash"] for row in run.rows] for run in (first, second, other)]
     assert len(hashes[0]) == 40
     assert hashes[0] == hashes[1] != hashes[2]
     assert first.invalid_episodes == 0
@@ -53,18 +52,18 @@ def test_spends_the_budget_and_repeats_itself(name):
 @pytest.mark.parametrize("name", CONTROLLERS)
 def test_ends_on_a_budget_of_energy(name):
     run = search(name, budget_kwh=8.0)
-    assert len(run.record) > 0
-    assert run.budget.spent.energy <= 8.0
+    assert len(run) > 0
+    assert run.column("energy").sum() <= 8.0
 
 
 @pytest.mark.parametrize("name", ["edit", "pqt"])
 def test_never_pays_twice_for_a_cell(name):
-    rows = search(name, budget=100).record.column("row")
+    rows = search(name, budget=100).column("row")
     assert len(set(rows)) == 100
 
 
 def test_edit_ends_when_all_cells_are_known():
-    rows = search("edit", budget=120, env_id="ECNAS-4V-Edit-v0").record.column("row")
+    rows = search("edit", budget=120, space="4V").column("row")
     assert sorted(rows) == list(range(91))
 
 
@@ -79,7 +78,7 @@ def test_the_best_go_on_to_more_epochs():
 
 
 def test_halving_trains_every_cell_for_the_fewest_epochs_first():
-    record = search("edit", budget_epochs=4_000, min_epochs=12).record
+    record = search("edit", budget_epochs=4_000, min_epochs=12)
     rows, epochs = record.column("row").astype(int), record.column("epochs")
     assert epochs.sum() <= 4_000
     by_epochs = {number: set(rows[epochs == number]) for number in (12, 36, 108)}
@@ -91,8 +90,8 @@ def test_halving_trains_every_cell_for_the_fewest_epochs_first():
 
 def test_pretraining_prefers_large_cells():
     run = search("edit", budget=11, pretraining=300, updates=0)
-    parameters = run.benchmark.space.trainable_parameters
-    chosen = parameters[int(run.record.column("row")[10])]
+    parameters = Space("5V").trainable_parameters
+    chosen = parameters[int(run.column("row")[10])]
     assert (parameters <= chosen).mean() > 0.95
 
 
@@ -102,16 +101,16 @@ def test_learns(name, most):
     regrets = []
     for seed in range(2000, 2003):
         run = search(name, budget=100, seed=seed)
-        best = run.benchmark.values("val_accuracy").max()
-        regrets.append(best - run.record.column("val_accuracy").max())
+        best = ecnas.load("surrogate-5V").values("val_accuracy").max()
+        regrets.append(best - run.column("val_accuracy").max())
     assert np.mean(regrets) < most
 
 
 def test_one_run_covers_the_front():
     """Part of the exact front's hypervolume after 100 of 2,532 cells; random search reaches 0.87."""
     run = search("morl", budget=100, seed=2000)
-    assert analysis.hypervolume(run.record, run.benchmark)[-1] > 0.96
-    front = analysis.front(run.record, run.benchmark)
+    assert analysis.hypervolume(run, ecnas.load("surrogate-5V"))[-1] > 0.96
+    front = analysis.front(run, ecnas.load("surrogate-5V"))
     assert len(front) >= 8
     assert front[:, 1].max() / front[:, 1].min() > 4  # cheap cells and accurate ones
 

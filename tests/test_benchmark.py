@@ -337,7 +337,9 @@ def test_epochs_that_are_none_are_shown_as_given(synthetic_4v, epochs):
     assert budget.spent.evaluations == 0
 
 
-@pytest.mark.parametrize("repeat", [3, -1, 1.0, "0", "best", True, [0], np.random.RandomState(0)], ids=repr)
+@pytest.mark.parametrize(
+    "repeat", [3, -1, 1.0, "0", "best", True, [0], np.random.RandomState(0)], ids=lambda it: type(it).__name__
+)
 def test_repeats_that_are_none_are_shown_as_given(three_repeats, repeat):
     budget = Budget(evaluations=1)
     for entry in (three_repeats.query_row, lambda row, **rest: three_repeats.query_rows([row], **rest)):

@@ -5,13 +5,21 @@ import math
 from dataclasses import replace
 
 import pytest
+from conftest import synthetic_table
 
-from ecnas import CorruptFileError
-from ecnas.runs.record import RunRecord
+import ecnas
+from ecnas import CorruptFileError, search
+from ecnas.runs import RunRecord, benchmark_of, make_header
+from ecnas.runs.record import differences, identity
+from ecnas.task import Task
+
+
+def header(benchmark, method=None, budget=10, seed=7, **task):
+    return make_header(method or search.RandomSearch(), Task.of(benchmark, **task), ecnas.Budget(budget), seed)
 
 
 def record_run(benchmark, path=None, rows=(3, 8, 3)):
-    with RunRecord("test", benchmark, seed=7, settings={"rate": 0.5}, path=path) as record:
+    with RunRecord(header(benchmark), path) as record:
         for row in rows:
             record.append(benchmark.space[row], benchmark.query_row(row), reward=row / 100)
     return record
@@ -21,26 +29,29 @@ def test_a_row_an_evaluation_with_cumulative_cost(synthetic_4v):
     record = record_run(synthetic_4v)
     assert record.column("row").tolist() == [3, 8, 3]
     assert record.column("index").tolist() == [0, 1, 2]
-    assert record.column("cumulative_epochs").tolist() == [108, 216, 324]
-    assert record.column("cumulative_energy") == pytest.approx(record.column("energy").cumsum())
-    assert record.column("cumulative_time") == pytest.approx(record.column("training_time").cumsum())
+    assert record.costs("epochs").tolist() == [108, 216, 324]
+    assert record.costs("energy") == pytest.approx(record.column("energy").cumsum())
+    assert record.costs("time") == pytest.approx(record.column("training_time").cumsum())
+    assert record.costs().tolist() == [1, 2, 3]
     assert record.column("reward").tolist() == [0.03, 0.08, 0.03]
     assert [row["hash"] for row in record.rows] == [synthetic_4v.space[row].hash for row in (3, 8, 3)]
-    assert (record.header["seed"], record.header["digest"]) == (7, synthetic_4v.digest)
+    assert (record.seed, record.objectives, record.epochs) == (7, ("val_accuracy", "energy"), 108)
+    with pytest.raises(ecnas.UnknownNameError, match="unknown currency 'money'"):
+        record.costs("money")
 
 
 def test_what_is_loaded_is_what_was_recorded(synthetic_4v, tmp_path):
     record = record_run(synthetic_4v, tmp_path / "a" / "run.jsonl")
     loaded = RunRecord.load(tmp_path / "a" / "run.jsonl")
-    assert loaded.header == record.header
+    assert loaded.header == record.header == RunRecord.read_header(tmp_path / "a" / "run.jsonl")
     assert loaded.rows == record.rows
-    assert [path.name for path in (tmp_path / "a").iterdir()] == ["run.jsonl"]
+    assert {path.name for path in (tmp_path / "a").iterdir()} == {"run.jsonl", "run.cell.json"}
 
 
-def test_missing_figures_are_null_on_disk_and_nan_in_memory(synthetic_4v, tmp_path):
+def test_missing_metrics_are_null_on_disk_and_nan_in_memory(synthetic_4v, tmp_path):
     path = tmp_path / "run.jsonl"
-    with RunRecord("test", synthetic_4v, seed=0, path=path) as record:
-        record.append(synthetic_4v.space[0], replace(synthetic_4v.query_row(0), co2=math.nan))
+    with RunRecord(header(synthetic_4v), path) as record:
+        record.append(synthetic_4v.space[0], replace(synthetic_4v.query_row(0), co2=math.nan), 0.5)
     assert json.loads(path.read_text().splitlines()[1])["co2"] is None
     assert math.isnan(RunRecord.load(path).rows[0]["co2"])
 
@@ -49,8 +60,8 @@ def test_a_killed_run_leaves_no_complete_record(synthetic_4v, tmp_path):
     path = tmp_path / "run.jsonl"
 
     def run_until_killed():
-        with RunRecord("test", synthetic_4v, seed=0, path=path) as record:
-            record.append(synthetic_4v.space[0], synthetic_4v.query_row(0))
+        with RunRecord(header(synthetic_4v), path) as record:
+            record.append(synthetic_4v.space[0], synthetic_4v.query_row(0), 0.5)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -64,25 +75,113 @@ def test_a_killed_run_leaves_no_complete_record(synthetic_4v, tmp_path):
 
 
 def test_lines_are_on_disk_as_they_come(synthetic_4v, tmp_path):
-    record = RunRecord("test", synthetic_4v, seed=0, path=tmp_path / "run.jsonl")
-    record.append(synthetic_4v.space[0], synthetic_4v.query_row(0))
+    record = RunRecord(header(synthetic_4v), tmp_path / "run.jsonl")
+    record.append(synthetic_4v.space[0], synthetic_4v.query_row(0), 0.5)
     assert len((tmp_path / "run.jsonl.partial").read_text().splitlines()) == 2
     record.close()
 
 
 @pytest.mark.parametrize(
-    ("damage", "line"),
+    "damage",
     [
-        (lambda lines: [], 1),
-        (lambda lines: ["{}", *lines[1:]], 1),
-        (lambda lines: [*lines[:2], lines[2][:20], *lines[3:]], 3),
-        (lambda lines: [lines[0], *lines[2:]], 2),
-        (lambda lines: [*lines, lines[-1]], 5),
+        pytest.param(lambda lines: [], id="empty"),
+        pytest.param(lambda lines: ["{}", *lines[1:]], id="no header"),
+        pytest.param(lambda lines: ["[1, 2]", *lines[1:]], id="a header that is a list"),
+        pytest.param(
+            lambda lines: [lines[0].replace('"method": {', '"method": 3, "x": {'), *lines[1:]], id="no method"
+        ),
+        pytest.param(lambda lines: [*lines[:2], lines[2][:20], *lines[3:]], id="a cut line"),
+        pytest.param(lambda lines: [lines[0], *lines[2:]], id="a lost line"),
+        pytest.param(lambda lines: [*lines, lines[-1]], id="two end marks"),
+        pytest.param(lambda lines: lines[:-1], id="cut at the end of a line"),
+        pytest.param(lambda lines: lines[:-2], id="cut at the end of an earlier line"),
+        pytest.param(lambda lines: [*lines[:2], lines[2].replace("8", "9", 1), *lines[3:]], id="another figure"),
+        pytest.param(lambda lines: [*lines[:-1], lines[-1].replace("3", "2", 1)], id="another number of evaluations"),
+        pytest.param(lambda lines: [line.replace("ecnas-run", "other") for line in lines], id="another format"),
+        pytest.param(lambda lines: [line.replace('"version": 2', '"version": 1') for line in lines], id="version 1"),
+        pytest.param(lambda lines: ["[" * 100_000], id="deeply nested"),
     ],
 )
-def test_damage_is_told_with_its_line(synthetic_4v, tmp_path, damage, line):
+def test_damage_is_told_with_its_file(synthetic_4v, tmp_path, damage):
     path = tmp_path / "run.jsonl"
     record_run(synthetic_4v, path)
-    path.write_text("\n".join(damage(path.read_text().splitlines())))
-    with pytest.raises(CorruptFileError, match=f"line {line}: damaged run record"):
+    path.write_text("".join(f"{line}\n" for line in damage(path.read_text().splitlines())))
+    with pytest.raises(CorruptFileError, match="run.jsonl"):
         RunRecord.load(path)
+
+
+def test_a_record_cut_anywhere_is_not_whole(synthetic_4v, tmp_path):
+    path = tmp_path / "run.jsonl"
+    record_run(synthetic_4v, path)
+    content = path.read_bytes()
+    for length in range(0, len(content), 7):
+        path.write_bytes(content[:length])
+        with pytest.raises(CorruptFileError):
+            RunRecord.read_header(path)
+    path.write_bytes(content)
+    assert len(RunRecord.load(path)) == 3
+
+
+def test_the_method_s_own_choice_holds_until_the_next(synthetic_4v, tmp_path):
+    path = tmp_path / "run.jsonl"
+    with RunRecord(header(synthetic_4v), path) as record:
+        for row, reward in ((3, 0.3), (8, 0.8), (5, 0.5), (6, 0.6)):
+            record.append(synthetic_4v.space[row], synthetic_4v.query_row(row), reward)
+            if row == 8:
+                record.recommend(3)
+            if row == 6:
+                record.recommend(6)
+    for it in (record, RunRecord.load(path)):
+        assert it.recommended_rows().tolist() == [3, 3, 3, 6]
+        assert it.best_seen().tolist() == [0, 1, 1, 1]
+        assert it.recommends
+    end = json.loads(path.read_text().splitlines()[-1])
+    best, recommended = (ecnas.Cell(end[key]["adjacency"], end[key]["ops"]) for key in ("best", "recommended"))
+    assert (best.row, recommended.row) == (8, 6)
+    cell = json.loads((tmp_path / "run.cell.json").read_text())
+    assert ecnas.Cell(cell["adjacency"], cell["ops"]).hash == cell["hash"] == synthetic_4v.space[6].hash
+
+
+def test_only_trainings_at_the_fidelity_of_the_search_count_as_best(synthetic_4v):
+    with RunRecord(header(synthetic_4v)) as record:
+        for row, epochs, reward in ((3, 4, 0.9), (8, 108, 0.2), (5, 4, 0.95), (6, 108, 0.1)):
+            record.append(synthetic_4v.space[row], synthetic_4v.query_row(row, epochs), reward)
+    assert record.best_seen().tolist() == [-1, 1, 1, 1]
+    assert record.recommended_rows().tolist() == [-1, 8, 8, 8]
+    assert not record.recommends
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"method": search.RandomSearch()}, []),
+        ({"method": search.SEMOA()}, ["class 'RandomSearch' → 'SEMOA'"]),
+        ({"budget": 11}, ["budget.evaluations 10.0 → 11.0"]),
+        ({"seed": 8}, ["seed 7 → 8"]),
+        ({"objectives": ("val_accuracy", "training_time")}, ["objectives"]),
+        ({"scalarisation": ecnas.Linear((0.9, 0.1))}, ["scalarisation.weights None → [0.9, 0.1]"]),
+        ({"epochs": 4}, ["epochs 108 → 4"]),
+        ({"repeat": "random"}, ["repeat 'mean' → 'random'"]),
+    ],
+)
+def test_a_run_is_the_same_run_if_all_that_makes_it_is(synthetic_4v, change, words):
+    found = differences(header(synthetic_4v), header(synthetic_4v, **change))
+    for word in words:
+        assert any(word in text for text in found)
+    assert bool(found) == bool(words)
+
+
+def test_figures_make_a_run_and_names_do_not(synthetic_4v, tmp_path):
+    synthetic_table("4V").save(tmp_path / "other-name")
+    assert identity(header(ecnas.load(tmp_path / "other-name"))) == identity(header(synthetic_4v))
+    assert differences(header(synthetic_4v), header(ecnas.Benchmark(synthetic_table("4V", seed=1))))
+
+
+def test_the_benchmark_of_a_run_is_found_by_name_or_by_path(synthetic_4v, tmp_path):
+    assert benchmark_of(header(ecnas.load("surrogate-4V"))) is ecnas.load("surrogate-4V")
+    synthetic_table("4V").save(tmp_path / "lab")
+    mine = header(ecnas.load(tmp_path / "lab"))
+    assert benchmark_of(mine).digest == synthetic_4v.digest
+    synthetic_table("4V", seed=1).save(tmp_path / "lab")
+    with pytest.raises(ecnas.ECNASError, match=r"synthetic-4V.* of the run is not there"):
+        benchmark_of(header(synthetic_4v))

@@ -8,7 +8,9 @@ import pytest
 pytest.importorskip("tyro")
 pytest.importorskip("tqdm")
 
-from agents.reinforce_many import Args, policy_gradient, search
+from ecnas_gym.agents.reinforce_many import Args, policy_gradient, search
+
+from ecnas.runs.script import RunSettings, run_method
 from ecnas_gym.vector import CellVectorEnv
 
 
@@ -70,11 +72,13 @@ def test_gradient_is_that_of_finite_differences():
 
 def test_tensorflow_has_the_same_run(tmp_path):
     pytest.importorskip("tensorflow")
-    from agents import reinforce
+    from ecnas_gym.agents import reinforce
 
-    ours = {"env_id": "ECNAS-4V-v0", "seed": 5, "progress": False}
-    theirs = reinforce.main(reinforce.Args(**ours, budget_seconds=1.5e4, save=False))
-    ((rows, rewards),) = runs_of(Args(**ours, runs=1, seconds=1.5e4))
+    theirs = run_method(
+        reinforce.REINFORCE(),
+        RunSettings(space="4V", seed=5, budget_seconds=1.5e4, save=False, progress=False),
+    )
+    ((rows, rewards),) = runs_of(Args(env_id="ECNAS-4V-v0", seed=5, progress=False, runs=1, seconds=1.5e4))
     assert len(rows) > 10
-    assert theirs.record.column("row").astype(int).tolist() == rows.tolist()
-    assert np.array_equal(theirs.record.column("reward").astype(np.float32), rewards)
+    assert theirs.column("row").astype(int).tolist() == rows.tolist()
+    assert np.array_equal(theirs.column("reward").astype(np.float32), rewards)

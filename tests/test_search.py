@@ -14,14 +14,14 @@ from synthetic import synthetic
 
 import ecnas
 from ecnas import pareto, search
-from ecnas.runs import analysis
-from ecnas.runs.record import RunRecord
-from ecnas.search.evaluator import FREE_QUERIES, Candidate, Evaluator
+from ecnas.runs import RunRecord, analysis, make_header
+from ecnas.runs.evaluator import FREE_QUERIES, Candidate, Evaluator
 from ecnas.search.features import descriptors, path_encoding
 from ecnas.search.msehvi import expected_hypervolume_improvement
 from ecnas.search.selection import by_contribution, linear_ranking, non_dominated, non_domination_ranks
 from ecnas.search.shemoa import ranked
 from ecnas.search.variation import crossover
+from ecnas.task import Task
 
 SEARCHERS = [
     search.RandomSearch(),
@@ -42,8 +42,8 @@ def bench():
 
 
 def evaluator(bench, budget=10_000, **settings):
-    record = RunRecord("test", bench, 0)
-    return Evaluator(bench, ecnas.Budget(evaluations=budget), record, **settings)
+    task, spending = Task.of(bench, **settings), ecnas.Budget(evaluations=budget)
+    return Evaluator(task, spending, RunRecord(make_header(search.RandomSearch(), task, spending, 0)))
 
 
 def rewards(record):
@@ -118,8 +118,8 @@ class TestEverySearcher:
 
     def test_record_holds_its_settings(self, searcher, bench):
         record = search.run(searcher, bench, 15, seed=0)
-        assert record.header["algorithm"] == searcher.name
-        assert record.header["settings"]["budget"] == {"unique": False, "evaluations": 15}
+        assert record.name == searcher.name
+        assert record.header["budget"] == {"unique": False, "evaluations": 15}
 
     def test_unique_budget_ends_although_repeats_are_free(self, searcher):
         if isinstance(searcher, (search.BANANAS, search.MSEHVI)):

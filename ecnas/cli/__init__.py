@@ -26,8 +26,9 @@ COMMANDS: Final = {
     "query": "query",
     "import": "import_",
     "export": "export",
-    "plot": "plot",
+    "sweep": "sweep",
     "report": "report",
+    "plot": "plot",
 }
 """The module of each command."""
 

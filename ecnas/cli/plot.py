@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import ecnas
 from ecnas.benchmark import Benchmark
-from ecnas.runs.record import RunRecord
+from ecnas.runs.record import RunRecord, benchmark_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -139,7 +139,7 @@ def _anytime(
     every = [record for records in runs.values() for record in records]
     grid = analysis.common_grid(every, arguments.axis)
     curves = {name: analysis.curve(records, quantity, arguments.axis, grid) for name, records in runs.items()}
-    title = f"{every[0].header['benchmark']}: interquartile mean, 95 % interval"
+    title = f"{every[0].header['task']['benchmark']}: interquartile mean, 95 % interval"
     log = arguments.kind == "regret" and all(np.nanmin(curve.low) > 0 for curve in curves.values())
     return _figure(charts.anytime(curves, label, arguments.axis, log, title))
 
@@ -167,16 +167,13 @@ def _runs(paths: Sequence[str]) -> tuple[dict[str, list[RunRecord]], Benchmark]:
     if not paths:
         raise ValueError("the records of one or more runs are needed (.jsonl)")
     records = [RunRecord.load(Path(path)) for path in paths]
-    digests = {record.header["digest"] for record in records}
-    if len(digests) > 1:
-        names = sorted({record.header["benchmark"] for record in records})
+    if len({record.header["task"]["digest"] for record in records}) > 1:
+        names = sorted({record.header["task"]["benchmark"] for record in records})
         raise ValueError(f"all runs must be on one benchmark, got {names}")
-    benchmark = ecnas.load(records[0].header["benchmark"])
-    if benchmark.digest not in digests:
-        raise ValueError(f"the runs were on other figures of {benchmark.name!r} than are installed")
+    benchmark = benchmark_of(records[0].header)
     runs: dict[str, list[RunRecord]] = {}
     for record in records:
-        runs.setdefault(record.header["algorithm"], []).append(record)
+        runs.setdefault(record.name, []).append(record)
     return runs, benchmark
 
 

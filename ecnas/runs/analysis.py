@@ -7,7 +7,7 @@ multi-fidelity run is charged for its cheap trainings and judged by its full one
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,29 +17,8 @@ from ecnas.benchmark import DEFAULT_OBJECTIVES, REFERENCE_MARGIN, Benchmark
 from ecnas.objectives import check_objectives
 from ecnas.runs.record import RunRecord
 
-Axis = Literal["evaluations", "epochs", "energy", "time"]
-
-_COST_COLUMN: Final = {"epochs": "cumulative_epochs", "energy": "cumulative_energy", "time": "cumulative_time"}
-AXES: Final = {
-    "evaluations": "evaluations",
-    "epochs": "epochs of training",
-    "energy": "energy of all trainings (kWh)",
-    "time": "time of all trainings (s)",
-}
-"""The axes of cost and how figures label them."""
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # One run
-
-
-def costs(record: RunRecord, axis: Axis = "evaluations") -> NDArray[np.float64]:
-    """What was spent up to and with each evaluation, shape (evaluations,)."""
-    if axis == "evaluations":
-        return np.arange(1.0, len(record) + 1)
-    if axis not in _COST_COLUMN:
-        raise ValueError(f"axis must be one of {list(AXES)}, got {axis!r}")
-    return record.column(_COST_COLUMN[axis])
 
 
 def found(
@@ -147,13 +126,7 @@ def hypervolume(
 
 
 def _fidelity(record: RunRecord, epochs: int | None) -> int:
-    if epochs is not None:
-        return epochs
-    if given := record.header["settings"].get("epochs"):
-        return int(given)
-    if not len(record):
-        raise ValueError("record holds no evaluation, so epochs must be given")
-    return int(record.column("epochs").max())
+    return record.epochs if epochs is None else epochs
 
 
 def _at_fidelity(record: RunRecord, epochs: int | None) -> NDArray[np.bool_]:
@@ -243,10 +216,10 @@ def on_grid(grid: NDArray[np.float64], spent: NDArray[np.float64], values: NDArr
     return np.where(position >= 0, values[np.maximum(position, 0)], np.nan)
 
 
-def common_grid(records: Sequence[RunRecord], axis: Axis = "evaluations", points: int = 100) -> NDArray[np.float64]:
+def common_grid(records: Sequence[RunRecord], axis: str = "evaluations", points: int = 100) -> NDArray[np.float64]:
     """Costs, evenly spaced on a log scale, from the first evaluation of all runs to the least that a run spent."""
-    first = max(float(costs(record, axis)[0]) for record in records)
-    last = min(float(costs(record, axis)[-1]) for record in records)
+    first = max(float(record.costs(axis)[0]) for record in records)
+    last = min(float(record.costs(axis)[-1]) for record in records)
     grid = np.geomspace(first, last, points)
     return np.unique(np.round(grid)) if axis in ("evaluations", "epochs") else grid
 
@@ -254,7 +227,7 @@ def common_grid(records: Sequence[RunRecord], axis: Axis = "evaluations", points
 def curve(
     records: Sequence[RunRecord],
     quantity: Callable[[RunRecord], NDArray[np.float64]],
-    axis: Axis = "evaluations",
+    axis: str = "evaluations",
     grid: NDArray[np.float64] | None = None,
     confidence: float = 0.95,
     resamples: int = 500,
@@ -273,5 +246,5 @@ def curve(
         The curve; NaN where some run has no value yet.
     """
     chosen = common_grid(records, axis) if grid is None else grid
-    values = np.stack([on_grid(chosen, costs(record, axis), quantity(record)) for record in records])
+    values = np.stack([on_grid(chosen, record.costs(axis), quantity(record)) for record in records])
     return Curve(chosen, *interval([values], confidence=confidence, resamples=resamples))

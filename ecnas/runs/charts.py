@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecnas import pareto
-from ecnas.runs import analysis
-from ecnas.runs.analysis import AXES, Axis, Curve
 from ecnas.benchmark import Benchmark
-from ecnas.objectives import OBJECTIVES
 from ecnas.drawing import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION
+from ecnas.objectives import OBJECTIVES
+from ecnas.runs import analysis
+from ecnas.runs.analysis import Curve
+from ecnas.runs.currency import CURRENCIES
 from ecnas.runs.record import RunRecord
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ def fronts(
     fidelity = _fidelity(records, epochs)
     exact = benchmark.pareto_front(("val_accuracy", "energy"), fidelity).figures
     _staircase(ax, exact, color=BLACK, linewidth=1.6, linestyle="--", label="exact front", zorder=3)
-    _energy_axes(ax, f"{records[0].header['algorithm']} on {benchmark.name}, {fidelity} epochs")
+    _energy_axes(ax, f"{records[0].name} on {benchmark.name}, {fidelity} epochs")
     ax.legend(loc="lower right")
     return ax
 
@@ -258,7 +259,7 @@ def kendall(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
 def anytime(
     curves: Mapping[str, Curve],
     label: str,
-    axis: Axis = "evaluations",
+    axis: str = "evaluations",
     log: bool = False,
     title: str = "",
     ax: Axes | None = None,
@@ -285,7 +286,7 @@ def anytime(
     if log:
         ax.set_yscale("log")
         _plain_ticks(ax.yaxis)
-    ax.set(xlabel=AXES[axis], ylabel=label, title=title)
+    ax.set(xlabel=CURRENCIES[axis].label, ylabel=label, title=title)
     ax.legend(fontsize=8)
     return ax
 

@@ -7,7 +7,6 @@ given regrets; the best cells; and the protocol. Plots are interactive (plotly, 
 
 from __future__ import annotations
 
-import argparse
 import html
 import io
 import json
@@ -24,18 +23,18 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-import ecnas
-from ecnas.runs import analysis
 from ecnas.benchmark import DEFAULT_OBJECTIVES, Benchmark
 from ecnas.errors import ECNASError
 from ecnas.objectives import OBJECTIVES
-from ecnas.runs.record import RunRecord
+from ecnas.runs import analysis
+from ecnas.runs.currency import CURRENCIES
+from ecnas.runs.record import RunRecord, benchmark_of
 
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C564B", "#7F7F7F")
 """Okabe and Ito's, which colour-blind readers tell apart, and two more; dashes come after the ninth method."""
 
 DASHES: Final = ("solid", "dash", "dot")
-AXES: Final[tuple[analysis.Axis, ...]] = ("evaluations", "energy", "time")
+AXES: Final = ("evaluations", "energy", "time")
 GOALS: Final = (0.5, 0.3, 0.2, 0.1, 0.05)
 """Validation regrets, in percent of accuracy, of the table of costs."""
 
@@ -132,20 +131,13 @@ def collect(folders: Sequence[Path]) -> list[Task]:
         if not len(record):
             continue
         name, budget = _method_name(path, record)
-        settings = record.header["settings"]
-        objectives = tuple(settings.get("objectives") or DEFAULT_OBJECTIVES)
-        epochs = int(settings.get("epochs") or record.column("epochs").max())
-        task = (record.header["benchmark"], record.header["digest"], objectives, epochs)
+        described = record.header["task"]
+        task = (described["benchmark"], described["digest"], record.objectives, record.epochs)
         budgets[task, name].add(budget)
-        groups[task][f"{name}\n{budget}"][record.header["seed"]] = record
+        groups[task][f"{name}\n{budget}"][record.seed] = record
     tasks = []
     for task, methods in sorted(groups.items()):
-        benchmark = ecnas.load(task[0])
-        if benchmark.digest != task[1]:
-            raise NoRecordsError(
-                f"records of {task[0]} are of other figures (digest {task[1][:12]}) than the benchmark has now "
-                f"({benchmark.digest[:12]}): run them again, or report them with the version that made them"
-            )
+        benchmark = benchmark_of(next(iter(next(iter(methods.values())).values())).header)
         named = []
         for key, by_seed in methods.items():
             name, budget = key.split("\n")
@@ -160,14 +152,9 @@ def _records_below(path: Path) -> Iterator[Path]:
 
 
 def _method_name(path: Path, record: RunRecord) -> tuple[str, str]:
-    """The folder that names a method, and its budget as far as the path tells it."""
-    parts = list(path.with_suffix("").parts)
-    budget = next((part.removeprefix("budget-") + " evaluations" for part in parts if part.startswith("budget-")), "")
-    kept = [part for part in parts if not re.fullmatch(r"record|seed-\d+|\d+|budget-.*", part)]
-    benchmark = Path(record.header["benchmark"]).stem
-    if kept and kept[-1] != benchmark and benchmark in kept:
-        return kept[-1], budget
-    return record.header["algorithm"], budget
+    """What a record's sweep calls the method, and its budget."""
+    limits = ", ".join(f"{limit:g} {name}" for name, limit in record.header["budget"].items() if name != "unique")
+    return record.name, limits
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -239,9 +226,9 @@ def _curve_traces(curve: analysis.Curve, name: str, style: Style, visible: bool)
 
 def anytime(task: Task, quantity: Callable[[RunRecord], NDArray[np.float64]], title: str, label: str, log: bool) -> Any:
     """Curves of a quantity with a menu that chooses the axis of cost."""
-    figure = _figure(title, analysis.AXES["evaluations"], label)
+    figure = _figure(title, CURRENCIES["evaluations"].label, label)
     for axis, method in tqdm(list(product(AXES, task.methods)), desc=title, unit="curve", disable=None):
-        if any(analysis.costs(record, axis)[0] <= 0 for record in method.records):
+        if any(record.costs(axis)[0] <= 0 for record in method.records):
             continue  # what it cost is not known
         style = Style.of(task.methods.index(method))
         curve = analysis.curve(method.records, quantity, axis)
@@ -250,11 +237,11 @@ def anytime(task: Task, quantity: Callable[[RunRecord], NDArray[np.float64]], ti
             trace.meta = axis
     buttons = [
         {
-            "label": analysis.AXES[axis],
+            "label": CURRENCIES[axis].label,
             "method": "update",
             "args": [
                 {"visible": [trace.meta == axis for trace in figure.data]},
-                {"xaxis.title.text": analysis.AXES[axis]},
+                {"xaxis.title.text": CURRENCIES[axis].label},
             ],
         }
         for axis in AXES
@@ -319,7 +306,7 @@ def fronts(task: Task) -> Any:
                 go.Scatter(
                     x=found[:, 1],
                     y=found[:, 0],
-                    name=f"{method.name} ({kind} seed {method.records[k].header['seed']})",
+                    name=f"{method.name} ({kind} seed {method.records[k].seed})",
                     mode="lines+markers",
                     marker={"size": 5},
                     line={"color": Style.of(position).colour, "width": 1, "shape": "hv"},
@@ -402,7 +389,7 @@ def best_cells(task: Task) -> str:
         for record in method.records:
             accuracy = np.where(record.column("epochs") == task.epochs, record.column("val_accuracy"), -np.inf)
             k = int(np.argmax(accuracy))
-            tops.append((float(accuracy[k]), int(record.column("row")[k]), record.header["seed"]))
+            tops.append((float(accuracy[k]), int(record.column("row")[k]), record.seed))
         accuracy_, row, seed = max(tops)
         drawn.append(_drawn(task.benchmark, row, method.name, f"validation {accuracy_:.4f} (seed {seed})"))
     return '<div class="cells">' + "".join(drawn) + "</div>"
@@ -432,14 +419,14 @@ def protocol(task: Task) -> str:
     rows = []
     for method in task.methods:
         header = method.records[0].header
-        seeds = [record.header["seed"] for record in method.records]
+        seeds = [record.seed for record in method.records]
         lengths = sorted({len(record) for record in method.records})
-        settings = {k: v for k, v in header["settings"].items() if k not in ("seed", "benchmark") and v is not None}
-        versions = sorted({f"ecnas-gym {r.header['code_version']}, numpy {r.header['numpy']}" for r in method.records})
+        settings = {k: v for k, v in header["method"]["settings"].items() if v is not None}
+        versions = sorted({", ".join(f"{k} {v}" for k, v in r.header["versions"].items()) for r in method.records})
         rows.append(
             [
                 method.name,
-                header["algorithm"],
+                header["method"]["use"],
                 _ranges(seeds),
                 f"{lengths[0]}" if len(lengths) == 1 else f"{lengths[0]} to {lengths[-1]}",
                 json.dumps(settings, ensure_ascii=False),

@@ -1,17 +1,22 @@
-"""The run record: what every searcher and every controller leaves behind, one line an evaluation.
+"""The run record: what every run of every method leaves behind, one line an evaluation.
 
-A record is a JSON Lines file. Its first line says what ran: algorithm, seed, hyper-parameters, benchmark and digest,
-versions. Each further line is one evaluation in the order in which they were made, with the spending up to and with
-it. While a run is going on its file is called ``….jsonl.partial``; it gets its name when the run is complete. So a
-killed run leaves no record that could be taken for a complete one, is started again from its seed, and never counts
-twice.
+A record is a JSON Lines file::
+
+    {"format": "ecnas-run", "version": 2, "name": …, "method": {…}, "task": {…}, "budget": {…}, "seed": 0, …}
+    {"index": 0, "hash": …, "row": …, "epochs": 108, "val_accuracy": …, …, "reward": …}      one line an evaluation
+    {"recommend": 20411}                                             the method's own choice, from here on
+    {"end": true, "evaluations": 500, …, "sha256": "…"}              of all lines before
+
+Its header holds everything that makes the run: two runs are the same run exactly if :func:`identity` says so. While a
+run goes on its file is called ``….jsonl.partial``; it gets its name when the run is complete. The end mark tells a
+whole record from one that was cut or damaged.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-import platform
 import sys
 import time
 from array import array
@@ -26,10 +31,13 @@ from numpy.typing import NDArray
 from ecnas.benchmark import Benchmark, Evaluation
 from ecnas.budget import Budget
 from ecnas.cell import Cell
-from ecnas.errors import CorruptFileError
+from ecnas.errors import CorruptFileError, ECNASError
+from ecnas.files import write_text
+from ecnas.runs.currency import currency_of
+from ecnas.space import Space
 
 FORMAT: Final = "ecnas-run"
-VERSION: Final = 1
+VERSION: Final = 2
 
 _METRICS: Final = (
     "val_accuracy",
@@ -46,7 +54,40 @@ NUMBERS: Final = ("index", "row", "epochs", *_METRICS, *_CUMULATIVE, "wall_clock
 _COUNTS: Final = ("index", "row", "epochs", "trainable_parameters", "cumulative_epochs")
 """Those of them that are whole numbers."""
 _KEYS: Final = ("index", "hash", "row", "epochs", "provenance", *_METRICS, *_CUMULATIVE, "wall_clock", "reward")
-"""Everything that a line on disk has, in its order."""
+"""Everything that an evaluation's line on disk has, in its order."""
+
+_HEADER: Final = {"name": str, "method": dict, "task": dict, "budget": dict, "seed": int, "versions": dict}
+"""What a header must have."""
+
+_IDENTITY: Final[dict[str, tuple[str, ...]]] = {
+    "method": ("class", "source", "settings"),
+    "task": ("digest", "objectives", "scalarisation", "epochs", "repeat"),
+}
+"""The parts of these entries of a header that make a run; names and paths may differ."""
+
+
+def identity(header: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes a run, out of its header: two runs are the same run if this is equal."""
+    parts = {entry: {key: header[entry].get(key) for key in keys} for entry, keys in _IDENTITY.items()}
+    return {**parts, "budget": header["budget"], "seed": header["seed"], "versions": header["versions"]}
+
+
+def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """What makes two runs different runs, from their headers, in a few words each; nothing if they are the same."""
+    words = []
+    for name, old, new in _leaves(identity(found), identity(wanted)):
+        if name == "method.source":
+            words.append("source changed")
+        else:
+            words.append(f"{name.removeprefix('method.settings.').removeprefix('task.')} {old!r} → {new!r}")
+    return words
+
+
+def _leaves(old: Any, new: Any, name: str = "") -> list[tuple[str, Any, Any]]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = dict.fromkeys([*old, *new])
+        return [leaf for key in keys for leaf in _leaves(old.get(key), new.get(key), f"{name}.{key}".lstrip("."))]
+    return [] if old == new else [(name, old, new)]
 
 
 class RunRecord:
@@ -55,48 +96,51 @@ class RunRecord:
     Use it as a context manager: when the block ends without an error, the record is complete and gets its name.
 
     Args:
-        algorithm: Name of the searcher or controller.
-        benchmark: What answered the queries.
-        seed: The seed that reproduces the run.
-        settings: Hyper-parameters and anything else that is needed to run it again; plain JSON values.
+        header: What makes the run (:func:`ecnas.runs.make_header`): plain JSON values.
         path: Where the record is written (``.jsonl``); kept in memory alone by default.
+
+    Attributes:
+        header: As above.
+        path: As above.
+        invalid_episodes: Episodes that ended outside of the mask. They are not charged.
     """
 
-    def __init__(
-        self,
-        algorithm: str,
-        benchmark: Benchmark,
-        seed: int,
-        settings: Mapping[str, Any] | None = None,
-        path: Path | None = None,
-    ) -> None:
-        from ecnas import __version__
-
-        self.header: dict[str, Any] = {
-            "format": FORMAT,
-            "version": VERSION,
-            "algorithm": algorithm,
-            "benchmark": benchmark.name,
-            "space": benchmark.space.name,
-            "digest": benchmark.digest,
-            "seed": seed,
-            "code_version": __version__,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "settings": dict(settings or {}),
-        }
-        self._make_columns()
+    def __init__(self, header: Mapping[str, Any], path: Path | None = None) -> None:
+        started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        self.header: dict[str, Any] = {"format": FORMAT, "version": VERSION, **header, "started": started}
         self.path = path
+        self.invalid_episodes = 0
+        self._make_columns()
         self._account = Budget()  # without limits: adds up exactly
         self._start = time.perf_counter()
-        self._file: IO[str] | None = None
+        self._file: IO[bytes] | None = None
+        self._hash = hashlib.sha256()
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = _partial(path).open("w", encoding="utf-8", buffering=1)
-            self._file.write(_line(self.header))
+            self._file = _partial(path).open("wb", buffering=0)
+            self._write(self.header)
 
-    def append(self, cell: Cell, evaluation: Evaluation, reward: float | None = None) -> None:
+    @property
+    def name(self) -> str:
+        """What tables, plots and pages call the method."""
+        return str(self.header["name"])
+
+    @property
+    def seed(self) -> int:
+        """The seed that reproduces the run."""
+        return int(self.header["seed"])
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """What was optimised."""
+        return tuple(self.header["task"]["objectives"])
+
+    @property
+    def epochs(self) -> int:
+        """The fidelity of the search: the epochs at which cells are compared."""
+        return int(self.header["task"]["epochs"])
+
+    def append(self, cell: Cell, evaluation: Evaluation, reward: float) -> None:
         """Adds an evaluation, and what the agent was rewarded with for it."""
         metrics = {name: getattr(evaluation, name) for name in _METRICS}
         self._account.charge(epochs=evaluation.epochs, energy=evaluation.energy, seconds=evaluation.training_time)
@@ -110,18 +154,50 @@ class RunRecord:
             **metrics,
             **dict(zip(_CUMULATIVE, (spent.epochs, spent.energy, spent.seconds), strict=True)),
             "wall_clock": round(time.perf_counter() - self._start, 6),
-            "reward": math.nan if reward is None else float(reward),
+            "reward": float(reward),
         }
         self._take(row)
-        if self._file is not None:
-            self._file.write(_line(row))
+        self._write(row)
+
+    def recommend(self, row: int) -> None:
+        """Notes that from the last evaluation on the method itself would choose the cell of this row."""
+        self._take_recommendation(row)
+        self._write({"recommend": row})
 
     def column(self, name: str) -> NDArray[np.float64]:
         """A numeric column (:data:`NUMBERS`) as float64, shape (evaluations,)."""
         return np.array(self._numbers[name])
 
+    def costs(self, currency: str = "evaluations") -> NDArray[np.float64]:
+        """What was spent up to and including each evaluation, shape (evaluations,)."""
+        column = currency_of(currency).column
+        return np.arange(1.0, len(self) + 1) if column is None else self.column(column)
+
+    def best_seen(self) -> NDArray[np.int64]:
+        """After each evaluation the index of the best so far by reward at the fidelity; −1 before there is one."""
+        seen = np.where(self.column("epochs") == self.epochs, self.column("reward"), -np.inf)
+        best = np.maximum.accumulate(seen)
+        improves = seen > np.concatenate(([-np.inf], best[:-1]))
+        indices: NDArray[np.int64] = np.maximum.accumulate(np.where(improves, np.arange(len(seen)), -1))
+        return indices
+
+    def recommended_rows(self) -> NDArray[np.int64]:
+        """After each evaluation the row of the cell that the method would choose; −1 before there is one.
+
+        Its own choice where it makes one, otherwise :meth:`best_seen`.
+        """
+        best = self.best_seen()
+        rows = np.where(best >= 0, self.column("row").astype(np.int64)[np.maximum(best, 0)], -1)
+        own = np.array(self._recommended, dtype=np.int64)
+        return np.where(own >= 0, own, rows)
+
+    @property
+    def recommends(self) -> bool:
+        """Whether the method makes recommendations of its own."""
+        return any(row >= 0 for row in self._recommended)
+
     def row(self, index: int) -> dict[str, Any]:
-        """All figures of an evaluation by name, as its line on disk has them; NaN where there is none."""
+        """All metrics of an evaluation by name, as its line on disk has them; NaN where there is none."""
         words = {"hash": self._hashes[index], "provenance": self._provenances[index]}
         row: dict[str, Any] = {key: words[key] if key in words else self._numbers[key][index] for key in _KEYS}
         return row | {key: int(row[key]) for key in _COUNTS if not math.isnan(row[key])}
@@ -134,11 +210,17 @@ class RunRecord:
     def __len__(self) -> int:
         return len(self._hashes)
 
+    def __repr__(self) -> str:
+        task = self.header["task"]
+        return f"<RunRecord {self.name} on {task['benchmark']}, seed {self.seed}: {len(self)} evaluations>"
+
     def _make_columns(self) -> None:
         # By column: dictionaries would take several times the memory, and a sweep has thousands of runs.
         self._numbers = {name: array("d") for name in NUMBERS}
         self._hashes: list[str] = []
         self._provenances: list[str] = []
+        self._recommended = array("q")
+        self._choice = -1
 
     def _take(self, row: Mapping[str, Any]) -> None:
         for name, column in self._numbers.items():
@@ -146,15 +228,45 @@ class RunRecord:
             column.append(math.nan if value is None else value)
         self._hashes.append(row["hash"])
         self._provenances.append(sys.intern(row["provenance"]))
+        self._recommended.append(self._choice)
+
+    def _take_recommendation(self, row: int) -> None:
+        self._choice = row
+        if self._recommended:
+            self._recommended[-1] = row
+
+    def _write(self, values: Mapping[str, Any]) -> None:
+        if self._file is not None:
+            line = _line(values)
+            self._hash.update(line)
+            self._file.write(line)
 
     def close(self, complete: bool = True) -> None:
-        """Ends writing; a complete record gets its name, another stays ``.partial``."""
+        """Ends writing; a complete record gets its end mark and its name, another stays ``.partial``.
+
+        Beside a complete record lies the recommended cell (:func:`cell_path`).
+        """
         if self._file is None or self.path is None:
             return
+        if complete:
+            chosen = self._chosen_cells()
+            end = {"end": True, "evaluations": len(self), "invalid_episodes": self.invalid_episodes, **chosen}
+            self._file.write(_line({**end, "sha256": self._hash.hexdigest()}))
+            if chosen:
+                write_text(cell_path(self.path), json.dumps(chosen["recommended"], indent=1) + "\n")
         self._file.close()
         self._file = None
         if complete:
             _partial(self.path).replace(self.path)
+
+    def _chosen_cells(self) -> dict[str, Any]:
+        """The best and the recommended cell, as matrix and operations."""
+        best = int(self.best_seen()[-1]) if len(self) else -1
+        if best < 0:
+            return {}
+        space = Space(self.header["task"]["space"])
+        rows = {"best": int(self.column("row")[best]), "recommended": int(self.recommended_rows()[-1])}
+        return {key: {"row": row, "hash": space[row].hash, **_drawn(space[row])} for key, row in rows.items()}
 
     def __enter__(self) -> RunRecord:
         return self
@@ -170,32 +282,105 @@ class RunRecord:
 
         Raises:
             FileNotFoundError: There is no such record.
-            CorruptFileError: A line is damaged; the message says which.
+            CorruptFileError: It is cut, damaged or of another format; the message says where.
         """
+        lines, header, end = _checked(path)
         record = cls.__new__(cls)
-        record.path, record._file = path, None
-        lines = path.read_text(encoding="utf-8").splitlines()
+        record.path, record._file, record.header = path, None, header
+        record._make_columns()
+        number = len(lines) + 2
         try:
-            number = 1
-            record.header = json.loads(lines[0])
-            if (record.header["format"], record.header["version"]) != (FORMAT, VERSION):
-                raise ValueError(f"must be {FORMAT} version {VERSION}")
-            record._make_columns()
-            for number, line in enumerate(lines[1:], start=2):
+            record.invalid_episodes = int(end["invalid_episodes"])
+            for number, line in enumerate(lines, start=2):  # noqa: B007  # the message below has it
                 row = json.loads(line)
-                if row["index"] != number - 2:
-                    raise ValueError(f"index must be {number - 2}, got {row['index']}")
+                if "recommend" in row:
+                    record._take_recommendation(row["recommend"])
+                    continue
+                if row["index"] != len(record):
+                    raise ValueError(f"index must be {len(record)}, got {row['index']!r}")
                 record._take(row)
-        except (ValueError, KeyError, IndexError, TypeError) as error:
+            if len(record) != end["evaluations"]:
+                raise ValueError(f"{end['evaluations']} evaluations were made, {len(record)} are there")
+        except (ValueError, KeyError, IndexError, TypeError, OverflowError, RecursionError) as error:
             raise CorruptFileError(f"{path}, line {number}: damaged run record ({error})") from error
         return record
+
+    @staticmethod
+    def read_header(path: Path) -> dict[str, Any]:
+        """The header of a record that is whole; its evaluations are checked by their digest and not read.
+
+        Raises:
+            FileNotFoundError: There is no such record.
+            CorruptFileError: It is cut, damaged or of another format.
+        """
+        return _checked(path)[1]
+
+
+def cell_path(record: Path) -> Path:
+    """Where the cell that a run recommends lies: ``cell.json`` beside ``record.jsonl``, else named like the record."""
+    return record.with_name("cell.json") if record.stem == "record" else record.with_suffix(".cell.json")
+
+
+def benchmark_of(header: Mapping[str, Any]) -> Benchmark:
+    """The benchmark that a run was on: by its name, or by the path of its table.
+
+    Raises:
+        ECNASError: It is not there, or holds other figures than the run was on.
+    """
+    from ecnas.loading import load
+
+    task = header["task"]
+    others = []
+    for place in (task["benchmark"], task["path"]):
+        if place is None:
+            continue
+        try:
+            benchmark = load(place)
+        except (ECNASError, OSError, ValueError) as error:
+            others.append(str(error))
+            continue
+        if benchmark.digest == task["digest"]:
+            return benchmark
+        others.append(f"{place} has other figures (digest {benchmark.digest[:12]})")
+    wanted = f"{task['benchmark']!r} (digest {task['digest'][:12]})"
+    raise ECNASError(f"the benchmark {wanted} of the run is not there: {'; '.join(others)}")
+
+
+def _checked(path: Path) -> tuple[list[bytes], dict[str, Any], dict[str, Any]]:
+    """The lines of the evaluations, the header and the end mark of a whole record."""
+    content = path.read_bytes()
+    lines = content.splitlines(keepends=True)
+    try:
+        header = json.loads(lines[0])
+        if (header["format"], header["version"]) != (FORMAT, VERSION):
+            raise CorruptFileError(
+                f"{path}: must be {FORMAT} version {VERSION}, is {header['format']} {header['version']}"
+            )
+        for entry, kind in _HEADER.items():
+            if not isinstance(header[entry], kind):
+                raise ValueError(f"{entry} must be of type {kind.__name__}, got {header[entry]!r}")
+        end = json.loads(lines[-1])
+        if end.get("end") is not True or not lines[-1].endswith(b"\n"):
+            raise CorruptFileError(f"{path}: the end mark is missing: the record was cut after line {len(lines)}")
+        digest = hashlib.sha256(memoryview(content)[: len(content) - len(lines[-1])]).hexdigest()
+        if digest != end["sha256"]:
+            raise CorruptFileError(f"{path}: damaged run record (its lines do not have the digest of its end mark)")
+    except CorruptFileError:
+        raise
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
+        raise CorruptFileError(f"{path}: damaged run record ({type(error).__name__}: {error})") from error
+    return lines[1:-1], header, end
+
+
+def _drawn(cell: Cell) -> dict[str, Any]:
+    return {"adjacency": cell.adjacency.tolist(), "ops": list(cell.ops)}
 
 
 def _partial(path: Path) -> Path:
     return path.with_name(path.name + ".partial")
 
 
-def _line(values: Mapping[str, Any]) -> str:
-    # JSON has no NaN: a figure that is missing is null.
+def _line(values: Mapping[str, Any]) -> bytes:
+    # JSON has no NaN: a metric that is missing is null.
     plain = {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in values.items()}
-    return json.dumps(plain, allow_nan=False) + "\n"
+    return json.dumps(plain, allow_nan=False).encode() + b"\n"

@@ -8,14 +8,13 @@ A searcher is a frozen dataclass of its hyper-parameters; :func:`run` spends a b
 >>> record = search.run(search.RegularisedEvolution(), ecnas.load("surrogate-5V"), budget=200, seed=0)
 """
 
+from ecnas.runs import run
 from ecnas.search.bananas import BANANAS
-from ecnas.search.evaluator import Candidate, Evaluator, Searcher
 from ecnas.search.local_search import LocalSearch
 from ecnas.search.msehvi import MSEHVI
 from ecnas.search.nsga2 import NSGA2
 from ecnas.search.random_search import RandomSearch
 from ecnas.search.regularised_evolution import RegularisedEvolution
-from ecnas.search.runner import run
 from ecnas.search.semoa import SEMOA
 from ecnas.search.shemoa import SHEMOA
 
@@ -25,11 +24,8 @@ __all__ = [
     "NSGA2",
     "SEMOA",
     "SHEMOA",
-    "Candidate",
-    "Evaluator",
     "LocalSearch",
     "RandomSearch",
     "RegularisedEvolution",
-    "Searcher",
     "run",
 ]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecnas.cell import Cell
-from ecnas.search.evaluator import Candidate, Evaluator
+from ecnas.runs.evaluator import Candidate, Evaluator
 from ecnas.search.features import path_encoding
 from ecnas.search.regression import Regression
 

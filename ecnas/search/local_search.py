@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ecnas.search.evaluator import Candidate, Evaluator
+from ecnas.runs.evaluator import Candidate, Evaluator
 
 
 @dataclass(frozen=True)

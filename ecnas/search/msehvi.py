@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ecnas import pareto
 from ecnas.cell import Cell
-from ecnas.search.evaluator import Candidate, Evaluator
+from ecnas.runs.evaluator import Candidate, Evaluator
 from ecnas.search.features import descriptors, path_encoding
 from ecnas.search.selection import non_dominated, score_matrix
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ecnas.search.evaluator import Evaluator
+from ecnas.runs.evaluator import Evaluator
 from ecnas.search.variation import crossover
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ecnas.search.evaluator import Evaluator
+from ecnas.runs.evaluator import Evaluator
 
 
 @dataclass(frozen=True)

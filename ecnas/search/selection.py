@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecnas import pareto
-from ecnas.search.evaluator import Candidate
+from ecnas.runs.evaluator import Candidate
 
 
 def score_matrix(candidates: Sequence[Candidate]) -> NDArray[np.float64]:

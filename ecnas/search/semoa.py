@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ecnas.search.evaluator import Candidate, Evaluator
+from ecnas.runs.evaluator import Candidate, Evaluator
 from ecnas.search.selection import by_contribution, linear_ranking, non_dominated
 
 

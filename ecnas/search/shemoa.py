@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ecnas import pareto
 from ecnas.cell import Cell
-from ecnas.search.evaluator import Candidate, Evaluator
+from ecnas.runs.evaluator import Candidate, Evaluator
 from ecnas.search.selection import non_domination_ranks, score_matrix
 from ecnas.search.variation import crossover
 

@@ -1,22 +1,22 @@
-"""What a searcher sees of the world: a function that trains a cell, charges for it and writes it down."""
+"""What a method sees of the world: a function that trains a cell, charges for it and writes it down."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ecnas.benchmark import DEFAULT_OBJECTIVES, REFERENCE_MARGIN, Benchmark, Evaluation
+from ecnas.benchmark import Benchmark, Evaluation
 from ecnas.budget import Budget
 from ecnas.cell import Cell
 from ecnas.errors import BudgetExhaustedError
-from ecnas.objectives import Scalarisation, check_objectives, figures_of
 from ecnas.runs.record import RunRecord
+from ecnas.task import Repeat, Task
 
 FREE_QUERIES: Final = 1000
-"""With ``Budget(unique=True)``: so many queries in a row that cost nothing end the search, which goes in circles."""
+"""With ``Budget(unique=True)``: this many queries in a row that cost nothing end a search, which goes in circles."""
 
 FRESH_TRIES: Final = 20
 """Draws in which :meth:`Evaluator.mutate_anew` looks for a cell that was not trained yet."""
@@ -27,7 +27,7 @@ class Candidate(NamedTuple):
 
     Attributes:
         cell: The cell.
-        evaluation: All figures. Searchers use ``reward`` and ``scores``, which know nothing of the test accuracy.
+        evaluation: All metrics. Methods use ``reward`` and ``scores``, which know nothing of the test accuracy.
         reward: The scalarised objectives, to be maximised.
         scores: The objectives, shape (m,), to be maximised; 1 is best and 0 worst on the exact front of the fidelity.
     """
@@ -38,54 +38,42 @@ class Candidate(NamedTuple):
     scores: NDArray[np.float64]
 
 
-class Searcher(Protocol):
-    """A search algorithm: a frozen dataclass of its hyper-parameters."""
-
-    @property
-    def name(self) -> str:
-        """How records, tables and figures call it."""
-
-    def run(self, evaluate: Evaluator, rng: np.random.Generator) -> None:
-        """Searches until ``evaluate`` raises :class:`~ecnas.errors.BudgetExhaustedError`.
-
-        Args:
-            evaluate: Trains cells; the only source of figures.
-            rng: The only source of randomness.
-        """
-
-
 class Evaluator:
     """Trains cells: queries the benchmark, charges the budget and writes the record.
 
     Args:
-        benchmark: What answers.
+        task: What is searched for.
         budget: What is charged for every query.
         record: Where every query is written.
-        objectives: What candidates' scores hold.
-        scalarisation: What candidates' rewards are; the default linear one of the benchmark by default.
-        epochs: Fidelity of the search: epochs of training unless the searcher asks for others; the highest by default.
-        tick: Called after every query, to advance a progress bar.
+        rng: Draws the trainings that answer, where the task's ``repeat`` is "random".
+        tick: Called with every candidate, to advance a progress bar.
 
     Attributes:
+        task: As above.
+        benchmark: What answers.
+        objectives: What candidates' scores hold.
+        epochs: Fidelity of the search: epochs of training unless a method asks for others.
+        repeat: What the benchmark's queries take: None for the mean, the number of a training, or a generator.
+        budget: As above.
+        record: As above.
         reference: Reference point of hypervolumes of scores, shape (m,).
+        best: The best candidate so far by reward at the fidelity of the search; None before there is one.
     """
 
     def __init__(
         self,
-        benchmark: Benchmark,
+        task: Task,
         budget: Budget,
         record: RunRecord,
-        objectives: Sequence[str] = DEFAULT_OBJECTIVES,
-        scalarisation: Scalarisation | None = None,
-        epochs: int | None = None,
-        tick: Callable[[], object] | None = None,
+        rng: np.random.Generator | None = None,
+        tick: Callable[[Candidate], object] | None = None,
     ) -> None:
-        self.benchmark, self.budget, self.record, self._tick = benchmark, budget, record, tick
-        self.objectives = check_objectives(objectives)
-        self.epochs = benchmark.check_epochs(epochs)
-        self.scalarisation = scalarisation or benchmark.scalarisation("linear", self.objectives, self.epochs)
-        self.reference = np.full(len(self.objectives), -REFERENCE_MARGIN)
-        self._missing = benchmark.table.missing
+        self.task, self.budget, self.record, self._tick = task, budget, record, tick
+        self.objectives, self.epochs, self.reference = task.objectives, task.epochs, task.reference
+        self.benchmark: Benchmark = task.benchmark
+        self.repeat = _answering(task.repeat, rng)
+        self.best: Candidate | None = None
+        self._missing = self.benchmark.table.missing
         self._seen: set[int] = set()
         self._free_queries = 0
         self._last_spent = -1
@@ -101,21 +89,30 @@ class Evaluator:
             BudgetExhaustedError: The training would overspend: the search is over.
             OutOfDomainError: The benchmark has no such cell or epochs.
         """
-        epochs = self.epochs if epochs is None else epochs
         self._check_progress()
-        evaluation = self.benchmark.query(cell, epochs, budget=self.budget)
+        evaluation = self.benchmark.query(
+            cell, self.epochs if epochs is None else epochs, repeat=self.repeat, budget=self.budget
+        )
+        return self.add(cell, evaluation)
+
+    def add(self, cell: Cell, evaluation: Evaluation) -> Candidate:
+        """Writes down an evaluation that the budget was already charged with, as by an environment of the run."""
+        judgement = self.task.judge(evaluation)
+        candidate = Candidate(cell, evaluation, float(judgement.reward), judgement.scores)
         self._seen.add(cell.row)
-        candidate = Candidate(cell, evaluation, *self._judge(evaluation))
+        if evaluation.epochs == self.epochs and (self.best is None or candidate.reward > self.best.reward):
+            self.best = candidate
         self.record.append(cell, evaluation, candidate.reward)
         if self._tick is not None:
-            self._tick()
+            self._tick(candidate)
         return candidate
 
-    def _judge(self, evaluation: Evaluation) -> tuple[float, NDArray[np.float64]]:
-        figures = figures_of(evaluation)
-        normalisation = self.benchmark.normalisation(self.objectives, evaluation.epochs)
-        scores = normalisation.scores(normalisation.select(figures))
-        return float(self.scalarisation(np.clip(scores, 0.0, 1.0), figures)), scores
+    def recommend(self, cell: Cell) -> None:
+        """Says which cell the method would choose now; the best seen unless it ever says so.
+
+        It holds from the last evaluation on, until another is recommended.
+        """
+        self.record.recommend(self.benchmark.space.row(cell))
 
     def _check_progress(self) -> None:
         if not self.budget.unique:
@@ -125,6 +122,9 @@ class Evaluator:
         self._last_spent = spent
         if self._free_queries > FREE_QUERIES:
             raise BudgetExhaustedError(f"{FREE_QUERIES} queries in a row asked for what is already known")
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Evaluator:
+        return self  # tree search copies environments; there is one account and one record of a run
 
     @property
     def fraction_spent(self) -> float:
@@ -189,3 +189,10 @@ class Evaluator:
     def neighbours(self, cell: Cell) -> list[Cell]:
         """The cells one edit away (:meth:`ecnas.space.Space.neighbours`)."""
         return [other for other in self.benchmark.space.neighbours(cell) if other.row not in self._missing]
+
+
+def _answering(repeat: Repeat, rng: np.random.Generator | None) -> int | np.random.Generator | None:
+    """A task's ``repeat`` as queries take it."""
+    if isinstance(repeat, int):
+        return repeat
+    return None if repeat == "mean" else rng or np.random.default_rng(0)

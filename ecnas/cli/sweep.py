@@ -1,0 +1,81 @@
+"""The command ``ecnas sweep``: methods × benchmarks × budgets × seeds, on any number of processes and machines."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Final
+
+from ecnas.errors import ECNASError, UnknownNameError
+
+SUMMARY: Final = "run methods × benchmarks × budgets × seeds, or show the table of what is there"
+TEXT: Final = """\
+examples:
+  ecnas sweep mine.toml --processes 4
+  ecnas sweep mine.toml --table
+  ecnas sweep mine.toml --rerun mine
+  ecnas sweep mine.toml --executor ray --ray-address auto
+
+A sweep file:
+  benchmarks = ["surrogate-7V"]
+  budgets = [150]
+  seeds = 10
+  objectives = ["val_accuracy"]
+
+  [[algorithm]]
+  name = "mine"
+  use = "mine.py:Mine"           # a file, "module:Class", or a name such as "edit" or "RandomSearch"
+  step = 0.5                     # all other keys are settings of the method
+
+A sweep that was stopped goes on where it stopped. Start it several times, on one machine or on several that share a
+file system, and the processes share the work. Ray needs pip install 'ecnas-gym[cluster]'."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``ecnas sweep``."""
+    parser.add_argument("sweep", type=Path, metavar="FILE.toml", help="the sweep's file")
+    parser.add_argument("--processes", type=_count, default=1, metavar="N", help="how many runs at once (default: 1)")
+    parser.add_argument("--executor", choices=("processes", "ray"), default="processes", help="where runs are made")
+    parser.add_argument(
+        "--ray-address", metavar="ADDRESS", help='the cluster\'s address; "auto" for one that runs here'
+    )
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where records go, instead of the file's own out")
+    parser.add_argument(
+        "--rerun", nargs="+", default=[], metavar="NAME", help="methods whose records of other runs are replaced"
+    )
+    parser.add_argument("--table", action="store_true", help="run nothing; print the table of the complete runs")
+    parser.add_argument("--quiet", action="store_true", help="show no progress bar")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Runs the sweep, then prints its table."""
+    from ecnas.runs import executors, tables
+    from ecnas.runs.sweep import Sweep
+
+    sweep = Sweep.load(arguments.sweep, arguments.out)
+    names = [algorithm.name for algorithm in sweep.algorithms]
+    for name in arguments.rerun:
+        if name not in names:
+            raise UnknownNameError("algorithm", name, names)
+    failures = []
+    if not arguments.table:
+        if arguments.executor == "ray":
+            executor = executors.on_ray(arguments.ray_address)
+            sweep = dataclasses.replace(sweep, out=sweep.out.resolve())  # its workers have other working directories
+        else:
+            executor = executors.on_processes(arguments.processes)
+        failures = executors.run_sweep(sweep, executor, arguments.rerun, not arguments.quiet)
+    print("\n\n".join(tables.of_sweep(sweep)))
+    if failures:
+        for job, outcome in failures:
+            if outcome.kind == "failed":
+                print(f"\nfailed: {job}\n{outcome.text}", file=sys.stderr)
+        raise ECNASError(f"{len(failures)} of {len(sweep.jobs())} runs were not made (see above)")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number above 0, got {text!r}")
+    return int(text)

@@ -1,0 +1,27 @@
+"""Runs of anyone's methods: what a method is, one run, sweeps of many, and what is made of their records.
+
+>>> from ecnas import runs, search
+>>> record = runs.run(search.RegularisedEvolution(), "surrogate-5V", budget=200, seed=0)
+"""
+
+from ecnas.runs.claim import ClaimedError
+from ecnas.runs.evaluator import Candidate, Evaluator
+from ecnas.runs.method import Method, MethodError, find_method, make_method
+from ecnas.runs.record import RunRecord, benchmark_of
+from ecnas.runs.run import OtherRunError, make_header, run, run_task
+
+__all__ = [
+    "Candidate",
+    "ClaimedError",
+    "Evaluator",
+    "Method",
+    "MethodError",
+    "OtherRunError",
+    "RunRecord",
+    "benchmark_of",
+    "find_method",
+    "make_header",
+    "make_method",
+    "run",
+    "run_task",
+]

@@ -1,0 +1,177 @@
+"""Where the runs of a sweep are carried out: on processes of this machine, or on a Ray cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ecnas.runs.sweep import Job, Outcome, Sweep, execute, set_aside_damaged, state, told
+
+MAX_ATTEMPTS = 3
+"""Attempts before a run whose process dies counts as failed."""
+
+POLL_SECONDS = 1.0
+"""Between two looks at the runs that other processes are working on."""
+
+Results = Iterator[tuple[Job, Outcome]]
+Executor = Callable[[Sequence[Job]], Results]
+
+
+def run_sweep(
+    sweep: Sweep,
+    executor: Executor,
+    rerun: Sequence[str] = (),
+    progress: bool = True,
+    on_end: Callable[[Job, Outcome], object] | None = None,
+) -> list[tuple[Job, Outcome]]:
+    """Carries out what is not there yet, together with whoever else works on the same sweep.
+
+    Args:
+        sweep: The sweep.
+        executor: Where runs are carried out.
+        rerun: Names of the algorithms whose records of other runs are replaced.
+        progress: Show a progress bar.
+        on_end: Called with each run that has ended.
+
+    Returns:
+        What was not made and why: runs that failed, and those in whose place lies the record of another run.
+    """
+    todo: list[Job] = []
+    failures: list[tuple[Job, Outcome]] = []
+    others: list[tuple[Job, Outcome]] = []
+    jobs = sweep.jobs()
+    for job in jobs:
+        found = state(job)
+        if found is None:
+            if damage := set_aside_damaged(job.path):
+                print(f"run again: {damage}", file=sys.stderr)
+            todo.append(job)
+        elif found.kind == "other":
+            if job.algorithm.name in rerun:
+                todo.append(job._replace(replace=True))
+            else:
+                others.append((job, found))
+    for line in told(others):
+        print(line, file=sys.stderr)
+    bar = tqdm(
+        total=len(jobs) - len(others), initial=len(jobs) - len(others) - len(todo), unit="run", disable=not progress
+    )
+    with bar:
+        while todo:
+            claimed = []
+            for job, outcome in executor(todo):
+                if outcome.kind == "claimed":
+                    claimed.append(job)
+                    continue
+                if outcome.kind != "done":
+                    failures.append((job, outcome))
+                    bar.write(f"failed: {job}: {outcome.text.strip().splitlines()[-1]}", file=sys.stderr)
+                bar.set_postfix_str(str(job), refresh=False)
+                bar.update()
+                if on_end is not None:
+                    on_end(job, outcome)
+            todo = claimed
+            if todo:  # others work on all that is left; what they leave undone is taken over
+                time.sleep(POLL_SECONDS)
+    return failures + others
+
+
+def on_processes(processes: int) -> Executor:
+    """Runs on processes of this machine, each started afresh and with one thread for linear algebra."""
+
+    def carry_out(jobs: Sequence[Job]) -> Results:
+        # Inherited: sums keep their order, and runs do not share cores.
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        attempts = {job.path: 0 for job in jobs}
+        waiting = list(reversed(jobs))
+        while waiting:
+            with _pool(processes) as pool:
+                yield from _until_it_breaks(pool, processes, waiting, attempts)
+
+    return carry_out
+
+
+def _until_it_breaks(
+    pool: ProcessPoolExecutor, processes: int, waiting: list[Job], attempts: dict[Path, int]
+) -> Results:
+    """Takes jobs from the end of a list until it is empty, or a process has died and took the pool with it."""
+    running: dict[Future[Outcome], Job] = {}
+    while waiting or running:
+        while waiting and len(running) < processes:
+            job = waiting.pop()
+            attempts[job.path] += 1
+            running[pool.submit(execute, job)] = job
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            job = running.pop(future)
+            try:
+                yield job, future.result()
+            except BrokenProcessPool:
+                for lost in (job, *running.values()):  # which of them killed it cannot be told
+                    if attempts[lost.path] < MAX_ATTEMPTS:
+                        waiting.append(lost)
+                    else:
+                        yield lost, Outcome("failed", f"its process died {MAX_ATTEMPTS} times")
+                return
+
+
+@contextlib.contextmanager
+def _pool(processes: int) -> Iterator[ProcessPoolExecutor]:
+    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=_begin_worker)
+    try:
+        yield pool
+    except BaseException:  # above all Ctrl-C: what is running is not waited for
+        for process in multiprocessing.active_children():
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _begin_worker() -> None:
+    """Leaves Ctrl-C to the process that started this one, and ends with it, so that no claim outlives the sweep."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def wait_and_die() -> None:
+        if (parent := multiprocessing.parent_process()) is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=wait_and_die, daemon=True).start()
+
+
+def on_ray(address: str | None = None) -> Executor:
+    """Runs on a Ray cluster, one CPU a run. Ray starts lost runs again elsewhere.
+
+    Args:
+        address: The cluster's; "auto" for one that runs here. By default $RAY_ADDRESS, or else a new one is started.
+    """
+
+    def carry_out(jobs: Sequence[Job]) -> Results:
+        import ray
+
+        if not ray.is_initialized():
+            threads = {"env_vars": {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}}
+            ray.init(address=address, runtime_env=threads, log_to_driver=False)
+        task = ray.remote(num_cpus=1, max_retries=MAX_ATTEMPTS)(execute)
+        running = {task.remote(job): job for job in jobs}
+        while running:
+            done, _ = ray.wait(list(running), num_returns=1)
+            job = running.pop(done[0])
+            try:
+                yield job, ray.get(done[0])
+            except ray.exceptions.RayError as error:
+                yield job, Outcome("failed", str(error))
+
+    return carry_out

@@ -1,0 +1,175 @@
+"""One run: a method searches under a budget and leaves a record."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecnas.benchmark import DEFAULT_OBJECTIVES, Benchmark
+from ecnas.budget import Budget
+from ecnas.errors import BudgetExhaustedError, ECNASError
+from ecnas.loading import load
+from ecnas.objectives import Scalarisation
+from ecnas.runs.claim import claimed
+from ecnas.runs.currency import CURRENCIES
+from ecnas.runs.evaluator import Candidate, Evaluator
+from ecnas.runs.method import Method, describe_method, display_name, versions
+from ecnas.runs.record import RunRecord, differences
+from ecnas.task import Repeat, Task
+
+
+class OtherRunError(ECNASError, ValueError):
+    """A record is in the way that is of another run."""
+
+
+def run(
+    method: Method,
+    benchmark: Benchmark | str,
+    budget: Budget | int | None = None,
+    seed: int = 0,
+    *,
+    objectives: Sequence[str] = DEFAULT_OBJECTIVES,
+    scalarisation: str | Scalarisation = "linear",
+    epochs: int | None = None,
+    repeat: Repeat = "mean",
+    name: str | None = None,
+    path: Path | None = None,
+    progress: bool = False,
+) -> RunRecord:
+    """Searches until the budget is spent. The same arguments give the same run.
+
+    Args:
+        method: Who searches: a searcher of ``ecnas.search``, a controller, or one's own (:class:`Method`).
+        benchmark: What trains the cells; a name will do.
+        budget: What may be spent; a number is one of evaluations. None is for methods that end by themselves (those
+            with a field ``generations`` that is not None).
+        seed: The seed of all randomness.
+        objectives: What is optimised.
+        scalarisation: Makes one reward of the objectives: a name or an object.
+        epochs: Fidelity; the highest by default.
+        repeat: Which training of a cell answers: "mean", the number of one, or "random".
+        name: What tables and plots call the method; its own name by default.
+        path: Where the record is written. A complete record of the same run that is already there is read instead.
+        progress: Show a progress bar.
+
+    Returns:
+        The record: one row an evaluation.
+
+    Raises:
+        ValueError: There is no limit to the search.
+        OtherRunError: ``path`` holds another run.
+        ClaimedError: Another process is writing this record.
+
+    Example:
+        >>> from ecnas import runs, search
+        >>> record = runs.run(search.SEMOA(), "surrogate-5V", budget=100, seed=1)
+        >>> len(record)
+        100
+    """
+    task = Task.of(
+        benchmark if isinstance(benchmark, Benchmark) else load(benchmark), objectives, scalarisation, epochs, repeat
+    )
+    return run_task(method, task, budget, seed, name=name, path=path, progress=progress)
+
+
+def run_task(
+    method: Method,
+    task: Task,
+    budget: Budget | int | None = None,
+    seed: int = 0,
+    *,
+    name: str | None = None,
+    path: Path | None = None,
+    replace: bool = False,
+    progress: bool = False,
+) -> RunRecord:
+    """Searches as :func:`run` does; the task is one object.
+
+    Args:
+        method: As for :func:`run`.
+        task: What is searched for.
+        budget: As for :func:`run`.
+        seed: As for :func:`run`.
+        name: As for :func:`run`.
+        path: As for :func:`run`.
+        replace: Put the new record in the place of one of another run, once it is complete.
+        progress: As for :func:`run`.
+    """
+    spending = budget if isinstance(budget, Budget) else Budget(evaluations=budget)
+    if not spending.limits and getattr(method, "generations", None) is None:
+        raise ValueError(f"budget must have a limit: {display_name(method)} does not end by itself")
+    header = make_header(method, task, spending, seed, name)
+    if path is None:
+        return _search(method, task, spending, seed, header, None, progress)
+    with claimed(path):
+        if path.exists():
+            found = RunRecord.load(path)
+            other = differences(found.header, header)
+            if not other:
+                return found
+            if not replace:
+                raise OtherRunError(f"{path} holds another run ({'; '.join(other)}): choose another path")
+        return _search(method, task, spending, seed, header, path, progress)
+
+
+def make_header(method: Method, task: Task, budget: Budget, seed: int, name: str | None = None) -> dict[str, Any]:
+    """Everything that makes a run, as the header of its record."""
+    return {
+        "name": name or display_name(method),
+        "method": describe_method(method),
+        "task": task.describe(),
+        "budget": {"unique": budget.unique, **budget.limits},
+        "seed": seed,
+        "versions": versions(type(method).__module__),
+    }
+
+
+def _search(
+    method: Method, task: Task, budget: Budget, seed: int, header: dict[str, Any], path: Path | None, progress: bool
+) -> RunRecord:
+    # The trainings that answer are drawn apart from what the method draws, which so stays the same without noise.
+    trainings = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
+    with (
+        RunRecord(header, path) as record,
+        _bar(progress, budget, record) as tick,
+        contextlib.suppress(BudgetExhaustedError),
+    ):
+        method.run(Evaluator(task, budget, record, trainings, tick), np.random.default_rng(seed))
+    return record
+
+
+@contextlib.contextmanager
+def _bar(show: bool, budget: Budget, record: RunRecord) -> Iterator[Callable[[Candidate], object] | None]:
+    """A progress bar over what the budget limits first, with the best so far; yields what advances it."""
+    if not show:
+        yield None
+        return
+    from tqdm.auto import tqdm
+
+    currency, total = next(iter(budget.limits.items()), ("evaluations", None))
+    unit = next((c.unit or c.name for c in CURRENCIES.values() if c.limit == currency), currency)
+    best = -np.inf
+    with tqdm(
+        total=total,
+        desc=f"{record.name} on {record.header['task']['benchmark']}",
+        unit=f" {unit}",
+        bar_format="{l_bar}{bar}| {n:.6g}/{total:g}{unit} [{elapsed}<{remaining}{postfix}]" if total else None,
+        mininterval=0.5,
+        file=sys.stderr,
+    ) as bar:
+
+        def tick(candidate: Candidate) -> None:
+            nonlocal best
+            if candidate.reward > best:
+                best = candidate.reward
+                accuracy, energy = candidate.evaluation.val_accuracy, candidate.evaluation.energy
+                text = f"best: reward {best:.4f}, accuracy {accuracy:.4f}, {energy:.4g} kWh"
+                bar.set_postfix_str(text, refresh=False)
+            bar.update(getattr(budget.spent, currency) - bar.n)
+
+        yield tick

@@ -1,0 +1,421 @@
+"""A sweep: methods × benchmarks × budgets × seeds out of one TOML file, with any searcher and any controller.
+
+A sweep file says where results go, what is searched, and who searches::
+
+    out = "runs/mine"
+    benchmarks = ["surrogate-7V"]        # or spaces = ["5V", "7V"] for the embedded benchmarks
+    budgets = [500]
+    checkpoints = [150, 500]             # where the table looks; the budgets by default
+    currency = "evaluations"             # of budgets and checkpoints (the default); or "epochs", "energy", "time"
+    seeds = 100                          # 0 to 99; or [1000, 1010] for 1000 to 1009
+    objectives = ["val_accuracy"]
+    scalarisation = "linear"             # and weights = [0.8, 0.2]
+    epochs = 108                         # the benchmark's most by default
+    repeat = "mean"                      # or "random", or the number of a training
+    noise = "per seed"                   # the run with seed s searches the world "surrogate-7V~s"
+
+    [[algorithm]]
+    name = "evolution, population 20"
+    use = "RegularisedEvolution"         # see ecnas.runs.method; all other keys are the method's settings
+    population_size = 20
+
+    [[algorithm]]
+    use = "mine.py:Mine"                 # relative to this file
+
+Any number of processes and machines may work on one sweep at once: each run is claimed by one of them and written
+once. A record that is there is reused if it is of the very same run. What is of another run is told, and left alone
+unless its method is to be run again. A damaged record is set aside, and run again.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import traceback
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from ecnas.benchmark import DEFAULT_OBJECTIVES
+from ecnas.budget import Budget
+from ecnas.errors import CorruptFileError, ECNASError
+from ecnas.loading import load
+from ecnas.objectives import SCALARISATIONS
+from ecnas.runs.claim import ClaimedError
+from ecnas.runs.currency import CURRENCIES
+from ecnas.runs.method import Method, find_method, make_method
+from ecnas.runs.record import RunRecord, differences
+from ecnas.runs.run import OtherRunError, make_header, run_task
+from ecnas.task import Repeat, Task
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+PER_SEED = "per seed"
+
+
+class SweepError(ECNASError, ValueError):
+    """A sweep file does not say what to run; the message has a line for each thing that is wrong."""
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """Who searches: an ``[[algorithm]]`` of a sweep file."""
+
+    name: str
+    use: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a sweep file says; its keys are explained in the module's docstring.
+
+    Attributes:
+        folder: Where the relative paths of methods begin.
+        out: Where records go.
+        algorithms: Who searches.
+    """
+
+    folder: Path
+    out: Path
+    algorithms: tuple[Algorithm, ...]
+    benchmarks: tuple[str, ...]
+    budgets: tuple[float, ...]
+    seeds: tuple[int, ...]
+    checkpoints: tuple[float, ...]
+    currency: str = "evaluations"
+    objectives: tuple[str, ...] = DEFAULT_OBJECTIVES
+    scalarisation: str = "linear"
+    weights: tuple[float, ...] | None = None
+    epochs: int | None = None
+    repeat: Repeat = "mean"
+    noise: str | None = None
+
+    @classmethod
+    def load(cls, path: Path, out: Path | None = None) -> Sweep:
+        """Reads a sweep file, and checks all that it says before anything runs.
+
+        Args:
+            path: The file.
+            out: Where records go, instead of the file's own ``out``.
+
+        Raises:
+            SweepError: Something is missing, unknown or of a wrong kind; all of it is named, once each.
+        """
+        try:
+            data = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+        except FileNotFoundError:
+            raise SweepError(f"there is no file {path}") from None
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise SweepError(f"{path} is no TOML file: {error}") from error
+        sweep, wrong = _read(data, path, out)
+        if sweep is not None:
+            wrong += sweep._check()
+        if wrong or sweep is None:
+            raise SweepError("\n".join(f"{path}: {line}" for line in dict.fromkeys(wrong)))
+        return sweep
+
+    def _check(self) -> list[str]:
+        """What is wrong with benchmarks, tasks and methods."""
+        wrong = []
+        for name in self.benchmarks:
+            try:
+                self.task(name, self.seeds[0])
+            except (ECNASError, ValueError, OSError) as error:
+                wrong.append(str(error))
+        for algorithm in self.algorithms:
+            try:
+                self.method(algorithm)
+            except (ECNASError, ValueError) as error:
+                wrong.append(f"algorithm {algorithm.name!r}: {error}")
+        return wrong
+
+    def method(self, algorithm: Algorithm) -> Method:
+        """The method of an algorithm."""
+        return make_method(find_method(algorithm.use, self.folder), algorithm.settings)
+
+    def task(self, benchmark: str, seed: int) -> Task:
+        """What the run with a seed searches on a benchmark."""
+        world = f"{benchmark}~{seed}" if self.noise == PER_SEED else benchmark
+        return Task.of(load(world), self.objectives, self.scalarisation, self.epochs, self.repeat, self.weights)
+
+    def jobs(self) -> list[Job]:
+        """All runs, seed by seed, so that what is finished early is a fair picture."""
+        return [
+            Job(self, algorithm, benchmark, budget, seed)
+            for seed in self.seeds
+            for benchmark in self.benchmarks
+            for budget in self.budgets
+            for algorithm in self.algorithms
+        ]
+
+
+class Job(NamedTuple):
+    """One run of a sweep."""
+
+    sweep: Sweep
+    algorithm: Algorithm
+    benchmark: str
+    budget: float
+    seed: int
+    replace: bool = False
+
+    @property
+    def path(self) -> Path:
+        """Where its record lies."""
+        sweep = self.sweep
+        limit = f"budget-{self.budget:g}"
+        if sweep.currency != "evaluations":
+            limit += f"-{sweep.currency}"
+        benchmark = Path(self.benchmark).stem if self.benchmark.endswith(".tfrecord") else Path(self.benchmark).name
+        return sweep.out / _slug(benchmark) / _slug(self.algorithm.name) / limit / f"seed-{self.seed}" / "record.jsonl"
+
+    def make_budget(self) -> Budget:
+        """A fresh account of the run."""
+        return Budget(**{CURRENCIES[self.sweep.currency].limit: self.budget})  # type: ignore[arg-type]
+
+    def header(self) -> dict[str, Any]:
+        """What makes the run."""
+        method, task = self.sweep.method(self.algorithm), self.sweep.task(self.benchmark, self.seed)
+        return make_header(method, task, self.make_budget(), self.seed, self.algorithm.name)
+
+    def __str__(self) -> str:
+        return f"{self.algorithm.name} on {self.benchmark}, {self.budget:g} {self.sweep.currency}, seed {self.seed}"
+
+
+class Outcome(NamedTuple):
+    """What came of a job.
+
+    Attributes:
+        kind: "done" (by whomever), "claimed" (another process is working on it), "other" (its record is of another run)
+            or "failed".
+        text: What differs, or what went wrong.
+    """
+
+    kind: Literal["done", "claimed", "other", "failed"]
+    text: str = ""
+
+
+def execute(job: Job) -> Outcome:
+    """Carries out a run, in whatever process, unless its record is there."""
+    try:
+        set_aside_damaged(job.path)
+        run_task(
+            job.sweep.method(job.algorithm),
+            job.sweep.task(job.benchmark, job.seed),
+            job.make_budget(),
+            job.seed,
+            name=job.algorithm.name,
+            path=job.path,
+            replace=job.replace,
+        )
+    except ClaimedError:
+        return Outcome("claimed")
+    except OtherRunError as error:
+        return Outcome("other", str(error))
+    except Exception:
+        return Outcome("failed", traceback.format_exc())
+    return Outcome("done")
+
+
+def state(job: Job) -> Outcome | None:
+    """What the record that is there already says of a job; None if there is none, or none that is whole."""
+    try:
+        found = RunRecord.read_header(job.path)
+    except (FileNotFoundError, CorruptFileError):
+        return None
+    other = differences(found, job.header())
+    return Outcome("other", "; ".join(other)) if other else Outcome("done")
+
+
+def set_aside_damaged(path: Path) -> str | None:
+    """Renames a record that is not whole, so that the run can be made again; returns what was wrong with it."""
+    try:
+        RunRecord.read_header(path)
+    except FileNotFoundError:
+        return None
+    except CorruptFileError as error:
+        aside = next(
+            candidate
+            for number in range(1, 1_000_000)
+            if not (candidate := path.with_name(f"{path.stem}.damaged-{number}")).exists()
+        )
+        path.rename(aside)
+        return f"{error}; it is kept as {aside.name}"
+    return None
+
+
+def told(others: Iterable[tuple[Job, Outcome]]) -> Iterator[str]:
+    """A line for each method of which records are of other runs, with what differs."""
+    by_method: dict[str, Counter[str]] = {}
+    for job, outcome in others:
+        by_method.setdefault(job.algorithm.name, Counter())[outcome.text] += 1
+    for name, texts in by_method.items():
+        text, _ = texts.most_common(1)[0]
+        more = "" if len(texts) == 1 else f", and {len(texts) - 1} other differences"
+        yield (
+            f"{name}: {texts.total()} records are of other runs and are not reused ({text}{more}); "
+            f"--rerun {name!r} replaces them, --out FOLDER keeps both"
+        )
+
+
+def _slug(name: str) -> str:
+    """A name as that of a folder; of different names never the same."""
+    slug = re.sub(r"[^\w.,()=+~ -]+", "-", name)
+    return slug if slug == name and slug.strip(". ") else f"{slug}-{sha256(name.encode()).hexdigest()[:6]}"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Reading a sweep file
+
+
+def _read(data: Mapping[str, Any], path: Path, out: Path | None) -> tuple[Sweep | None, list[str]]:
+    """A sweep out of the data of its file, if that is possible, and all that is wrong with them."""
+    reader = _Reader(data)
+    names = {f.name for f in fields(Sweep)} - {"folder", "algorithms"} | {"spaces", "algorithm"}
+    reader.refuse_unknown(names)
+    if ("benchmarks" in data) == ("spaces" in data):
+        reader.wrong.append("either 'benchmarks' or 'spaces' must be given")
+    spaces = reader.texts("spaces", ())
+    budgets = reader.numbers("budgets", None)
+    seeds = reader.seeds()
+    currency = reader.one_of("currency", CURRENCIES, "evaluations")
+    weights = reader.numbers("weights", ()) or None
+    noise = reader.one_of("noise", (PER_SEED,), "") or None
+    algorithms = reader.algorithms()
+    objectives = reader.texts("objectives", DEFAULT_OBJECTIVES)
+    scalarisation = reader.one_of("scalarisation", SCALARISATIONS, "linear")
+    epochs, repeat = reader.epochs(), reader.repeat()
+    checkpoints = reader.numbers("checkpoints", budgets)
+    place = reader.text("out", str(Path("runs") / path.stem))
+    benchmarks = reader.texts("benchmarks", tuple(f"surrogate-{space}" for space in spaces))
+    if reader.wrong:
+        return None, reader.wrong
+    sweep = Sweep(
+        folder=path.resolve().parent,
+        out=out or Path(place),
+        algorithms=algorithms,
+        benchmarks=benchmarks,
+        budgets=budgets,
+        seeds=seeds,
+        checkpoints=checkpoints,
+        currency=currency,
+        objectives=objectives,
+        scalarisation=scalarisation,
+        weights=weights,
+        epochs=epochs,
+        repeat=repeat,
+        noise=noise,
+    )
+    return sweep, []
+
+
+class _Reader:
+    """Takes values out of a sweep file and collects what is wrong with them."""
+
+    def __init__(self, data: Mapping[str, Any]) -> None:
+        self.data = data
+        self.wrong: list[str] = []
+
+    def refuse_unknown(self, allowed: Iterable[str]) -> None:
+        import difflib
+
+        for key in set(self.data) - set(allowed):
+            near = difflib.get_close_matches(key, allowed, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; allowed: {', '.join(sorted(allowed))}"
+            self.wrong.append(f"unknown key {key!r}{hint}")
+
+    def complain(self, key: str, wanted: str, value: Any) -> None:
+        self.wrong.append(f"{key} must be {wanted}, got {value!r}")
+
+    def text(self, key: str, default: str) -> str:
+        value = self.data.get(key, default)
+        if not isinstance(value, str) or not value.strip():
+            self.complain(key, "a text", value)
+            return default
+        return value
+
+    def one_of(self, key: str, allowed: Iterable[str], default: str) -> str:
+        value = self.data.get(key, default)
+        if value != default and value not in allowed:
+            self.complain(key, f"one of {', '.join(map(repr, allowed))}", value)
+            return default
+        return str(value)
+
+    def texts(self, key: str, default: tuple[str, ...]) -> tuple[str, ...]:
+        value = self.data.get(key, list(default))
+        if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
+            self.complain(key, "a list of texts", value)
+            return default
+        if key in self.data and (not value or len(set(value)) != len(value)):
+            self.complain(key, "a list of one or more different texts", value)
+        return tuple(value)
+
+    def numbers(self, key: str, default: tuple[float, ...] | None) -> tuple[float, ...]:
+        """A list of positive numbers; it must be there if there is no default."""
+        if key not in self.data:
+            if default is None:
+                self.wrong.append(f"{key!r} is missing")
+            return default or ()
+        value = self.data[key]
+        if (
+            not isinstance(value, list)
+            or not value
+            or not all(isinstance(entry, int | float) and not isinstance(entry, bool) for entry in value)
+            or not all(0 < entry < np.inf or (key == "weights" and entry == 0) for entry in value)
+        ):
+            self.complain(key, "a list of numbers above 0", value)
+            return default or ()
+        return tuple(value)
+
+    def seeds(self) -> tuple[int, ...]:
+        if "seeds" not in self.data:
+            self.wrong.append("'seeds' is missing")
+            return ()
+        value = self.data["seeds"]
+        ends = [0, value] if isinstance(value, int) else value
+        whole = isinstance(ends, list) and all(isinstance(end, int) and not isinstance(end, bool) for end in ends)
+        if isinstance(value, bool) or not whole or len(ends) != 2 or not 0 <= ends[0] < ends[1]:
+            self.complain("seeds", "a whole number above 0, or [first, last + 1]", value)
+            return ()
+        return tuple(range(*ends))
+
+    def epochs(self) -> int | None:
+        value = self.data.get("epochs")
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+            self.complain("epochs", "a whole number", value)
+            return None
+        return value
+
+    def repeat(self) -> Repeat:
+        value = self.data.get("repeat", "mean")
+        if isinstance(value, bool) or not (isinstance(value, int) or value in ("mean", "random")):
+            self.complain("repeat", "'mean', 'random' or the number of a training", value)
+            return "mean"
+        return value  # type: ignore[no-any-return]  # checked above
+
+    def algorithms(self) -> tuple[Algorithm, ...]:
+        entries = self.data.get("algorithm", [])
+        if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
+            self.wrong.append("there must be one or more [[algorithm]] tables")
+            return ()
+        algorithms = []
+        for number, entry in enumerate(entries, start=1):
+            use, name = entry.get("use"), entry.get("name", entry.get("use"))
+            if not isinstance(use, str) or not isinstance(name, str) or not name.strip():
+                self.wrong.append(f"[[algorithm]] {number} must have a text 'use' (and 'name'), got {entry!r}")
+                continue
+            settings = {key: value for key, value in entry.items() if key not in ("name", "use")}
+            algorithms.append(Algorithm(name, use, settings))
+        twice = [name for name, count in Counter(a.name for a in algorithms).items() if count > 1]
+        if twice:
+            self.wrong.append(f"algorithms must have different names, {', '.join(map(repr, twice))} is there twice")
+        return tuple(algorithms)
