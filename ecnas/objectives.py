@@ -255,9 +255,7 @@ def restored_scalarisation(description: Mapping[str, Any]) -> Scalarisation:
         UnknownNameError: It is a user's own; the description does not say how to make it.
     """
     arguments = {name: tuple(value) if isinstance(value, list) else value for name, value in description.items()}
-    kind = arguments.pop("type")
-    if kind not in _CLASSES:
-        raise UnknownNameError("scalarisation", kind, _CLASSES)
+    kind = one_of("scalarisation", arguments.pop("type"), _CLASSES)
     made: Scalarisation = _CLASSES[kind](**arguments)
     return made
 

@@ -74,11 +74,11 @@ class Task:
         """
         names = check_objectives(objectives)
         epochs = benchmark.check_epochs(epochs)
-        if isinstance(scalarisation, str):
-            scalarisation = benchmark.scalarisation(scalarisation, names, epochs, weights)
-        elif weights is not None:
-            raise ValueError(f"weights must be part of the scalarisation object {scalarisation!r}, got {weights!r}")
-        return cls(benchmark, names, scalarisation, epochs, repeat)
+        made = benchmark.scalarisation(scalarisation, names, epochs, weights)
+        if repeat != "random":
+            number = benchmark.check_repeat(repeat)
+            repeat = number if isinstance(number, int) else "mean"
+        return cls(benchmark, names, made, epochs, repeat)
 
     @property
     def reference(self) -> NDArray[np.float64]:

@@ -12,8 +12,8 @@ import numpy as np
 
 from ecnas.benchmark import DEFAULT_OBJECTIVES, Benchmark
 from ecnas.budget import Budget
+from ecnas.coerce import benchmark_of, budget_of
 from ecnas.errors import BudgetExhaustedError, ECNASError
-from ecnas.loading import load
 from ecnas.objectives import Scalarisation
 from ecnas.runs.claim import claimed
 from ecnas.runs.currency import CURRENCIES
@@ -71,9 +71,7 @@ def run(
         >>> len(record)
         100
     """
-    task = Task.of(
-        benchmark if isinstance(benchmark, Benchmark) else load(benchmark), objectives, scalarisation, epochs, repeat
-    )
+    task = Task.of(benchmark_of(benchmark), objectives, scalarisation, epochs, repeat)
     return run_task(method, task, budget, seed, name=name, path=path, progress=progress)
 
 
@@ -100,7 +98,7 @@ def run_task(
         replace: Put the new record in the place of one of another run, once it is complete.
         progress: As for :func:`run`.
     """
-    spending = budget if isinstance(budget, Budget) else Budget(evaluations=budget)
+    spending = budget_of(budget) or Budget()
     if not spending.limits and getattr(method, "generations", None) is None:
         raise ValueError(f"budget must have a limit: {display_name(method)} does not end by itself")
     header = make_header(method, task, spending, seed, name)
