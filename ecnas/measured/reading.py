@@ -345,6 +345,7 @@ class _Reader:
             if run is None:
                 lacking.append(f"{line.where} ({name!r})")
             runs.append(run)
+        self.problems.check()
         used = {id(run) for run in runs if run is not None}
         if not used:
             raise MeasurementsError(
