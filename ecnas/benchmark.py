@@ -565,8 +565,9 @@ class Benchmark:
                         np.negative(column, out=column)
                 front = rows[pareto.non_dominated(np.stack(figures).T)]
             if not len(front):
-                lacking = next(name for name in names if np.isnan(self.values(name, epochs)).all())
-                raise OutOfDomainError(f"{self.name!r} has no {lacking} at {epochs} epochs")
+                lacking = [name for name in names if np.isnan(self.values(name, epochs)).all()]
+                what = f"no {lacking[0]}" if lacking else f"no cell with all of {', '.join(names)}"
+                raise OutOfDomainError(f"{self.name!r} has {what} at {epochs} epochs")
             return front
 
         return self._cached(("front", names, epochs), compute)

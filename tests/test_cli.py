@@ -12,7 +12,7 @@ from conftest import needs_official, synthetic_table
 import ecnas
 from ecnas import cli
 from ecnas.cli import main
-from ecnas.cli.cells import read_cell
+from ecnas.interchange import read_cell
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_describe_a_benchmark_without_energies(capsys, tmp_path):
     synthetic_table("4V", columns=columns).save(tmp_path / "accuracies")
     code, out, _ = run(capsys, "info", str(tmp_path / "accuracies"))
     assert code == 0
-    assert "lacks accuracies or energies" in out
+    assert "no cell has an accuracy and an energy at 108 epochs" in out
 
 
 def test_describe_an_embedded_benchmark(capsys):

@@ -5,8 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import Final
 
+import numpy as np
+
 import ecnas
 from ecnas import loading, pareto
+from ecnas.errors import ECNASError
+from ecnas.table import PROVENANCES
 
 SUMMARY: Final = "list the benchmarks, or describe one"
 TEXT: Final = """\
@@ -14,6 +18,7 @@ examples:
   ecnas info
   ecnas info energy_4V9E_rtx3090
   ecnas info surrogate-7V
+  ecnas info my-lab                      one's own, once imported
 
 Describing a published file fetches and converts it first, if need be."""
 
@@ -35,6 +40,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _list_benchmarks() -> None:
+    from ecnas.measured.store import stored_names
     from ecnas.official import CATALOGUE, cache_folder
     from ecnas.official.cache import table_folder
     from ecnas.official.fetch import fetched_path
@@ -42,6 +48,10 @@ def _list_benchmarks() -> None:
     print("Embedded, ready to use:")
     for name in loading.EMBEDDED:
         print(f"  {name:<26}surrogate of the space, fitted for this package")
+    if names := stored_names():
+        print("\nImported from measurements:")
+        for name in names:
+            print(f"  {name:<26}{_in_short(name)}")
     print(f'\nPublished, to be fetched with "ecnas fetch NAME" (cache: {cache_folder()}):')
     for name, entry in CATALOGUE.items():
         if table_folder(entry.sha256).is_dir():
@@ -51,13 +61,32 @@ def _list_benchmarks() -> None:
         print(f"  {name:<26}{entry.size / 1e6:>7.1f} MB  {state:<10} {entry.description}")
 
 
+def _in_short(name: str) -> str:
+    """What an imported table is, or what is wrong with it."""
+    try:
+        table = ecnas.load(name).table
+    except ECNASError as error:
+        return str(error)
+    cells = len(table.space) - len(table.missing)
+    return f"{cells:,} of {len(table.space):,} cells of {table.space.name}, epochs {', '.join(map(str, table.epochs))}"
+
+
+def _origins(benchmark: ecnas.Benchmark, epochs: int) -> str:
+    """The provenance of the figures at a number of epochs, with the cells it is of where there are several."""
+    table = benchmark.table
+    if not table.is_mixed:
+        return table.provenance[epochs]
+    words = np.concatenate([benchmark.provenance(name, epochs) for name in table.columns])
+    return " and ".join(word for word in PROVENANCES if word in words)
+
+
 def _describe(benchmark: ecnas.Benchmark) -> None:
     table, space = benchmark.table, benchmark.space
     lines = {
         "name": table.name,
         "space": f"{space.name}: at most {space.num_vertices} vertices and {space.max_edges} edges",
         "cells": f"{len(space) - len(table.missing):,} of {len(space):,}",
-        "epochs": ", ".join(f"{epochs} ({table.provenance[epochs]})" for epochs in table.epochs),
+        "epochs": ", ".join(f"{epochs} ({_origins(benchmark, epochs)})" for epochs in table.epochs),
         "repeats": str(table.repeats),
         "figures": ", ".join(table.columns),
         "digest": table.digest,
@@ -67,8 +96,9 @@ def _describe(benchmark: ecnas.Benchmark) -> None:
     for key, text in lines.items():
         if text:
             print(f"{key + ':':<10}{text}")
-    if not {"val_accuracy", "energy"} <= set(table.columns):
-        print("front:    none, since the benchmark lacks accuracies or energies")
+    both = np.isfinite(benchmark.values("val_accuracy") + benchmark.values("energy"))
+    if not both.any():
+        print(f"front:    none, since no cell has an accuracy and an energy at {table.epochs[-1]} epochs")
         return
     front = benchmark.pareto_front()
     points = front.figures * [1, -1]
