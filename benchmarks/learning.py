@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import csv
 import multiprocessing
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -23,14 +22,19 @@ import tyro
 from numpy.typing import NDArray
 from page import write_sections
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # agents/ is not an installed package
-
 import ecnas
-from agents.common import Search, SearchArgs
+from ecnas import runs, search
 from ecnas.errors import ECNASError
 from ecnas.runs.analysis import interval
+from ecnas_gym.agents import ppo, reinforce
 
-CONTROLLERS = ("random search", "REINFORCE, categorical", "REINFORCE, LSTM", "MaskablePPO")
+METHODS = {
+    "random search": search.RandomSearch(),
+    "REINFORCE, categorical": reinforce.REINFORCE(),
+    "REINFORCE, LSTM": reinforce.REINFORCE(policy="lstm"),
+    "MaskablePPO": ppo.PPO(),
+}
+CONTROLLERS = tuple(METHODS)
 
 
 @dataclass
@@ -77,8 +81,8 @@ def main(args: Args) -> None:
     with args.rewards.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["benchmark", "digest", "controller", "seed", "index", "reward"])
-        for (name, controller), runs in rewards.items():
-            for seed, values in zip(args.seeds, runs.tolist(), strict=True):
+        for (name, controller), every in rewards.items():
+            for seed, values in zip(args.seeds, every.tolist(), strict=True):
                 digest = ecnas.load(name).digest
                 writer.writerows([name, digest, controller, seed, i, value] for i, value in enumerate(values))
     draw(rewards, names, args)
@@ -98,33 +102,8 @@ def available(names: tuple[str, ...]) -> Iterator[str]:
 
 def run(benchmark: str, controller: str, seeds: tuple[int, ...], budget: int) -> NDArray[np.float64]:
     """Rewards in the order of the evaluations, shape (seeds, budget)."""
-    env_id = f"ECNAS-{ecnas.load(benchmark).space.name}-v0"
-    common = {"env_id": env_id, "benchmark": benchmark, "budget": budget, "save": False, "progress": False}
-    rewards = []
-    for seed in seeds:
-        if controller == "random search":
-            search = random_search(SearchArgs(**common, seed=seed))
-        elif controller == "MaskablePPO":
-            from agents import ppo
-
-            search = ppo.main(ppo.Args(**common, seed=seed))
-        else:
-            from agents import reinforce
-
-            policy = "lstm" if controller.endswith("LSTM") else "categorical"
-            search = reinforce.main(reinforce.Args(**common, seed=seed, policy=policy))
-        rewards.append(search.record.column("reward"))
-    return np.stack(rewards)
-
-
-def random_search(args: SearchArgs) -> Search:
-    """Draws uniformly over the unique cells of the space."""
-    rng = np.random.default_rng(args.seed)
-    with Search("random", args) as search:
-        while True:
-            cell = search.benchmark.space.sample(rng)
-            search.add(cell, search.benchmark.query(cell, search.epochs, budget=search.budget))
-    return search
+    method = METHODS[controller]
+    return np.stack([runs.run(method, benchmark, budget, seed).column("reward") for seed in seeds])
 
 
 def table(rewards: dict[tuple[str, str], NDArray[np.float64]], args: Args) -> Iterator[str]:
@@ -132,14 +111,14 @@ def table(rewards: dict[tuple[str, str], NDArray[np.float64]], args: Args) -> It
     quarter, total = args.budget // 4, len(args.seeds)
     yield "| benchmark | controller | first quarter | last quarter | last > first | last > random | regret of best |"
     yield "|---|---|---|---|---|---|---|"
-    for (name, controller), runs in rewards.items():
-        first, last = runs[:, :quarter].mean(axis=1), runs[:, -quarter:].mean(axis=1)
+    for (name, controller), every in rewards.items():
+        first, last = every[:, :quarter].mean(axis=1), every[:, -quarter:].mean(axis=1)
         chance = rewards[name, CONTROLLERS[0]][:, -quarter:].mean(axis=1)
         _, optimum = ecnas.load(name).optimum()
         grown, beaten = f"{(last > first).sum()} of {total}", f"{(last > chance).sum()} of {total}"
         if controller == CONTROLLERS[0]:
             beaten = ""
-        regret = _mean(optimum - runs.max(axis=1))
+        regret = _mean(optimum - every.max(axis=1))
         yield f"| {name} | {controller} | {_mean(first)} | {_mean(last)} | {grown} | {beaten} | {regret} |"
 
 
@@ -155,17 +134,17 @@ def draw(rewards: dict[tuple[str, str], NDArray[np.float64]], names: list[str], 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    from ecnas import drawing as plots
+    from ecnas import drawing
 
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(4 * columns, 3.1 * rows), layout="constrained", squeeze=False)
     window = max(1, args.budget // 10)
-    colours = (plots.BLACK, plots.ORANGE, plots.VERMILLION, plots.BLUE)
+    colours = (drawing.BLACK, drawing.ORANGE, drawing.VERMILLION, drawing.BLUE)
     for name, ax in zip(names, axes.flat, strict=False):
         for controller, colour in zip(CONTROLLERS, colours, strict=True):
-            runs = rewards[name, controller]
-            smooth = np.stack([np.convolve(run, np.full(window, 1 / window), mode="valid") for run in runs])
+            every = rewards[name, controller]
+            smooth = np.stack([np.convolve(run, np.full(window, 1 / window), mode="valid") for run in every])
             centre, low, high = interval([smooth], statistic=_mean_over_runs)
             index = np.arange(window, args.budget + 1)
             ax.plot(index, centre, color=colour, label=controller)

@@ -14,7 +14,7 @@ import matplotlib
 import numpy as np
 
 import ecnas
-from ecnas import drawing as plots
+from ecnas import drawing
 from ecnas.errors import ECNASError
 from ecnas.official import CATALOGUE
 from ecnas.space import SPACES
@@ -50,7 +50,7 @@ def main() -> None:
         accuracy, energy = front.figures[position - 1]
         figures = f"{accuracy:.4f} | {energy:.4f} | {reward:.4f} | {cell.row} | `{cell.hash}`"
         print(f"| {benchmark.name} | {benchmark.epochs[-1]} | {len(front)} | {position} | {figures} |")
-        for name, colour, marker in (("linear", plots.BLUE, "o"), ("chebyshev", plots.VERMILLION, "s")):
+        for name, colour, marker in (("linear", drawing.BLUE, "o"), ("chebyshev", drawing.VERMILLION, "s")):
             rewards = benchmark.scalar_rewards(benchmark.scalarisation(name))[front.rows]
             rewards = rewards + 1 if name == "chebyshev" else rewards
             best = int(np.argmax(rewards))

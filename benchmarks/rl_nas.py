@@ -1,6 +1,6 @@
 """The tables and the figure of docs/rl-nas.md, from the runs of the sweeps beside this file.
 
-    for sweep in benchmarks/rl_nas*.toml; do python -m agents.benchmark $sweep --processes 2; done
+    for sweep in benchmarks/rl_nas*.toml; do ecnas sweep $sweep --processes 2; done
     python benchmarks/rl_nas.py [--runs runs] [--write docs/rl-nas.md] [--figure docs/images/rl-nas.png]
 
 Runs that are not there are left out; the tables say how many there are. The sweep on measured accuracies needs the
@@ -22,8 +22,9 @@ from page import write_sections
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # agents/ is not an installed package
 
-import ecnas
 from agents.benchmark import Algorithm, Sweep, complete_runs, means, tables
+
+import ecnas
 from ecnas.runs import analysis, charts
 from ecnas.runs.analysis import Curve
 from ecnas.runs.record import RunRecord

@@ -13,6 +13,7 @@ import pytest
 from ecnas import search
 from ecnas.runs import MethodError, find_method, make_method
 from ecnas.runs.method import describe_method, display_name, source_digest, versions
+from ecnas_gym.agents import ppo
 
 
 @dataclass(frozen=True)
@@ -148,5 +149,5 @@ def test_the_digest_is_of_the_file_and_its_neighbours(mine, tmp_path):
 
 def test_versions_are_those_that_matter():
     assert set(versions("ecnas.search.random_search")) == {"python", "ecnas-gym", "numpy"}
-    pytest.importorskip("sklearn")
-    assert "scikit-learn" in versions("ecnas.search.bananas")
+    pytest.importorskip("torch")
+    assert {"torch", "sb3_contrib", "stable_baselines3"} <= {*versions(ppo.PPO.__module__)}
