@@ -21,6 +21,7 @@ from typing import Final, NamedTuple
 
 from ecnas import Cell, Space
 from ecnas.encoding import NUM_OPERATIONS, OP_WEIGHTS, edge_bit, to_frame
+from ecnas.isomorphism import row_of
 
 NUM_ACTIONS: Final = NUM_OPERATIONS
 """Operation decisions take action 0, 1 or 2 (the op code); edge decisions take 0 (no edge) or 1 (edge)."""
@@ -146,6 +147,10 @@ class CellBuilder:
         if self._committed_with(vertex, source) > self.space.max_edges:
             return MASK_NO
         return MASK_EDGE
+
+    def row(self) -> int:
+        """The finished cell's row in its space."""
+        return row_of(to_frame(self.space.num_vertices, self.edge_bits), self.op_code)
 
     def cell(self) -> Cell:
         """The finished cell."""

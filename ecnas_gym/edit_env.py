@@ -7,15 +7,15 @@ from typing import Any, TypeVar
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
-from ecnas import Benchmark, Budget, BudgetExhaustedError, Cell, Scalarisation, pareto
+from ecnas import Benchmark, Budget, Cell, Scalarisation, pareto
 from ecnas.benchmark import DEFAULT_OBJECTIVES
+from ecnas.coerce import whole
 from ecnas.encoding import NUM_OPERATIONS, OP_WEIGHTS
 from ecnas_gym.builder import MASK_DONE
 from ecnas_gym.editor import Edits, Placed
-from ecnas_gym.env import CellEnv, MOCellEnv, _BuildEnv
+from ecnas_gym.env import CellEnv, MOCellEnv, Repeat, Step, _BuildEnv, check_options
 
 Reward = TypeVar("Reward")
 
@@ -27,9 +27,7 @@ class _EditEnv(_BuildEnv[Reward]):
 
     def _start_editing(self, max_edits: int) -> None:
         """Replaces actions and observations of the building environment."""
-        if not 1 <= max_edits < 1_000:
-            raise ValueError(f"max_edits must be from 1 to 999, got {max_edits}")
-        self.max_edits = max_edits
+        self.max_edits = max_edits = whole("max_edits", max_edits, 1, 999)
         self.edits = Edits(self.cell_space)
         num_inner = self.cell_space.num_vertices - 2
         self._ops_at = np.arange(num_inner) * NUM_OPERATIONS
@@ -50,51 +48,52 @@ class _EditEnv(_BuildEnv[Reward]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Starts to edit the incumbent, or what the options name.
+        """Starts to edit the incumbent, or what the options name; under a spent budget too, as :class:`CellEnv`.
 
         Args:
             seed: Seed of the random first cell and of placements; begins a new run, without an incumbent.
-            options: ``{"cell": Cell}`` to start from a cell, in a random placement; ``{"placed": Placed}`` to start
+            options: ``{"cell": Cell}`` to start from a cell, in a random placement; or ``{"placed": Placed}`` to start
                 from a placed cell.
 
         Raises:
-            BudgetExhaustedError: The budget is spent.
+            ValueError: An option is none of these, or both are given.
             OutOfDomainError: The cell is not in the space.
         """
         gym.Env.reset(self, seed=seed)
         if seed is not None:
             self._forget()
-        if self.budget is not None and self.budget.exhausted:
-            raise BudgetExhaustedError(f"no episode is left: {self.budget!r} is spent")
         options = options or {}
+        check_options(options, ("cell", "placed"))
+        if len(options) > 1:
+            raise ValueError("options must have one of the keys 'cell' and 'placed', got both")
         if "placed" in options:
-            self.placed = Placed(*options["placed"])
-            self._start_row = self.cell_space.row(self.edits.cell(self.placed))
+            placed = self.edits.check_placed(options["placed"])
+            self._start_row, self.placed = self.cell_space.row(self.edits.cell(placed)), placed
         else:
             cell = options.get("cell")
+            if not isinstance(cell, Cell | None):
+                raise ValueError(f"options['cell'] must be an ecnas.Cell, got {cell!r}")
             self._start_row = self._incumbent() if cell is None else self.cell_space.row(cell)
             self.placed = self.edits.place(self._start_row, self.np_random)
         self._edits_left = self.max_edits
-        self._running = True
-        self._last = None
+        self._start()
         self._look()
         return self._observation.copy(), {"action_mask": self._mask.astype(np.int8)}
 
-    def step(self, action: np.int64 | int) -> tuple[NDArray[np.float32], Any, bool, bool, dict[str, Any]]:
+    def step(self, action: np.int64 | int) -> Step:
         """Carries out an edit, or evaluates the cell.
 
         Raises:
             ValueError: The action is not in the action space.
-            BudgetExhaustedError: The cell costs more than the budget has left; nothing was charged, and ``reset``
-                starts another episode.
+            BudgetExhaustedError: The budget allows no further episode; or the cell costs more than it has left, and
+                nothing was charged. ``reset`` starts another episode.
+            BudgetProcessError: The budget is of another process.
         """
-        if not self._running:
-            raise ResetNeeded("call reset before step: the episode has ended, or none was started")
-        if not 0 <= action < self.edits.num_actions:
-            raise ValueError(f"action must be from 0 to {self.edits.num_actions - 1}, got {action!r}")
-        choice = int(action)
+        choice = self._choice(action, self.edits.num_actions)
+        if not self._begun and self._refuses():
+            return self._end_unpaid()
         if not self._mask[choice]:
-            return self._end_invalid("action outside of the mask")
+            return self._end_invalid()
         if choice != self.edits.stop:
             edge_bits, op_code = self.edits.apply(
                 np.array(self.placed.edge_bits), np.array(self.placed.op_code), np.array(choice)
@@ -102,11 +101,13 @@ class _EditEnv(_BuildEnv[Reward]):
             self.placed = Placed(int(edge_bits), int(op_code))
             self._edits_left -= 1
             self._look()
+            if self.budget is not None:
+                self._seen_charges = self.budget.num_charges
             info = {"action_mask": self._mask.astype(np.int8)}
             return self._observation.copy(), self._no_reward(), False, False, info
         result = self._end_finished()
-        if "cell" in result[4]:
-            self._remember(result[4]["cell"], result[1])
+        if "row" in result[4]:
+            self._remember(result[4]["row"], result[1])
         return result
 
     def finishes(self, action: int) -> bool:
@@ -119,7 +120,7 @@ class _EditEnv(_BuildEnv[Reward]):
         builder.edge_bits, builder.op_code = self.placed
         builder.cursor, builder.mask = len(builder.decisions), MASK_DONE
         self._mask = self.edits.mask(self.placed) if self._edits_left else np.zeros_like(self._mask)
-        row = int(self.edits.rows(np.array(self.placed.edge_bits), np.array(self.placed.op_code)))
+        row = self._row()
         # The unchanged incumbent would be paid for again and tell nothing; but an episode must be able to end.
         known = row == self._start_row and (row, self.epochs) in self._evaluated
         self._mask[self.edits.stop] = not known or not self._edits_left
@@ -130,18 +131,12 @@ class _EditEnv(_BuildEnv[Reward]):
         observation[self._num_ops : self._num_ops + len(edges)] = edges
         observation[self._num_ops + len(edges) + self._edits_left] = 1.0
 
-    def _end(self, result: Any) -> Any:
+    def _row(self) -> int:
+        return int(self.edits.rows(np.array(self.placed.edge_bits), np.array(self.placed.op_code)))
+
+    def _final_mask(self) -> NDArray[np.int8]:
         self._mask = np.zeros_like(self._mask)
-        result[4]["action_mask"] = self._mask.astype(np.int8)
-        return result
-
-    def _end_finished(self) -> tuple[NDArray[np.float32], Any, bool, bool, dict[str, Any]]:
-        ended: tuple[NDArray[np.float32], Any, bool, bool, dict[str, Any]] = self._end(super()._end_finished())
-        return ended
-
-    def _end_invalid(self, reason: str) -> tuple[NDArray[np.float32], Any, bool, bool, dict[str, Any]]:
-        ended: tuple[NDArray[np.float32], Any, bool, bool, dict[str, Any]] = self._end(super()._end_invalid(reason))
-        return ended
+        return self._mask.astype(np.int8)
 
     def _random_row(self) -> int:
         return int(self.np_random.integers(len(self.cell_space)))
@@ -154,8 +149,8 @@ class _EditEnv(_BuildEnv[Reward]):
         """The row of the cell to start from."""
         raise NotImplementedError
 
-    def _remember(self, cell: Cell, reward: Any) -> None:
-        """Takes in what a cell was rewarded with."""
+    def _remember(self, row: int, reward: Any) -> None:
+        """Takes in what the cell in a row was rewarded with."""
         raise NotImplementedError
 
 
@@ -244,8 +239,9 @@ class EditEnv(_EditEnv[float], CellEnv):
         budget: Budget | int | None = None,
         render_mode: str | None = None,
         max_edits: int = DEFAULT_MAX_EDITS,
+        repeat: Repeat = None,
     ) -> None:
-        CellEnv.__init__(self, space, benchmark, epochs, objectives, scalarisation, budget, render_mode)
+        CellEnv.__init__(self, space, benchmark, epochs, objectives, scalarisation, budget, render_mode, repeat)
         self._start_editing(max_edits)
         self._forget()
 
@@ -256,10 +252,10 @@ class EditEnv(_EditEnv[float], CellEnv):
     def _incumbent(self) -> int:
         return self._random_row() if self._best is None else self._best[2]
 
-    def _remember(self, cell: Cell, reward: float) -> None:
-        self._evaluated.add((cell.row, self.epochs))
+    def _remember(self, row: int, reward: float) -> None:
+        self._evaluated.add((row, self.epochs))
         if self._best is None or (self.epochs, reward) > self._best[:2]:
-            self._best = (self.epochs, reward, cell.row)
+            self._best = (self.epochs, reward, row)
 
 
 class MOEditEnv(_EditEnv[NDArray[np.float64]], MOCellEnv):
@@ -299,8 +295,9 @@ class MOEditEnv(_EditEnv[NDArray[np.float64]], MOCellEnv):
         budget: Budget | int | None = None,
         render_mode: str | None = None,
         max_edits: int = DEFAULT_MAX_EDITS,
+        repeat: Repeat = None,
     ) -> None:
-        MOCellEnv.__init__(self, space, benchmark, epochs, objectives, budget, render_mode)
+        MOCellEnv.__init__(self, space, benchmark, epochs, objectives, budget, render_mode, repeat)
         self._start_editing(max_edits)
         self._forget()
 
@@ -322,15 +319,15 @@ class MOEditEnv(_EditEnv[NDArray[np.float64]], MOCellEnv):
             return self._random_row()
         return self._front_rows[int(self.np_random.integers(len(self._front_rows)))]
 
-    def _remember(self, cell: Cell, reward: NDArray[np.float64]) -> None:
-        if (cell.row, self.epochs) in self._evaluated:
+    def _remember(self, row: int, reward: NDArray[np.float64]) -> None:
+        if (row, self.epochs) in self._evaluated:
             return
-        self._evaluated.add((cell.row, self.epochs))
+        self._evaluated.add((row, self.epochs))
         if self.epochs < self._front_epochs:
             return
         if self.epochs > self._front_epochs:
             self._front_epochs, self._front_rows, self._front_rewards = self.epochs, [], np.empty((0, self.reward_dim))
         rewards = np.vstack([self._front_rewards, reward])
         kept = pareto.non_dominated(rewards)
-        self._front_rows = [[*self._front_rows, cell.row][k] for k in kept]
+        self._front_rows = [[*self._front_rows, row][k] for k in kept]
         self._front_rewards = rewards[kept]

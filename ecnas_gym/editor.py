@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import functools
 import itertools
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ecnas import Cell, Space
-from ecnas.encoding import NUM_OPERATIONS, OP_WEIGHTS, edge_bit, to_frame
+from ecnas.coerce import whole
+from ecnas.encoding import MAX_INNER, NUM_OP_CODES, NUM_OPERATIONS, OP_WEIGHTS, edge_bit, to_frame
 from ecnas.isomorphism import load_index, unpack_cell
 
 
@@ -125,6 +127,21 @@ class Edits:
         chosen = rng.integers(len(edge_bits), size=1)
         filled = self.fill_unconnected(edge_bits[chosen], op_codes[chosen], rng)
         return Placed(int(edge_bits[chosen[0]]), int(filled[0]))
+
+    def check_placed(self, placed: Any) -> Placed:
+        """A placed cell out of two whole numbers.
+
+        Raises:
+            ValueError: They are not, or do not fit into the full graph of the space.
+            InvalidCellError: No path leads from input to output.
+        """
+        if not isinstance(placed, Sequence) or len(placed) != 2:
+            raise ValueError(f"placed must be two whole numbers (edge bits, op code), got {placed!r}")
+        num_inner = self.space.num_vertices - 2
+        op_code = whole("op_code", placed[1], 0, NUM_OP_CODES - 1)
+        if op_code % NUM_OPERATIONS ** (MAX_INNER - num_inner):
+            raise ValueError(f"op_code must have operations for the vertices 1 to {num_inner} alone, got {op_code}")
+        return Placed(whole("edge_bits", placed[0], 0, (1 << self.num_edges) - 1), op_code)
 
     def cell(self, placed: Placed) -> Cell:
         """The cell."""

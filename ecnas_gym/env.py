@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.error import ResetNeeded
+from gymnasium.error import DependencyNotInstalled, ResetNeeded
 from numpy.typing import NDArray
 
 import ecnas
 from ecnas import Benchmark, Budget, BudgetExhaustedError, Evaluation, OutOfDomainError, Scalarisation, Space
-from ecnas.benchmark import DEFAULT_OBJECTIVES
+from ecnas.benchmark import DEFAULT_OBJECTIVES, REFERENCE_MARGIN
+from ecnas.benchmark import Repeat as FixedRepeat
+from ecnas.coerce import whole
 from ecnas.objectives import OBJECTIVES, check_objectives, figures_of
+from ecnas_gym.accounts import account
 from ecnas_gym.builder import NUM_ACTIONS, CellBuilder
+from ecnas_gym.info import METRICS, Info
 from ecnas_gym.observation import layout
 
 INVALID_REWARD: Final = -1.0
 """Reward of an action outside the mask, in every objective. No cell of any benchmark has less."""
+
+Repeat = FixedRepeat | Literal["random"]
+"""Which of several trainings answers: as in :meth:`ecnas.Benchmark.query`, or one that the environment draws."""
 
 # Why an episode is invalid.
 ACTION_OUTSIDE: Final = "action outside of the mask"
 CELL_LACKING: Final = "the benchmark lacks this cell"
 
 Reward = TypeVar("Reward")
+Step = tuple[NDArray[np.float32], Any, bool, bool, dict[str, Any]]
 
 
 def _masks(dtype: Any) -> tuple[NDArray[Any], ...]:
@@ -51,6 +61,7 @@ class _BuildEnv(gym.Env[NDArray[np.float32], np.int64], Generic[Reward]):
         objectives: Sequence[str] = DEFAULT_OBJECTIVES,
         budget: Budget | int | None = None,
         render_mode: str | None = None,
+        repeat: Repeat = None,
     ) -> None:
         self.cell_space = Space(space)
         if benchmark is None:
@@ -61,13 +72,12 @@ class _BuildEnv(gym.Env[NDArray[np.float32], np.int64], Generic[Reward]):
                 f"benchmark {self.benchmark.name!r} answers for space {self.benchmark.space.name}, but the environment "
                 f"builds cells of space {space}"
             )
-        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
-            raise ValueError(f"render_mode must be one of {self.metadata['render_modes']} or None, got {render_mode!r}")
         self.epochs = self.benchmark.check_epochs(epochs)
         self.objectives = check_objectives(objectives)
         self.normalisation = self.benchmark.normalisation(self.objectives, self.epochs)
-        self.budget = Budget(evaluations=budget) if isinstance(budget, int) else budget
-        self.render_mode = render_mode
+        self.budget = account(budget)
+        self.render_mode = _check_render_mode(render_mode, self.metadata["render_modes"])
+        self.repeat = repeat if _is_random(repeat) else self.benchmark.check_repeat(repeat)  # type: ignore[arg-type]
 
         self._builder = CellBuilder(self.cell_space)
         self._layout = layout(self.cell_space)
@@ -76,7 +86,19 @@ class _BuildEnv(gym.Env[NDArray[np.float32], np.int64], Generic[Reward]):
         self.action_space = gym.spaces.Discrete(NUM_ACTIONS)
         self.observation_space = gym.spaces.Box(self._layout.lowest(), np.ones_like(self._observation))
         self._running = False
+        self._begun = False  # whether the budget has allowed the episode
+        self._least_epochs = self.epochs  # that an evaluation can be charged with
+        self._seen_charges = 0
         self._last: Evaluation | None = None
+
+    @property
+    def reference_point(self) -> NDArray[np.float64]:
+        """Where hypervolume of rewards is measured from: a tenth of the front's extent behind its nadir; shape (m,).
+
+        In units of the vector reward, where the nadir of the exact front is 0 and its ideal point 1 (all of it is
+        :meth:`ecnas.Benchmark.reference_point`, in natural units).
+        """
+        return np.full(len(self.objectives), -REFERENCE_MARGIN)
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Which actions are allowed now: bool, shape (3,). The name is what MaskablePPO looks for."""
@@ -88,34 +110,43 @@ class _BuildEnv(gym.Env[NDArray[np.float32], np.int64], Generic[Reward]):
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Starts a new cell.
 
+        It does so under a spent budget too, since libraries reset in the step that ended an episode, and a refusal here
+        would lose what that step brought; the first ``step`` then raises.
+
         Raises:
-            BudgetExhaustedError: The budget is spent.
+            ValueError: There are options; this environment has none.
         """
         super().reset(seed=seed)
-        if self.budget is not None and self.budget.exhausted:
-            raise BudgetExhaustedError(f"no episode is left: {self.budget!r} is spent")
+        if options:
+            check_options(options, ())
         self._builder.reset()
         self._observation[:] = self._first_observation
-        self._running = True
-        self._last = None
+        self._start()
         return self._observation.copy(), {"action_mask": _INT8_MASKS[self._builder.mask].copy()}
 
-    def step(self, action: np.int64 | int) -> tuple[NDArray[np.float32], Any, bool, bool, dict[str, Any]]:
+    def _start(self) -> None:
+        """An episode is under way, and whatever was evaluated until now has been handed out."""
+        self._running = True
+        self._last = None
+        self._begun = self.budget is None
+        if self.budget is not None:
+            self._seen_charges = self.budget.num_charges
+
+    def step(self, action: np.int64 | int) -> Step:
         """Carries out a decision.
 
         Raises:
             ValueError: The action is not in the action space.
-            BudgetExhaustedError: The finished cell costs more than the budget has left; nothing was charged, and
-                ``reset`` starts another cell.
+            BudgetExhaustedError: The budget allows no further episode; or the finished cell costs more than it has
+                left, and nothing was charged. ``reset`` starts another cell.
+            BudgetProcessError: The budget is of another process.
         """
-        if not self._running:
-            raise ResetNeeded("call reset before step: the episode has ended, or none was started")
+        choice = self._choice(action, NUM_ACTIONS)
+        if not self._begun and self._refuses():
+            return self._end_unpaid()
         builder = self._builder
-        if not 0 <= action < NUM_ACTIONS:
-            raise ValueError(f"action must be from 0 to {NUM_ACTIONS - 1}, got {action!r}")
-        choice = int(action)
         if not builder.mask >> choice & 1:
-            return self._end_invalid(ACTION_OUTSIDE)
+            return self._end_invalid()
 
         observation, cursor = self._observation, builder.cursor
         edges_at, cursor_at, _, writes_at = self._layout
@@ -126,44 +157,93 @@ class _BuildEnv(gym.Env[NDArray[np.float32], np.int64], Generic[Reward]):
             observation[position] = 1.0 if choice else -1.0
         builder.apply(choice)
         observation[cursor_at + cursor] = 0.0
-        if not builder.finished:
-            observation[cursor_at + cursor + 1] = 1.0
-            return (
-                observation.copy(),
-                self._no_reward(),
-                False,
-                False,
-                {"action_mask": _INT8_MASKS[builder.mask].copy()},
-            )
-        return self._end_finished()
+        if builder.finished:
+            return self._end_finished()
+        observation[cursor_at + cursor + 1] = 1.0
+        if self.budget is not None:
+            self._seen_charges = self.budget.num_charges
+        info = {"action_mask": _INT8_MASKS[builder.mask].copy()}
+        return observation.copy(), self._no_reward(), False, False, info
+
+    def _choice(self, action: Any, num_actions: int) -> int:
+        """The action of a step that may be made."""
+        is_plain = (type(action) is int or type(action) is np.int64) and 0 <= action < num_actions
+        choice = int(action) if is_plain else whole("action", action, 0, num_actions - 1)
+        if not self._running:
+            raise ResetNeeded("call reset before step: the episode has ended, or none was started")
+        return choice
 
     def finishes(self, action: int) -> bool:
         """Whether an action that is allowed now would have the cell evaluated."""
         return self._builder.cursor == len(self._builder.decisions) - 1
 
-    def _end_finished(self) -> tuple[NDArray[np.float32], Any, bool, bool, dict[str, Any]]:
+    def _refuses(self) -> bool:
+        """Whether the budget does not allow the episode that begins, and this must not be said by an error now."""
+        if not self._begun and self.budget is not None:
+            try:
+                self.budget.require(self._least_epochs)
+            except BudgetExhaustedError:
+                if self._others_were_paid():
+                    return True
+                raise
+        self._begun = True
+        return False
+
+    def _others_were_paid(self) -> bool:
+        """Whether another environment was evaluated since the last step of this one.
+
+        Then its result may be on its way to the caller in the very step of a vector environment that this step is a
+        part of, and an error would lose it.
+        """
+        return self.budget is not None and self.budget.num_charges != self._seen_charges
+
+    def _row(self) -> int:
+        """The row of the finished cell."""
+        return self._builder.row()
+
+    def _end_finished(self) -> Step:
         self._running = False
-        cell = self._builder.cell()
+        row = self._row()
+        repeat: Any = self.np_random if _is_random(self.repeat) else self.repeat
         try:
-            evaluation = self.benchmark.query(cell, self.epochs, budget=self.budget)
+            evaluation = self.benchmark.query_row(row, self.epochs, repeat=repeat, budget=self.budget)
         except OutOfDomainError:
-            return self._end_invalid(CELL_LACKING)
+            return self._end_invalid(lacking=True)
+        except BudgetExhaustedError:
+            if self._others_were_paid():
+                return self._end_unpaid()
+            raise
         self._last = evaluation
         figures = figures_of(evaluation)
         vector = self.normalisation.rewards(self.normalisation.select(figures))
-        info = {
-            "action_mask": _INT8_MASKS[self._builder.mask].copy(),
-            "cell": cell,
-            "evaluation": evaluation,
-            "vector_reward": vector,
-            "budget": None if self.budget is None else self.budget.as_dict(),
-        }
-        return self._observation.copy(), self._reward(vector, figures), True, False, info
+        items: dict[str, Any] = {"row": row, "vector_reward": vector, "epochs": self.epochs}
+        for name in METRICS:
+            figure = getattr(evaluation, name)
+            if figure == figure:  # what the benchmark lacks is NaN
+                items[name] = figure
+        if evaluation.repeat is not None:
+            items["repeat"] = evaluation.repeat
+        objects = {"cell": functools.partial(self.cell_space.__getitem__, row), "evaluation": evaluation}
+        return self._ended(self._reward(vector, figures), items, objects)
 
-    def _end_invalid(self, reason: str) -> tuple[NDArray[np.float32], Any, bool, bool, dict[str, Any]]:
+    def _end_invalid(self, lacking: bool = False) -> Step:
+        reason = CELL_LACKING if lacking else ACTION_OUTSIDE
+        return self._ended(self._invalid_reward(), {"invalid": True, "lacking": lacking}, {"reason": reason})
+
+    def _end_unpaid(self) -> Step:
+        return self._ended(self._no_reward(), {"unpaid": True}, {}, truncated=True)
+
+    def _ended(self, reward: Any, items: dict[str, Any], objects: dict[str, Any], truncated: bool = False) -> Step:
         self._running = False
-        info = {"action_mask": _INT8_MASKS[0].copy(), "invalid": reason}
-        return self._observation.copy(), self._invalid_reward(), True, False, info
+        items = {"action_mask": self._final_mask(), "invalid": False, "lacking": False, **items}
+        if self.budget is not None:
+            self._seen_charges = self.budget.num_charges
+            items.setdefault("unpaid", False)
+            objects["budget"] = self.budget.as_dict()
+        return self._observation.copy(), reward, not truncated, truncated, Info.with_objects(items, objects)
+
+    def _final_mask(self) -> NDArray[np.int8]:
+        return np.zeros(NUM_ACTIONS, dtype=np.int8)
 
     def _no_reward(self) -> Reward:
         raise NotImplementedError
@@ -184,6 +264,28 @@ class _BuildEnv(gym.Env[NDArray[np.float32], np.int64], Generic[Reward]):
             return rendering.pixels(self._builder, self._last)
         gym.logger.warn("render() needs a render_mode: gym.make(..., render_mode='ansi' or 'rgb_array')")
         return None
+
+
+def check_options(options: Any, allowed: Sequence[str]) -> None:
+    """Raises a ValueError unless options of a reset are a dictionary with no other keys than these."""
+    if not isinstance(options, Mapping):
+        raise ValueError(f"options must be a dictionary, got {options!r}")
+    for key in options:
+        if key not in allowed:
+            keys = " or ".join(map(repr, allowed))
+            raise ValueError(f"options must {f'have the key {keys}' if allowed else 'be empty'}, got the key {key!r}")
+
+
+def _is_random(repeat: Repeat) -> bool:
+    return isinstance(repeat, str) and repeat == "random"
+
+
+def _check_render_mode(render_mode: str | None, allowed: Sequence[str]) -> str | None:
+    if render_mode is not None and render_mode not in allowed:
+        raise ValueError(f"render_mode must be one of {allowed} or None, got {render_mode!r}")
+    if render_mode == "rgb_array" and importlib.util.find_spec("matplotlib") is None:
+        raise DependencyNotInstalled('render_mode="rgb_array" needs matplotlib: pip install "ecnas-gym[plots]"')
+    return render_mode
 
 
 class CellEnv(_BuildEnv[float]):
@@ -226,19 +328,37 @@ class CellEnv(_BuildEnv[float]):
     validation accuracy, and energy on a logarithmic scale, each 0 at its worst and 1 at its best value on the exact
     Pareto front of the benchmark (and clipped to this range beyond). Test accuracy is reported, never rewarded.
 
-    An action outside the mask ends the episode with −1, and so does a cell that the benchmark lacks (three cells of
-    `energy_4V9E_rtx3060`); nothing is charged.
+    An action outside the mask ends the episode with −1; nothing is charged.
 
     ## Starting State
-    Nothing is decided. There is no randomness in the environment.
+    Nothing is decided. There is no randomness in the environment, but for the training that `repeat="random"` draws.
 
     ## Episode End
-    The episode terminates when the last decision is made, or at an action outside the mask. It is never truncated.
+    The episode terminates when the last decision is made, or at an action outside the mask. It is truncated only if a
+    budget that it shares with other environments does not allow it (see `budget` below).
 
     ## Information
-    `action_mask` always. At the end of a finished cell also `cell` (`ecnas.Cell`), `evaluation` (`ecnas.Evaluation`),
-    `vector_reward` (float64, one entry an objective) and `budget` (what is spent and the limits, or None). At the end
-    of an invalid episode `invalid` says why.
+    `action_mask` (int8) always. At the end of an episode also numbers and arrays that frameworks can compare, collate
+    and put into tensors; vector environments have them as arrays under the same keys, with the usual `_key` that tells
+    which environments they are of.
+
+    | Key | Type | |
+    |-----|------|-|
+    | `invalid` | bool | Whether the episode ended with −1 |
+    | `lacking` | bool | … because the benchmark lacks the cell |
+    | `unpaid` | bool | Whether the budget did not allow the cell; only under a budget |
+    | `row` | int | Position of the cell in its space: `env.unwrapped.cell_space[row]` is the cell |
+    | `vector_reward` | float64 array | One entry an objective |
+    | `val_accuracy`, `test_accuracy`, `train_accuracy` | float | As in `ecnas.Evaluation` |
+    | `energy`, `co2`, `training_time` | float | As in `ecnas.Evaluation` |
+    | `trainable_parameters`, `epochs` | int | As in `ecnas.Evaluation` |
+    | `repeat` | int | Which of several trainings it was; not with means |
+
+    From `row` on they are only there if the cell was evaluated; a figure that the benchmark lacks is not there.
+
+    Objects are handed out when asked for, but are no items of the dictionary: `info["cell"]` (`ecnas.Cell`),
+    `info["evaluation"]` (`ecnas.Evaluation`), under a budget `info["budget"]` (what is spent, and the limits), and
+    `info["reason"]` (a text) why an episode is invalid.
 
     ## Arguments
     - `benchmark`: a name for `ecnas.load`, or an `ecnas.Benchmark`. Default: the embedded `surrogate-…` of the space.
@@ -246,8 +366,14 @@ class CellEnv(_BuildEnv[float]):
     - `objectives`: names out of `ecnas.OBJECTIVES`; validation accuracy and energy by default.
     - `scalarisation`: "linear", "chebyshev", "cap", "power", or an object such as `ecnas.Linear((0.8, 0.2))`.
     - `budget`: an `ecnas.Budget`, or a number of evaluations. The episode that spends the last unit ends normally, and
-      the next `reset` raises `ecnas.BudgetExhaustedError`. One budget can serve many environments of a process.
-    - `render_mode`: "ansi" or "rgb_array".
+      the first `step` of the next one raises `ecnas.BudgetExhaustedError`; so does a step that finishes a cell which
+      costs more than is left. One budget can serve many environments of a process: then an episode that it does not
+      allow ends truncated, with reward 0 and `info["unpaid"]`, as long as an error could lose what another environment
+      was paid for in the same step.
+    - `repeat`: which training answers where the benchmark holds several of a cell: "mean" (the default), the number of
+      one, a `numpy.random.Generator` that draws one, or "random", which draws with the environment's own generator, so
+      that `reset(seed=...)` decides.
+    - `render_mode`: "ansi" or "rgb_array" (needs matplotlib).
 
     ```python
     >>> import gymnasium as gym
@@ -278,8 +404,9 @@ class CellEnv(_BuildEnv[float]):
         scalarisation: str | Scalarisation = "linear",
         budget: Budget | int | None = None,
         render_mode: str | None = None,
+        repeat: Repeat = None,
     ) -> None:
-        super().__init__(space, benchmark, epochs, objectives, budget, render_mode)
+        super().__init__(space, benchmark, epochs, objectives, budget, render_mode, repeat)
         if isinstance(scalarisation, str):
             scalarisation = self.benchmark.scalarisation(scalarisation, self.objectives, self.epochs)
         self.scalarisation = scalarisation
@@ -306,7 +433,7 @@ class MOCellEnv(_BuildEnv[NDArray[np.float64]]):
     A new float64 array with one entry an objective, in the order of `objectives`: zeros until the cell is finished,
     then each objective between 0 (worst on the benchmark's exact Pareto front) and 1 (best). All are maximised. An
     action outside the mask gives −1 in every entry. After MO-Gymnasium's convention the environment has `reward_space`,
-    `reward_dim` and `pareto_front(gamma)`.
+    `reward_dim`, `pareto_front(gamma)` and `reference_point`, all in these units.
 
     ## Arguments
     Those of :class:`CellEnv` but for `scalarisation`. MO-Gymnasium's wrappers apply:
@@ -332,8 +459,9 @@ class MOCellEnv(_BuildEnv[NDArray[np.float64]]):
         objectives: Sequence[str] = DEFAULT_OBJECTIVES,
         budget: Budget | int | None = None,
         render_mode: str | None = None,
+        repeat: Repeat = None,
     ) -> None:
-        super().__init__(space, benchmark, epochs, objectives, budget, render_mode)
+        super().__init__(space, benchmark, epochs, objectives, budget, render_mode, repeat)
         self.reward_dim = len(self.objectives)
         self.reward_space = gym.spaces.Box(INVALID_REWARD, 1.0, (self.reward_dim,), dtype=np.float64)
 

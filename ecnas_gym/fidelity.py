@@ -9,9 +9,8 @@ import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
 
-from ecnas_gym.env import ACTION_OUTSIDE, _BuildEnv
-
-Result = tuple[NDArray[np.float32], Any, bool, bool, dict[str, Any]]
+from ecnas.coerce import whole
+from ecnas_gym.env import Step, _BuildEnv
 
 
 class ChooseEpochs(gym.Wrapper[NDArray[np.float32], Any, Any, Any], RecordConstructorArgs):
@@ -28,7 +27,7 @@ class ChooseEpochs(gym.Wrapper[NDArray[np.float32], Any, Any, Any], RecordConstr
       on a cell that was built, which its own observation does not show then, is an edge.
     * **Rewards:** on the scale of the chosen epochs (0 and 1 are the worst and the best on their exact front), so that
       a cell that is good for 12 epochs has a good reward. Rewards of different epochs are not comparable;
-      ``info["evaluation"].epochs`` tells which they are of.
+      ``info["epochs"]`` tells which they are of.
     * **Edited cells:** the incumbent is the best of the cells that were trained for the most epochs so far. It may be
       trained again for more.
 
@@ -56,7 +55,7 @@ class ChooseEpochs(gym.Wrapper[NDArray[np.float32], Any, Any, Any], RecordConstr
         >>> terminated
         False
         >>> observation, reward, terminated, truncated, info = env.step(1)
-        >>> terminated, info["evaluation"].epochs, info["budget"]["epochs"]
+        >>> terminated, info["epochs"], info["budget"]["epochs"]
         (True, 12, 12)
     """
 
@@ -67,13 +66,14 @@ class ChooseEpochs(gym.Wrapper[NDArray[np.float32], Any, Any, Any], RecordConstr
         if not isinstance(base, _BuildEnv):
             raise TypeError(f"env must be an environment of ecnas_gym, got {env}")
         self._base = base
-        lowest = base.benchmark.epochs[0] if min_epochs is None else min_epochs
+        lowest = base.benchmark.epochs[0] if min_epochs is None else whole("min_epochs", min_epochs, 1)
         self.fidelities = tuple(epochs for epochs in base.benchmark.epochs if lowest <= epochs <= base.epochs)
         if not self.fidelities:
             raise ValueError(
                 f"min_epochs must be at most the environment's epochs {base.epochs}, out of {base.benchmark.epochs}, "
                 f"got {min_epochs}"
             )
+        base._least_epochs = self.fidelities[0]
         assert isinstance(base.action_space, gym.spaces.Discrete)
         self._inner_actions = int(base.action_space.n)
         self._num_actions = max(self._inner_actions, len(self.fidelities))
@@ -102,31 +102,31 @@ class ChooseEpochs(gym.Wrapper[NDArray[np.float32], Any, Any, Any], RecordConstr
         observation, info = self.env.reset(seed=seed, options=options)
         return self._seen(observation), self._informed(info)
 
-    def step(self, action: Any) -> Result:
+    def step(self, action: Any) -> Step:
         """Carries out a decision of the environment, or trains the finished cell for the chosen epochs.
 
         Raises:
             ValueError: The action is not in the action space.
-            BudgetExhaustedError: The training costs more than the budget has left; nothing was charged.
+            BudgetExhaustedError: The training costs more than the budget has left, or it allows none; nothing was
+                charged.
         """
-        if not 0 <= action < self._num_actions:
-            raise ValueError(f"action must be from 0 to {self._num_actions - 1}, got {action!r}")
-        choice = int(action)
+        base = self._base
+        choice = base._choice(action, self._num_actions)
         allowed = self.action_masks()[choice]
         held, self._held = self._held, None
-        if held is None and allowed and self._base.finishes(choice):
+        if held is None and allowed and base.finishes(choice) and not base._refuses():
             self._held = choice
-            result: Result = self._last_observation, self._base._no_reward(), False, False, {}
-        elif held is None and (choice < self._inner_actions or not self._base._running):
-            result = self.env.step(action)  # which also complains of a step without an episode
+            result: Step = self._last_observation, base._no_reward(), False, False, {}
+        elif held is None and choice < self._inner_actions:
+            result = self.env.step(choice)
         elif held is not None and allowed:
             result = self._train(held, self.fidelities[choice])
         else:
-            result = self._base._end_invalid(ACTION_OUTSIDE)
+            result = base._end_invalid()
         observation, reward, terminated, truncated, info = result
         return self._seen(observation), reward, terminated, truncated, self._informed(info)
 
-    def _train(self, held: int, epochs: int) -> Result:
+    def _train(self, held: int, epochs: int) -> Step:
         base = self._base
         usual = base.epochs, base.normalisation
         base.epochs, base.normalisation = epochs, base.benchmark.normalisation(base.objectives, epochs)
@@ -140,4 +140,5 @@ class ChooseEpochs(gym.Wrapper[NDArray[np.float32], Any, Any, Any], RecordConstr
         return np.append(observation, np.array([self._held is not None, self._held == 1], dtype=np.float32))
 
     def _informed(self, info: dict[str, Any]) -> dict[str, Any]:
-        return {**info, "action_mask": self.action_masks().astype(np.int8)}
+        info["action_mask"] = self.action_masks().astype(np.int8)
+        return info

@@ -11,7 +11,8 @@ model = MaskablePPO("MlpPolicy", envs)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -20,7 +21,9 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
+from ecnas import Evaluation
 from ecnas_gym.env import ACTION_OUTSIDE, CELL_LACKING
+from ecnas_gym.info import Info
 from ecnas_gym.vector import CellVectorEnv, MOCellVectorEnv
 
 
@@ -77,18 +80,30 @@ class CellVecEnv(VecEnv):
         return observations, rewards.astype(np.float32), ended, infos
 
     def _add_final(self, infos: list[dict[str, Any]], final: dict[str, Any]) -> None:
+        """What :class:`ecnas_gym.CellEnv` tells at the end of an episode."""
         envs = self.envs
-        for number, row in _where(final, "row"):
-            infos[number]["cell"] = envs.cell_space[int(row)]
-            infos[number]["evaluation"] = envs.benchmark.query_row(int(row), envs.epochs)
-            infos[number]["vector_reward"] = final["vector_reward"][number]
-            infos[number]["budget"] = final["budget"][number]
-        for number, _ in _where(final, "invalid"):
-            infos[number]["invalid"] = ACTION_OUTSIDE
-        for number, _ in _where(final, "lacking"):
-            infos[number]["invalid"] = CELL_LACKING
-        for number, _ in _where(final, "unpaid"):
-            infos[number]["unpaid"] = infos[number]["TimeLimit.truncated"] = True
+        keys = [key for key in final if f"_{key}" in final and key != "action_mask"]
+        evaluations: dict[str, NDArray[np.float64]] = final.get("evaluation", {})
+        for number in final["_invalid"].nonzero()[0].tolist():
+            items = {key: _plain(final[key][number]) for key in keys if final[f"_{key}"][number]}
+            objects: dict[str, Any] = {}
+            if "row" in items:
+                figures = {name: column[number].item() for name, column in evaluations.items()}
+                figures["trainable_parameters"] = items["trainable_parameters"]
+                objects["cell"] = functools.partial(envs.cell_space.__getitem__, items["row"])
+                objects["evaluation"] = Evaluation(
+                    **figures,
+                    epochs=items["epochs"],
+                    provenance=envs.benchmark.table.provenance[items["epochs"]],
+                    repeat=items.get("repeat"),
+                )
+            elif items["invalid"]:
+                objects["reason"] = CELL_LACKING if items["lacking"] else ACTION_OUTSIDE
+            if envs.budget is not None:
+                objects["budget"] = final["budget"]
+            if items.get("unpaid"):
+                infos[number]["TimeLimit.truncated"] = True
+            infos[number] = Info.with_objects({**infos[number], **items}, objects)
 
     def close(self) -> None:
         """Closes the environments."""
@@ -120,8 +135,6 @@ class CellVecEnv(VecEnv):
         return [False for _ in self._get_indices(indices)]
 
 
-def _where(info: dict[str, Any], key: str) -> Iterable[tuple[int, Any]]:
-    """Numbers of the environments that information is meant for, and what it is."""
-    if key in info:
-        chosen = info[f"_{key}"].nonzero()[0]
-        yield from zip(chosen.tolist(), info[key][chosen], strict=True)
+def _plain(value: Any) -> Any:
+    """An entry of an array as a single environment has it."""
+    return value.copy() if isinstance(value, np.ndarray) else value.item()

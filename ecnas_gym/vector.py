@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -13,23 +15,443 @@ from numpy.typing import ArrayLike, NDArray
 
 from ecnas import BudgetExhaustedError
 from ecnas.benchmark import Evaluations
+from ecnas.budget import as_budget
+from ecnas.coerce import shown, whole
 from ecnas.encoding import to_frame
 from ecnas.objectives import figures_of
 from ecnas.table import COLUMNS
 from ecnas_gym import rendering
 from ecnas_gym.automaton import FINISHED, INVALID, START, automaton
 from ecnas_gym.builder import NUM_ACTIONS, CellBuilder
-from ecnas_gym.env import INVALID_REWARD, CellEnv, MOCellEnv
+from ecnas_gym.env import INVALID_REWARD, CellEnv, MOCellEnv, _BuildEnv, _is_random, check_options
+from ecnas_gym.info import METRICS, Info
 from ecnas_gym.observation import layout
 
-METRICS: Final = (*COLUMNS, "trainable_parameters")
-"""What ``info["evaluation"]`` holds."""
+SMALL: Final = 5_000
+"""Of spaces with at most so many cells, all answers are kept in memory."""
 
 Observations = NDArray[np.float32]
+Masks = NDArray[np.int8]
 Step = tuple[Observations, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
 
 
-class CellVectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
+class Answers(NamedTuple):
+    """What B cells bring: evaluations, and rewards of shape (B, objectives) and (B,) or (B, objectives)."""
+
+    evaluations: Evaluations
+    vector: NDArray[np.float64]
+    rewards: NDArray[np.float64]
+
+    def take(self, chosen: NDArray[np.integer]) -> Answers:
+        """Those in some places."""
+        fields = [field.take(chosen) if isinstance(field, np.ndarray) else field for field in self.evaluations]
+        return Answers(Evaluations._make(fields), self.vector.take(chosen, axis=0), self.rewards.take(chosen, axis=0))
+
+
+class _VectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
+    """What environments that build and environments that edit share: ends of episodes, budgets and information.
+
+    How an episode goes is up to the subclass, for all N environments at once.
+    """
+
+    metadata: dict[str, Any] = {  # noqa: RUF012  # as gymnasium declares it
+        **CellEnv.metadata,
+        "autoreset_mode": AutoresetMode.NEXT_STEP,
+    }
+    _single_env: type[_BuildEnv[Any]]
+    _reset_options: tuple[str, ...] = ("reset_mask",)
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        max_episode_steps: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.num_envs = whole("num_envs", num_envs, 1)
+        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
+        self.max_episode_steps = None if max_episode_steps is None else whole("max_episode_steps", max_episode_steps, 1)
+        # One environment checks the arguments, and is the source of all that is not an episode.
+        kwargs["budget"] = as_budget(kwargs.get("budget"))
+        self._env = env = self._single_env(**kwargs)
+        self.cell_space, self.benchmark, self.epochs = env.cell_space, env.benchmark, env.epochs
+        self.objectives, self.normalisation, self.budget = env.objectives, env.normalisation, env.budget
+        self.repeat, self.reference_point = env.repeat, env.reference_point
+        self.render_mode = env.render_mode
+        self.single_action_space, self.single_observation_space = env.action_space, env.observation_space
+        self.action_space = batch_space(env.action_space, self.num_envs)
+        self.observation_space = batch_space(env.observation_space, self.num_envs)
+        assert isinstance(env.action_space, gym.spaces.Discrete)
+        self._num_actions = int(env.action_space.n)
+        self._is_fixed = not _is_random(env.repeat) and not isinstance(env.repeat, np.random.Generator)
+
+        self._ended = np.arange(self.num_envs)  # whose episode has ended and has no successor yet
+        self._steps = np.zeros(self.num_envs, dtype=np.int64)  # counted only under max_episode_steps
+        self._running = False
+        self._fresh = True  # whether an episode may be about to begin
+        self._exhausted = ""  # why no further step may be made
+
+    # What the subclasses do.
+
+    def _restart(self, chosen: NDArray[np.intp]) -> None:
+        """Starts new episodes in some environments."""
+        raise NotImplementedError
+
+    def _advance(self, choices: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
+        """Carries out actions in all environments, and starts new episodes in those that had ended, whatever theirs.
+
+        Returns:
+            Which episodes end invalid, bool of shape (N,); and the numbers of those whose cells are finished.
+        """
+        raise NotImplementedError
+
+    def _rows(self, finished: NDArray[np.intp]) -> NDArray[np.int64]:
+        """The rows of finished cells."""
+        raise NotImplementedError
+
+    def _masks(self) -> Masks:
+        """Allowed actions, shape (N, actions), of its own."""
+        raise NotImplementedError
+
+    def _observe(self) -> Observations:
+        """Observations, shape (N, size), of their own."""
+        raise NotImplementedError
+
+    def _builders(self) -> list[CellBuilder]:
+        """Each environment's cell as it stands, to be drawn."""
+        raise NotImplementedError
+
+    def _remember(self, finished: NDArray[np.intp], rows: NDArray[np.int64], rewards: NDArray[np.float64]) -> None:
+        """Takes in what cells were rewarded with."""
+
+    # What users call.
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Which actions are allowed now: bool, shape (N, actions)."""
+        return self._masks().view(np.bool_)
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observations, dict[str, Any]]:
+        """Starts a new episode in every environment, or in those of ``options["reset_mask"]`` (bool, shape (N,)).
+
+        Args:
+            seed: Seed of the one generator of all environments; or one for each, which seed it together.
+            options: As above.
+
+        Raises:
+            ValueError: A seed or an option is none of these.
+        """
+        super().reset(seed=self._seeded(seed))
+        options = options or {}
+        check_options(options, self._reset_options)
+        mask = options.get("reset_mask")
+        if mask is None:
+            chosen = np.arange(self.num_envs)
+        else:
+            mask = np.asarray(mask)
+            if mask.shape != (self.num_envs,) or mask.dtype != np.bool_ or not mask.any():
+                raise ValueError(
+                    f"reset_mask must be bool of shape ({self.num_envs},) with at least one True, got {mask}"
+                )
+            chosen = np.flatnonzero(mask)
+        self._restart(chosen)
+        self._steps[chosen] = 0
+        self._ended = np.setdiff1d(self._ended, chosen)
+        self._running = self._fresh = True
+        self._exhausted = ""
+        return self._observe(), self._with_masks({}, chosen)
+
+    def step(self, actions: ArrayLike) -> Step:
+        """Steps in every environment.
+
+        Args:
+            actions: Integers, shape (N,).
+
+        Raises:
+            ValueError: The actions have another shape or type, or are not in the action space.
+            BudgetExhaustedError: The budget is spent, see above. Nothing has changed.
+            BudgetProcessError: The budget is of another process. Nothing has changed.
+        """
+        choices = self._checked(actions)
+        started = self._ended
+        invalid, finished = self._advance(choices)
+        observations = self._observe()
+        rewards = self._zeros()
+        terminated = invalid.copy()
+        terminated[finished] = True
+        truncated = np.zeros(self.num_envs, dtype=np.bool_)
+        if self.max_episode_steps is not None:
+            self._steps += 1
+            self._steps[started] = 0
+            truncated = (self._steps >= self.max_episode_steps) & ~terminated
+        info: dict[str, Any] = {}
+        if len(finished) or invalid.any():
+            info = self._judge(invalid, finished, rewards, terminated, truncated)
+        self._ended = (terminated | truncated).nonzero()[0]
+        self._fresh = len(started) > 0
+        masks = self._masks()
+        if len(self._ended) and self.autoreset_mode == AutoresetMode.SAME_STEP:
+            return observations, rewards, terminated, truncated, self._succeed(observations, masks, info)
+        info["action_mask"], info["_action_mask"] = masks, np.ones(self.num_envs, dtype=np.bool_)
+        return observations, rewards, terminated, truncated, info
+
+    def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """Calls a method of every environment, or reads an attribute, as gymnasium's ``SyncVectorEnv``.
+
+        Only ``action_masks`` and ``render`` tell environments apart; all else that there is they share.
+
+        Raises:
+            AttributeError: There is no such method, or it would step or reset single environments.
+        """
+        if name == "action_masks":
+            return tuple(self.action_masks())
+        if name == "render":
+            return self.render()
+        if name in ("step", "reset", "close"):
+            raise AttributeError(f"{name} is for all environments at once: call it on the vector environment")
+        value = getattr(self if name in _OWN else self._env, name)
+        return (value(*args, **kwargs) if callable(value) else value,) * self.num_envs
+
+    def get_attr(self, name: str) -> tuple[Any, ...]:
+        """An attribute of every environment; they share all that they have."""
+        value = getattr(self if name in _OWN else self._env, name)
+        return (value,) * self.num_envs
+
+    def set_attr(self, name: str, values: Any) -> None:
+        """Sets ``budget`` or ``scalarisation`` of all environments, which share them.
+
+        Args:
+            name: One of the two.
+            values: The value, or a list or tuple with it for each environment.
+
+        Raises:
+            AttributeError: It is another attribute.
+            ValueError: The values differ.
+        """
+        if name not in ("budget", "scalarisation"):
+            raise AttributeError(f"can only set 'budget' and 'scalarisation', got {name!r}: set it when making them")
+        if isinstance(values, list | tuple):
+            if len(values) != self.num_envs or any(value is not values[0] for value in values):
+                raise ValueError(f"{name} must be the same for all {self.num_envs} environments, got {shown(values)}")
+            values = values[0]
+        value = as_budget(values) if name == "budget" else values
+        setattr(self._env, name, value)
+        if name == "budget":
+            self.budget = value
+        else:
+            self.__dict__.pop("_all_answers", None)
+
+    def render(self) -> tuple[Any, ...]:
+        """What each environment's cell looks like, as :class:`ecnas_gym.CellEnv` renders it."""
+        draw: Callable[[CellBuilder, None], Any] | None = {"ansi": rendering.text, "rgb_array": rendering.pixels}.get(
+            self.render_mode or ""
+        )
+        if draw is None:
+            gym.logger.warn("render() needs a render_mode: gym.make_vec(..., render_mode='ansi' or 'rgb_array')")
+            return ()
+        return tuple(draw(builder, None) for builder in self._builders())
+
+    # How a step goes.
+
+    def _seeded(self, seed: int | Sequence[int | None] | None) -> int | None:
+        """One seed out of one for each environment."""
+        if seed is None:
+            return None
+        if not isinstance(seed, Sequence | np.ndarray):
+            return whole("seed", seed, 0)
+        if len(seed) != self.num_envs:
+            raise ValueError(f"seed must be a number, or {self.num_envs} of them, one for each, got {shown(seed)}")
+        if all(one is None for one in seed):
+            return None
+        numbers = [np.random.SeedSequence().entropy if one is None else whole("seed", one, 0) for one in seed]
+        return int(np.random.SeedSequence(numbers).generate_state(1)[0])  # type: ignore[arg-type]  # never a sequence
+
+    def _checked(self, actions: ArrayLike) -> NDArray[np.int64]:
+        """The actions of a step that may be made."""
+        if not self._running:
+            raise ResetNeeded("call reset before step")
+        choices = actions if isinstance(actions, np.ndarray) else np.asarray(actions)
+        if choices.shape != (self.num_envs,) or choices.dtype.kind not in "iu":
+            raise ValueError(
+                f"actions must be integers of shape ({self.num_envs},), got {choices.dtype} of shape {choices.shape}"
+            )
+        largest = choices.view(f"u{choices.itemsize}").max()  # a negative number is a very large one
+        if largest >= self._num_actions:
+            wrong = choices[(choices < 0) | (choices >= self._num_actions)][0]
+            raise ValueError(f"actions must be from 0 to {self._num_actions - 1}, got {wrong}")
+        if self._exhausted:
+            raise BudgetExhaustedError(self._exhausted)
+        if len(self._ended) and self.autoreset_mode == AutoresetMode.DISABLED:
+            raise ResetNeeded(f"call reset before step: the episodes of {self._ended.tolist()} have ended")
+        if self.budget is not None and (self._fresh or len(self._ended)):
+            self.budget.require(self.epochs)
+        return choices.astype(np.int64, copy=False)
+
+    def _judge(
+        self,
+        invalid: NDArray[np.bool_],
+        finished: NDArray[np.intp],
+        rewards: NDArray[np.float64],
+        terminated: NDArray[np.bool_],
+        truncated: NDArray[np.bool_],
+    ) -> Info:
+        """Writes the rewards of the episodes that have ended, and returns their information."""
+        over = terminated.copy()  # those that are only out of time tell nothing
+        rewards[invalid] = INVALID_REWARD
+        lacking = np.zeros(self.num_envs, dtype=np.bool_)
+        items: dict[str, Any] = {"invalid": invalid, "_invalid": over, "lacking": lacking, "_lacking": over}
+        objects: dict[str, Any] = {}
+        if len(finished):
+            answers = self._answers(self._rows(finished))
+            num_paid = len(finished)
+            if self.budget is not None:
+                num_paid = self.benchmark.charge(answers.evaluations, self.budget, partly=True)
+            known = answers.evaluations.rows >= 0
+            if num_paid < len(finished) or not known.all():
+                lacking[finished[~known]] = invalid[finished[~known]] = True
+                rewards[finished[~known]] = INVALID_REWARD
+                unpaid = finished[num_paid:][known[num_paid:]]
+                terminated[unpaid], truncated[unpaid] = False, True
+                if len(unpaid):
+                    self._exhausted = (
+                        f"{len(unpaid)} finished cells were not evaluated: {self.budget!r} does not allow the next one"
+                    )
+                paid = known[:num_paid].nonzero()[0]
+                finished, answers = finished[paid], answers.take(paid)
+            if len(finished):
+                rewards[finished] = answers.rewards
+                self._remember(finished, answers.evaluations.rows, answers.rewards)
+                self._tell(items, finished, answers)
+                objects["evaluation"] = functools.partial(_figures, self.num_envs, finished, answers.evaluations)
+        if self.budget is not None:
+            items["unpaid"], items["_unpaid"] = truncated & over, over
+            objects["budget"] = self.budget.as_dict
+        return Info.with_objects(items, objects)
+
+    def _tell(self, items: dict[str, Any], finished: NDArray[np.intp], answers: Answers) -> None:
+        """What evaluations tell, as arrays with a row for each environment."""
+        evaluations = answers.evaluations
+        there = self._mask(finished)
+
+        def add(name: str, values: NDArray[Any], nothing: Any) -> None:
+            items[name] = np.full((self.num_envs, *values.shape[1:]), nothing, dtype=values.dtype)
+            items[name][finished] = values
+            items[f"_{name}"] = there
+
+        add("row", evaluations.rows, -1)
+        add("vector_reward", answers.vector, np.nan)
+        add("epochs", np.full(len(finished), self.epochs), -1)
+        add("trainable_parameters", evaluations.trainable_parameters.astype(np.int64), -1)
+        names = [name for name in COLUMNS if name in self.benchmark.table.columns]
+        figures = np.full((len(names), self.num_envs), np.nan)
+        figures[:, finished] = [getattr(evaluations, name) for name in names]
+        lacks = np.isnan(figures) & there
+        for name, column, lack in zip(names, figures, lacks, strict=True):
+            if lack.any():
+                if (lack == there).all():
+                    continue
+                items[f"_{name}"] = there & ~lack
+            else:
+                items[f"_{name}"] = there
+            items[name] = column
+        drawn = evaluations.repeats >= 0
+        if drawn.any():
+            add("repeat", evaluations.repeats, -1)
+
+    def _answers(self, rows: NDArray[np.int64]) -> Answers:
+        """What cells bring, out of memory where that is possible."""
+        if self._is_fixed and len(self.cell_space) <= SMALL:
+            return self._all_answers.take(rows)  # row −1 is the last of them, which has no row
+        repeat: Any = self.np_random if _is_random(self.repeat) else self.repeat
+        return self._answered(self.benchmark.query_rows(rows, self.epochs, repeat=repeat))
+
+    @functools.cached_property
+    def _all_answers(self) -> Answers:
+        rows = np.append(np.arange(len(self.cell_space)), -1)
+        return self._answered(self.benchmark.query_rows(rows, self.epochs, repeat=self.repeat))  # type: ignore[arg-type]
+
+    def _answered(self, evaluations: Evaluations) -> Answers:
+        figures = figures_of(evaluations)
+        vector = self.normalisation.rewards(self.normalisation.select(figures))
+        return Answers(evaluations, vector, self._scalarised(vector, figures))
+
+    def _succeed(self, observations: Observations, masks: Masks, final_info: dict[str, Any]) -> dict[str, Any]:
+        """Starts new episodes in the step that ended the last ones, and returns its information."""
+        ended, mask = self._ended, self._mask(self._ended)
+        final_observations = np.full(self.num_envs, None, dtype=object)
+        final_observations[ended] = np.fromiter(observations[ended], dtype=object, count=len(ended))
+        masks[~mask] = 0
+        final_info["action_mask"], final_info["_action_mask"] = masks, mask
+        info: dict[str, Any] = {"final_obs": final_observations, "_final_obs": mask}
+        info["final_info"], info["_final_info"] = final_info, mask
+        self._restart(ended)
+        self._steps[ended] = 0
+        self._ended, self._fresh = ended[:0], True
+        observations[ended] = self._observe_some(ended)
+        return self._with_masks(info)
+
+    def _observe_some(self, chosen: NDArray[np.intp]) -> Observations:
+        """Observations of some environments."""
+        return self._observe()[chosen]
+
+    def _mask(self, where: NDArray[np.intp]) -> NDArray[np.bool_]:
+        mask = np.zeros(self.num_envs, dtype=np.bool_)
+        mask[where] = True
+        return mask
+
+    def _with_masks(self, info: dict[str, Any], where: NDArray[np.intp] | None = None) -> dict[str, Any]:
+        info["action_mask"] = self._masks()
+        info["_action_mask"] = np.ones(self.num_envs, dtype=np.bool_) if where is None else self._mask(where)
+        return info
+
+    def _zeros(self) -> NDArray[np.float64]:
+        return np.zeros(self.num_envs)
+
+    def _scalarised(
+        self, vector: NDArray[np.float64], figures: Mapping[str, NDArray[np.float64]]
+    ) -> NDArray[np.float64]:
+        assert isinstance(self._env, CellEnv)
+        return self._env.scalarisation(vector, figures)
+
+
+_OWN: Final = ("num_envs", "autoreset_mode", "max_episode_steps", "spec", "metadata", "np_random", "budget")
+"""Attributes that are the vector environment's own."""
+
+
+def _figures(num_envs: int, finished: NDArray[np.intp], evaluations: Evaluations) -> dict[str, NDArray[np.float64]]:
+    """All figures of evaluations with a place for each environment; NaN for those without."""
+    figures = np.full((len(METRICS), num_envs), np.nan)
+    figures[:, finished] = [getattr(evaluations, name) for name in METRICS]
+    return dict(zip(METRICS, figures, strict=True))
+
+
+class _MOVectorEnv(_VectorEnv):
+    """Vector rewards, with what a single environment has of MO-Gymnasium's convention."""
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        max_episode_steps: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(num_envs, autoreset_mode, max_episode_steps, **kwargs)
+        env = self._env
+        assert isinstance(env, MOCellEnv)
+        self.reward_space, self.reward_dim, self.pareto_front = env.reward_space, env.reward_dim, env.pareto_front
+
+    def _zeros(self) -> NDArray[np.float64]:
+        return np.zeros((self.num_envs, self.reward_dim))
+
+    def _scalarised(
+        self, vector: NDArray[np.float64], figures: Mapping[str, NDArray[np.float64]]
+    ) -> NDArray[np.float64]:
+        return vector
+
+
+class CellVectorEnv(_VectorEnv):
     """N environments of :class:`ecnas_gym.CellEnv` that step together, many times faster than one by one.
 
     Every episode is the one that :class:`ecnas_gym.CellEnv` has for the same actions: the same observations, rewards,
@@ -45,24 +467,20 @@ class CellVectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
     >>> for _ in range(26):
     ...     actions = (rng.random((1024, 3)) * info["action_mask"]).argmax(axis=1)
     ...     observations, rewards, terminated, truncated, info = envs.step(actions)
-    >>> terminated.all(), info["evaluation"]["energy"].shape
+    >>> terminated.all(), info["energy"].shape
     (np.True_, (1024,))
 
     ```
 
     ## Information
-    Arrays with a row for each environment. An array under ``_key`` tells which environments ``key`` is meant for; in
-    the other rows there is NaN, −1 or None.
+    That of :class:`ecnas_gym.CellEnv`, under the same keys and in the same units, as arrays with a row for each
+    environment. An array under ``_key`` tells which environments ``key`` is meant for; in the other rows there is NaN,
+    −1 or False. ``action_mask`` is int8 of shape (N, 3), after every reset and step; ``envs.unwrapped.action_masks()``
+    is the same as bool.
 
-    * ``action_mask``: int8, (N, 3), after every reset and step; ``envs.unwrapped.action_masks()`` is the same as bool.
-    * ``row``: int64, (N,). Where :class:`ecnas_gym.CellEnv` hands out a ``cell``, this is its row in the space:
-      ``envs.unwrapped.cell_space[row]`` is an equal cell. Thousands of objects a step would cost more than the step.
-    * ``evaluation``: a dictionary of float64 arrays, one for each number in :class:`ecnas.Evaluation`.
-    * ``vector_reward``: float64, (N, objectives).
-    * ``budget``: what is spent after this step, the same for all environments whose episode ended in it.
-    * ``invalid``: bool; which episodes ended with an action outside of the mask, or with a cell that the benchmark
-      lacks. The latter are ``lacking`` too.
-    * ``unpaid``: bool; which episodes the budget did not allow.
+    Thousands of objects a step would cost more than the step. So ``envs.unwrapped.cell_space[row]`` is the cell,
+    ``info["evaluation"]``, which is no item, has all numbers of the evaluations as a dictionary of float64 arrays of
+    shape (N,), and ``info["budget"]`` the account when it is asked for.
 
     ## End of an episode
     ``autoreset_mode`` is one of gymnasium's three: by default the *next step* after an episode's end ignores the action
@@ -74,137 +492,39 @@ class CellVectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
     The episodes that end in a step are charged in the order of the environments up to the first that would overspend.
     It and those behind it are *unpaid*: they end truncated, with reward 0, without an evaluation and without a charge,
     while all paid ones end as usual, so nothing that was charged is lost. The next ``step`` then raises
-    :class:`ecnas.BudgetExhaustedError`. So do a ``step`` or a ``reset`` that would have to start a cell when the budget
-    is spent to the last unit. A step that raises has changed nothing.
+    :class:`ecnas.BudgetExhaustedError`. So does a ``step`` in which an episode begins, or is to begin next, when the
+    budget is spent to the last unit. A step that raises has changed nothing.
+
+    ## Attributes
+    ``call``, ``get_attr`` and ``set_attr`` do what those of gymnasium's ``SyncVectorEnv`` do, as far as environments
+    can differ. ``reference_point`` is a single environment's.
 
     Args:
         num_envs: N.
         autoreset_mode: As above, a member of gymnasium's ``AutoresetMode`` or its value.
+        max_episode_steps: Truncate longer episodes, as gymnasium's ``TimeLimit`` does.
         **kwargs: Arguments of :class:`ecnas_gym.CellEnv`. A budget is shared by all N.
     """
 
-    metadata: dict[str, Any] = {  # noqa: RUF012  # as gymnasium declares it
-        **CellEnv.metadata,
-        "autoreset_mode": AutoresetMode.NEXT_STEP,
-    }
-    _single_env: type[CellEnv] | type[MOCellEnv] = CellEnv
+    _single_env: type[_BuildEnv[Any]] = CellEnv
 
     def __init__(
         self,
         num_envs: int = 1,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        max_episode_steps: int | None = None,
         **kwargs: Any,
     ) -> None:
-        if num_envs < 1:
-            raise ValueError(f"num_envs must be at least 1, got {num_envs}")
-        self.autoreset_mode = AutoresetMode(autoreset_mode)
-        self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
-        # One environment checks the arguments, and is the source of all that is not an episode.
-        self._env = env = self._single_env(**kwargs)
-        self.num_envs = num_envs
-        self.cell_space, self.benchmark, self.epochs = env.cell_space, env.benchmark, env.epochs
-        self.objectives, self.normalisation, self.budget = env.objectives, env.normalisation, env.budget
-        self.render_mode = env.render_mode
-        self.single_action_space, self.single_observation_space = env.action_space, env.observation_space
-        self.action_space = batch_space(env.action_space, num_envs)
-        self.observation_space = batch_space(env.observation_space, num_envs)
-
+        super().__init__(num_envs, autoreset_mode, max_episode_steps, **kwargs)
         self._tables = automaton(self.cell_space)
         # Three masks and a blank are taken as one number of four bytes.
         self._packed_masks = np.pad(self._tables.masks, ((0, 0), (0, 4 - NUM_ACTIONS))).view(np.uint32).ravel()
         self._layout = layout(self.cell_space)
         self._first_observation = self._layout.first()
         self._changes = self._layout.changes()
-        self._state = np.full(num_envs, INVALID, dtype=np.intp)
+        self._state = np.full(self.num_envs, INVALID, dtype=np.intp)
         # −1, 0 and 1 fit into a byte; what is handed out is made from it in one pass.
-        self._observations = np.zeros((num_envs, self._layout.size), dtype=np.int8)
-        self._ended = np.arange(num_envs)  # whose episode has ended and has no successor yet
-        self._running = False
-        self._exhausted = ""  # why no further step may be made
-
-    def action_masks(self) -> NDArray[np.bool_]:
-        """Which actions are allowed now: bool, shape (N, 3)."""
-        return self._masks().view(np.bool_)
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Observations, dict[str, Any]]:
-        """Starts a new cell in every environment, or in those of ``options["reset_mask"]`` (bool, shape (N,)).
-
-        Raises:
-            BudgetExhaustedError: The budget is spent.
-        """
-        super().reset(seed=seed)
-        mask = (options or {}).get("reset_mask")
-        if mask is None:
-            chosen = np.arange(self.num_envs)
-        else:
-            mask = np.asarray(mask)
-            if mask.shape != (self.num_envs,) or mask.dtype != np.bool_ or not mask.any():
-                raise ValueError(
-                    f"reset_mask must be bool of shape ({self.num_envs},) with at least one True, got {mask}"
-                )
-            chosen = np.flatnonzero(mask)
-        self._require_budget()
-        self._restart(chosen)
-        self._ended = np.setdiff1d(self._ended, chosen)
-        self._running = True
-        self._exhausted = ""
-        return self._observations.astype(np.float32), self._with_masks({}, chosen)
-
-    def step(self, actions: ArrayLike) -> Step:
-        """Carries out a decision in every environment.
-
-        Args:
-            actions: Integers from 0 to 2, shape (N,).
-
-        Raises:
-            ValueError: The actions have another shape or type, or are not in the action space.
-            BudgetExhaustedError: The budget is spent, see above. Nothing has changed.
-        """
-        entry = self._state + self._checked(actions)
-        if len(self._ended):  # the tables lead from a final state to the first
-            self._begin_observations(self._ended)
-        tables = self._tables
-        self._state = tables.following.take(entry)
-        self._observations += self._changes.take(tables.change.take(entry), axis=0)
-
-        observations = self._observations.astype(np.float32)
-        rewards = self._zeros()
-        terminated = self._state <= INVALID
-        truncated = np.zeros(self.num_envs, dtype=np.bool_)
-        info: dict[str, Any] = {}
-        self._ended = terminated.nonzero()[0]
-        if len(self._ended):
-            info = self._judge(rewards, terminated, truncated)
-            if self.autoreset_mode == AutoresetMode.SAME_STEP:
-                info = self._succeed(observations, info)
-        return observations, rewards, terminated, truncated, self._with_masks(info)
-
-    def _checked(self, actions: ArrayLike) -> NDArray[np.int64]:
-        """The actions of a step that may be made."""
-        if not self._running:
-            raise ResetNeeded("call reset before step")
-        choices = actions if isinstance(actions, np.ndarray) else np.asarray(actions)
-        if choices.shape != (self.num_envs,) or choices.dtype.kind not in "iu":
-            raise ValueError(
-                f"actions must be integers of shape ({self.num_envs},), got {choices.dtype} of shape {choices.shape}"
-            )
-        choices = choices.astype(np.int64, copy=False)
-        if choices.view(np.uint64).max() >= NUM_ACTIONS:  # a negative number is a very large one
-            wrong = choices[(choices < 0) | (choices >= NUM_ACTIONS)][0]
-            raise ValueError(f"actions must be from 0 to {NUM_ACTIONS - 1}, got {wrong}")
-        if self._exhausted:
-            raise BudgetExhaustedError(self._exhausted)
-        if len(self._ended):
-            if self.autoreset_mode == AutoresetMode.DISABLED:
-                raise ResetNeeded(f"call reset before step: the episodes of {self._ended.tolist()} have ended")
-            self._require_budget()
-        return choices
-
-    def _require_budget(self) -> None:
-        if self.budget is not None and self.budget.exhausted:
-            raise BudgetExhaustedError(f"no episode is left: {self.budget!r} is spent")
+        self._observations = np.zeros((self.num_envs, self._layout.size), dtype=np.int8)
 
     def _restart(self, chosen: NDArray[np.intp]) -> None:
         self._state[chosen] = START
@@ -214,128 +534,41 @@ class CellVectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
         row = np.dtype((np.void, self._layout.size))  # a row as one item is written several times faster than 62
         self._observations.view(row).put(chosen, self._first_observation.view(row))
 
-    def _succeed(self, observations: Observations, final_info: dict[str, Any]) -> dict[str, Any]:
-        """Starts new cells in the step that ended the last ones, and returns its information."""
-        ended = self._ended
-        final_observations = np.full(self.num_envs, None, dtype=object)
-        for number, observation in zip(ended.tolist(), observations[ended], strict=True):
-            final_observations[number] = observation
-        final_info["action_mask"] = np.zeros((self.num_envs, NUM_ACTIONS), dtype=np.int8)
-        final_info["_action_mask"] = self._mask(ended)
-        info: dict[str, Any] = {"final_obs": final_observations, "_final_obs": self._mask(ended)}
-        info["final_info"], info["_final_info"] = final_info, self._mask(ended)
-        if not self._exhausted and not (self.budget is not None and self.budget.exhausted):
-            self._restart(ended)
-            observations[ended] = self._first_observation
-            self._ended = ended[:0]
-        return info
+    def _advance(self, choices: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
+        if len(self._ended):
+            self._state[self._ended] = INVALID  # from which the tables lead to the first state
+            self._begin_observations(self._ended)
+        entry = self._state + choices
+        tables = self._tables
+        self._state = tables.following.take(entry)
+        self._observations += self._changes.take(tables.change.take(entry), axis=0)
+        return self._state == INVALID, (self._state == FINISHED).nonzero()[0]
 
-    def _judge(
-        self, rewards: NDArray[np.float64], terminated: NDArray[np.bool_], truncated: NDArray[np.bool_]
-    ) -> dict[str, Any]:
-        """Writes the rewards of the episodes that have ended, and returns their information."""
-        info: dict[str, Any] = {}
-        invalid = self._state == INVALID
-        num_finished = len(self._ended) - np.count_nonzero(invalid)
-        if num_finished < len(self._ended):
-            rewards[self._ended] = INVALID_REWARD
-            info["invalid"], info["_invalid"] = invalid, invalid.copy()
-        if not num_finished:
-            return info
-
-        finished = (self._state == FINISHED).nonzero()[0]
+    def _rows(self, finished: NDArray[np.intp]) -> NDArray[np.int64]:
         edge_bits, op_codes = self._layout.cells(self._observations[finished])
-        rows = self.cell_space.rows(to_frame(self.cell_space.num_vertices, edge_bits), op_codes)
-        evaluations = self.benchmark.query_rows(rows, self.epochs)
-        num_paid = num_finished
-        if self.budget is not None:
-            num_paid = self.benchmark.charge(evaluations, self.budget, partly=True)
-        known = evaluations.rows >= 0
-        if not known.all():
-            lacking = finished[~known]
-            rewards[lacking] = INVALID_REWARD
-            for key in ("invalid", "lacking"):
-                self._add(info, key, lacking, np.ones(len(lacking), dtype=np.bool_))
-        paid = np.flatnonzero(known[:num_paid])
-        unpaid = finished[num_paid:][known[num_paid:]]
-        if len(unpaid):
-            rewards[unpaid], terminated[unpaid], truncated[unpaid] = 0.0, False, True
-            self._add(info, "unpaid", unpaid, np.ones(len(unpaid), dtype=np.bool_))
-            self._exhausted = (
-                f"{len(unpaid)} finished cells were not evaluated: {self.budget!r} does not allow the next one"
-            )
-        if len(paid):
-            self._reward(finished[paid], _part(evaluations, paid), rewards, info)
-        return info
+        return self.cell_space.rows(to_frame(self.cell_space.num_vertices, edge_bits), op_codes)
 
-    def _reward(
-        self, finished: NDArray[np.intp], evaluations: Evaluations, rewards: NDArray[np.float64], info: dict[str, Any]
-    ) -> None:
-        figures = figures_of(evaluations)
-        vector = self.normalisation.rewards(self.normalisation.select(figures))
-        rewards[finished] = self._scalarised(vector, figures)
-        self._add(info, "row", finished, evaluations.rows)
-        metrics = np.full((len(METRICS), self.num_envs), np.nan)
-        metrics[:, finished] = [getattr(evaluations, name) for name in METRICS]
-        mask = info["_row"]
-        info["evaluation"] = dict(zip(METRICS, metrics, strict=True)) | {f"_{name}": mask for name in METRICS}
-        info["_evaluation"] = mask
-        self._add(info, "vector_reward", finished, vector)
-        budget = None if self.budget is None else self.budget.as_dict()
-        self._add(info, "budget", finished, np.full(len(finished), budget, dtype=object))
-
-    def _add(self, info: dict[str, Any], key: str, where: NDArray[np.intp], values: NDArray[Any]) -> None:
-        """Adds information on some of the environments."""
-        if key not in info:
-            nothing = {"f": np.nan, "i": -1, "b": False, "O": None}[values.dtype.kind]
-            info[key] = np.full((self.num_envs, *values.shape[1:]), nothing, dtype=values.dtype)
-            info[f"_{key}"] = np.zeros(self.num_envs, dtype=np.bool_)
-        info[key][where] = values
-        info[f"_{key}"][where] = True
-
-    def _mask(self, where: NDArray[np.intp]) -> NDArray[np.bool_]:
-        mask = np.zeros(self.num_envs, dtype=np.bool_)
-        mask[where] = True
-        return mask
-
-    def _masks(self) -> NDArray[np.int8]:
+    def _masks(self) -> Masks:
         return self._packed_masks.take(self._state).view(np.int8).reshape(self.num_envs, 4)[:, :NUM_ACTIONS]
 
-    def _with_masks(self, info: dict[str, Any], where: NDArray[np.intp] | None = None) -> dict[str, Any]:
-        info["action_mask"] = self._masks()
-        info["_action_mask"] = np.ones(self.num_envs, dtype=np.bool_) if where is None else self._mask(where)
-        return info
+    def _observe(self) -> Observations:
+        return self._observations.astype(np.float32)
 
-    def _zeros(self) -> NDArray[np.float64]:
-        return np.zeros(self.num_envs)
+    def _observe_some(self, chosen: NDArray[np.intp]) -> Observations:
+        return self._first_observation.astype(np.float32)
 
-    def _scalarised(self, vector: NDArray[np.float64], figures: dict[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-        assert isinstance(self._env, CellEnv)
-        return self._env.scalarisation(vector, figures)
-
-    def render(self) -> tuple[Any, ...]:
-        """What each environment's cell looks like, as :class:`ecnas_gym.CellEnv` renders it while it is built."""
-        draw = {"ansi": rendering.text, "rgb_array": rendering.pixels}.get(self.render_mode or "")
-        if draw is None:
-            gym.logger.warn("render() needs a render_mode: gym.make_vec(..., render_mode='ansi' or 'rgb_array')")
-            return ()
-        pictures = []
+    def _builders(self) -> list[CellBuilder]:
+        builders = []
         for observation, *cell in zip(self._observations, *self._layout.cells(self._observations), strict=True):
             builder = CellBuilder(self.cell_space)
             builder.edge_bits, builder.op_code = map(int, cell)
             cursor = np.flatnonzero(observation[self._layout.cursor_at :])
             builder.cursor = int(cursor[0]) if len(cursor) else len(builder.decisions)
-            pictures.append(draw(builder, None))
-        return tuple(pictures)
+            builders.append(builder)
+        return builders
 
 
-def _part(evaluations: Evaluations, chosen: NDArray[np.intp]) -> Evaluations:
-    if len(chosen) == len(evaluations.rows):
-        return evaluations
-    return Evaluations._make(field[chosen] if isinstance(field, np.ndarray) else field for field in evaluations)
-
-
-class MOCellVectorEnv(CellVectorEnv):
+class MOCellVectorEnv(_MOVectorEnv, CellVectorEnv):
     """:class:`CellVectorEnv` with vectors of objectives as rewards: N environments of :class:`ecnas_gym.MOCellEnv`.
 
     Rewards are float64 of shape (N, objectives). It has the ``reward_space`` and ``reward_dim`` of a single environment
@@ -343,20 +576,3 @@ class MOCellVectorEnv(CellVectorEnv):
     """
 
     _single_env = MOCellEnv
-
-    def __init__(
-        self,
-        num_envs: int = 1,
-        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(num_envs, autoreset_mode, **kwargs)
-        env = self._env
-        assert isinstance(env, MOCellEnv)
-        self.reward_space, self.reward_dim, self.pareto_front = env.reward_space, env.reward_dim, env.pareto_front
-
-    def _zeros(self) -> NDArray[np.float64]:
-        return np.zeros((self.num_envs, self.reward_dim))
-
-    def _scalarised(self, vector: NDArray[np.float64], figures: dict[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-        return vector

@@ -228,7 +228,9 @@ def test_an_action_outside_the_mask_ends_the_episode_and_costs_nothing():
         assert np.all(reward == expected)
         assert terminated
         assert not truncated
-        assert "outside of the mask" in info["invalid"]
+        assert info["invalid"] is True
+        assert info["lacking"] is False
+        assert "outside of the mask" in info["reason"]
         assert "cell" not in info
         assert env.observation_space.contains(observation)
     assert budget.spent.evaluations == 0
@@ -244,7 +246,7 @@ def test_no_cell_has_less_reward_than_an_invalid_action():
 def test_an_action_that_does_not_exist_is_an_error(action):
     env = gym.make("ECNAS-4V-v0").unwrapped
     env.reset()
-    with pytest.raises(ValueError, match=f"action must be from 0 to 2, got {action}"):
+    with pytest.raises(ValueError, match=f"action must be a whole number from 0 to 2, got {action}"):
         env.step(action)
 
 
@@ -262,7 +264,8 @@ def test_a_cell_that_the_benchmark_lacks_is_invalid_and_free():
     env = gym.make("ECNAS-4V-v0", benchmark=Benchmark(table), budget=5).unwrapped
     _, reward, terminated, _, info = run_actions(env, actions_for(env.cell_space[40], env.cell_space))
     assert (reward, terminated) == (-1.0, True)
-    assert "lacks" in info["invalid"]
+    assert info["invalid"] is info["lacking"] is True
+    assert "lacks" in info["reason"]
     assert env.budget.spent.evaluations == 0
 
 
@@ -310,14 +313,17 @@ def test_bad_arguments(arguments, error, message):
 # --- Budget ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_last_episode_ends_normally_and_the_next_reset_raises():
+def test_the_last_episode_ends_normally_and_the_next_step_raises():
     env = gym.make("ECNAS-5V-v0", budget=3)
     rng = np.random.default_rng(0)
     for number in range(1, 4):
         _, _, info = run_episode(env, rng)
         assert info["budget"]["evaluations"] == number
-    with pytest.raises(BudgetExhaustedError, match="no episode is left"):
+    for _ in range(2):
         env.reset()
+        for _ in range(2):
+            with pytest.raises(BudgetExhaustedError, match="no episode is left"):
+                env.step(0)
 
 
 def test_one_budget_serves_many_environments():
@@ -328,7 +334,7 @@ def test_one_budget_serves_many_environments():
         run_episode(envs[number % 2], rng)
     for env in envs:
         with pytest.raises(BudgetExhaustedError):
-            env.reset()
+            run_episode(env, rng)
 
 
 def test_a_budget_of_energy_is_never_overspent():
@@ -359,8 +365,8 @@ def test_make_vec(mode):
         _, reward, terminated, _, info = envs.step(actions)
     envs.close()
     assert terminated.all()
-    for cell, value in zip(info["cell"], reward, strict=True):
-        expected = ecnas.load("surrogate-5V").vector_rewards()[cell.row].mean()
+    for row, value in zip(info["row"], reward, strict=True):
+        expected = ecnas.load("surrogate-5V").vector_rewards()[row].mean()
         assert value == pytest.approx(expected)
 
 

@@ -1,0 +1,51 @@
+"""Whose account a budget is that is given to an environment as a number."""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+from ecnas.budget import Budget, as_budget
+
+_MAKERS_OF_MANY: Final = (
+    "gymnasium.vector",
+    "mo_gymnasium.wrappers.vector",
+    "stable_baselines3",
+    "ray.rllib",
+    "torchrl.envs.batched_envs",
+    "tianshou.env",
+    "pufferlib",
+)
+"""Modules that make several environments from the same arguments."""
+
+
+def account(budget: Budget | float | None) -> Budget | None:
+    """The budget of one environment; a number becomes a new one.
+
+    A number that a library passes to each of several environments would be as many accounts, so there it is refused.
+
+    Raises:
+        ValueError: It is no budget, or a number where several environments are made.
+    """
+    if budget is None or isinstance(budget, Budget):
+        return budget
+    created = as_budget(budget)
+    if maker := _maker_of_many():
+        raise ValueError(
+            f"budget must be an ecnas.Budget where {maker} makes several environments from the same arguments, got "
+            f"{budget!r}: a number would be an account of its own for each. Make a Budget(evaluations={budget}) once, "
+            "and it is one account for all of them"
+        )
+    return created
+
+
+def _maker_of_many() -> str | None:
+    """The module in whose call an environment is being made, if it makes several."""
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        frame = frame.f_back
+        module = frame.f_globals.get("__name__", "")
+        for maker in _MAKERS_OF_MANY:
+            if module == maker or module.startswith(f"{maker}."):
+                return str(module)
+    return None
