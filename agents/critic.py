@@ -142,7 +142,8 @@ class Network:
         self, inputs: int, outputs: int, hidden: int, learning_rate: float, prior_scale: float, rng: np.random.Generator
     ) -> None:
         def weights(rows: int, columns: int, gain: float = 1.0) -> NDArray[np.float32]:
-            return (gain * np.sqrt(2 / rows) * rng.standard_normal((rows, columns))).astype(np.float32)
+            drawn: NDArray[np.float64] = gain * np.sqrt(2 / rows) * rng.standard_normal((rows, columns))
+            return drawn.astype(np.float32)
 
         def zeros(columns: int) -> NDArray[np.float32]:
             return np.zeros(columns, dtype=np.float32)
@@ -296,9 +297,11 @@ def rank_scores(rewards: NDArray[np.float64]) -> NDArray[np.float32]:
     would, but need not know the optimum; and one failed training does not outweigh all others.
     """
     position = (np.argsort(np.argsort(rewards, kind="stable"), kind="stable") + 0.5) / len(rewards)
-    return (np.log(position / (1 - position)) * (np.sqrt(3) / np.pi)).astype(np.float32)
+    scores: NDArray[np.float32] = (np.log(position / (1 - position)) * (np.sqrt(3) / np.pi)).astype(np.float32)
+    return scores
 
 
 def standardised(rewards: NDArray[np.float64]) -> NDArray[np.float32]:
     """Rewards less their mean, divided by their standard deviation."""
-    return ((rewards - rewards.mean()) / (rewards.std() + 1e-9)).astype(np.float32)
+    scores: NDArray[np.float32] = ((rewards - rewards.mean()) / (rewards.std() + 1e-9)).astype(np.float32)
+    return scores

@@ -106,7 +106,7 @@ class EditingUnderPreferences:
             _, reward, _, _, info = env.step(edits.stop)
             tried[info["cell"].row] = True
             known = np.append(known, info["cell"].row)
-            rewards = np.vstack([rewards, reward])
+            rewards = np.vstack([rewards, np.asarray(reward)])
             counts = np.vstack([counts, rng.poisson(1.0, size=self.num_networks).astype(np.float32)])
 
 

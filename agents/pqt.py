@@ -92,7 +92,8 @@ def ascent(
     log_p = np.log(np.maximum(p, 1e-12))
     likelihood = (np.arange(NUM_ACTIONS) == actions[:, :, None]) - p
     entropy = -(p * log_p).sum(axis=2, keepdims=True)
-    return (likelihood - entropy_coefficient * p * (log_p + entropy)).mean(axis=0)
+    gradient: NDArray[np.float64] = (likelihood - entropy_coefficient * p * (log_p + entropy)).mean(axis=0)
+    return gradient
 
 
 if __name__ == "__main__":

@@ -65,9 +65,10 @@ class QLearning:
                 num_edges += action if sequence[len(episode) - 1].is_edge else 0
                 previous = action
             replay.append((episode, float(reward)))
-            learn(q, *replay[-1], self.learning_rate)
+            learn(q, episode, float(reward), self.learning_rate)
             for k in rng.integers(len(replay), size=self.replayed_episodes):
-                learn(q, *replay[k], self.learning_rate)
+                past, its_reward = replay[k]
+                learn(q, past, its_reward, self.learning_rate)
 
 
 class Step(NamedTuple):

@@ -75,7 +75,7 @@ class REINFORCE:
         baseline = MovingAverage(self.baseline_decay)
         queue = Queue(self.queue_size)
 
-        @tf.function(reduce_retracing=True)
+        @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]  # tensorflow has no types
         def update(actions: tf.Tensor, masks: tf.Tensor, advantages: tf.Tensor) -> None:
             gradients = policy_gradient(policy, actions, masks, advantages, entropy_coefficient)
             optimiser.apply_gradients(zip(gradients, policy.variables, strict=True))
@@ -229,7 +229,8 @@ def policy_gradient(
     with tf.GradientTape() as tape:
         log_p, entropy = log_probability_and_entropy(policy(actions), actions, masks)
         loss = -tf.reduce_mean(advantages * log_p) - entropy_coefficient * tf.reduce_mean(entropy)
-    return tape.gradient(loss, policy.variables)
+    gradients: list[tf.Tensor] = tape.gradient(loss, policy.variables)
+    return gradients
 
 
 class Queue:

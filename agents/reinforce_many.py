@@ -16,7 +16,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -77,7 +77,7 @@ class Evaluations(NamedTuple):
 
 def search(args: Args) -> Evaluations:
     """Carries out the runs."""
-    kwargs = {"benchmark": args.benchmark, "epochs": args.epochs, "objectives": args.objectives}
+    kwargs: dict[str, Any] = {"benchmark": args.benchmark, "epochs": args.epochs, "objectives": args.objectives}
     kwargs["scalarisation"] = args.scalarisation
     envs = _make(args, args.runs, kwargs)
     benchmark, epochs = envs.benchmark, envs.epochs
@@ -103,7 +103,7 @@ def search(args: Args) -> Evaluations:
         fits = after <= args.seconds
         if not fits.all():  # these runs end, before the evaluation that they cannot pay
             bar.update(int(len(fits) - fits.sum()))
-            running, logits, average, spent, after = (a[fits] for a in (running, logits, average, spent, after))
+            running, logits, average, after = running[fits], logits[fits], average[fits], after[fits]
             actions, masks, rows, rewards = actions[fits], masks[fits], rows[fits], rewards[fits]
             noise = noise[:, :, fits]
             if not len(running):
@@ -160,7 +160,7 @@ def policy_gradient(
     return np.where(masks, gradient, np.float32(0.0))
 
 
-def _make(args: Args, num_envs: int, kwargs: dict[str, object]) -> CellVectorEnv:
+def _make(args: Args, num_envs: int, kwargs: dict[str, Any]) -> CellVectorEnv:
     envs = gym.make_vec(args.env_id, num_envs=num_envs, autoreset_mode="Disabled", **kwargs)
     assert isinstance(envs, CellVectorEnv)
     return envs

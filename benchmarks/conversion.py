@@ -28,7 +28,7 @@ from ecnas.official.catalogue import CATALOGUE
 from ecnas.official.export import column_records, write_rows
 from ecnas.official.messages import EVALUATION, FIGURE_FIELDS, bytes_field, double_field, varint_field
 from ecnas.space import Space
-from ecnas.table import Table, columns_digest, full_columns
+from ecnas.table import Provenance, Table, columns_digest, full_columns
 
 FIGURES = ("train_accuracy", "val_accuracy", "test_accuracy", "energy")  # four doubles make rows of the right length
 
@@ -69,7 +69,7 @@ def synthetic_table() -> Table:
     space, epochs = Space("7V"), (4, 12, 36, 108)
     random = np.random.default_rng(0)
     columns = full_columns({name: random.random((len(space), len(epochs), 1)) for name in FIGURES})
-    provenance = dict.fromkeys(epochs, "surrogate")
+    provenance: dict[int, Provenance] = dict.fromkeys(epochs, "surrogate")
     return Table("synthetic", space, epochs, 1, provenance, columns, columns_digest(columns))
 
 

@@ -19,6 +19,8 @@ from pathlib import Path
 
 import numpy as np
 import tyro
+from ecnas_gym.agents.ppo import PPO
+from ecnas_gym.agents.reinforce import REINFORCE
 from numpy.typing import NDArray
 from page import write_sections
 
@@ -26,13 +28,12 @@ import ecnas
 from ecnas import runs, search
 from ecnas.errors import ECNASError
 from ecnas.runs.analysis import interval
-from ecnas_gym.agents import ppo, reinforce
 
 METHODS = {
     "random search": search.RandomSearch(),
-    "REINFORCE, categorical": reinforce.REINFORCE(),
-    "REINFORCE, LSTM": reinforce.REINFORCE(policy="lstm"),
-    "MaskablePPO": ppo.PPO(),
+    "REINFORCE, categorical": REINFORCE(),
+    "REINFORCE, LSTM": REINFORCE(policy="lstm"),
+    "MaskablePPO": PPO(),
 }
 CONTROLLERS = tuple(METHODS)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -21,8 +21,8 @@ from page import write_sections
 import ecnas
 from ecnas import pareto, search
 from ecnas.benchmark import REFERENCE_MARGIN
-from ecnas.runs import analysis
-from ecnas.runs.record import RunRecord
+from ecnas.runs import Evaluator, Method, RunRecord, analysis
+from ecnas.runs.method import display_name
 
 EVALUATIONS: Final = 1000
 """Full trainings that the fair protocol's budget is worth."""
@@ -47,7 +47,7 @@ class PublishedRandomSearch:
     generations: int = 1000
     name: ClassVar[str] = "random search"
 
-    def run(self, evaluate: search.Evaluator, rng: np.random.Generator) -> None:
+    def run(self, evaluate: Evaluator, rng: np.random.Generator) -> None:
         for _ in range(self.generations):
             vertices = int(rng.choice([2, 7]))
             edges = int(rng.choice([1, 21]))
@@ -72,11 +72,11 @@ class MixedMSEHVI:
     generations: int = 110  # trainings
     name: ClassVar[str] = "MS-EHVI"
 
-    def run(self, evaluate: search.Evaluator, rng: np.random.Generator) -> None:
+    def run(self, evaluate: Evaluator, rng: np.random.Generator) -> None:
         fidelities = evaluate.benchmark.epochs
         for epochs in fidelities:
             part = ecnas.Budget(evaluations=self.generations // len(fidelities))
-            inner = search.Evaluator(evaluate.benchmark, part, evaluate.record, epochs=epochs)
+            inner = Evaluator(replace(evaluate.task, epochs=epochs), part, evaluate.record)
             try:
                 search.MSEHVI(num_initial=5, known=("energy",)).run(inner, rng)
             except ecnas.BudgetExhaustedError:
@@ -85,7 +85,7 @@ class MixedMSEHVI:
 
 def paper_runs(benchmark: ecnas.Benchmark, seed: int, folder: Path) -> dict[str, RunRecord]:
     """One run of each method by the paper's protocol: different budgets, all fidelities in one front."""
-    methods: dict[str, tuple[search.Searcher, ecnas.Budget | None]] = {
+    methods: dict[str, tuple[Method, ecnas.Budget | None]] = {
         "SEMOA": (search.SEMOA(generations=100, min_epochs=4, repeats=True), None),
         "random search": (PublishedRandomSearch(), None),
         "MS-EHVI": (MixedMSEHVI(), None),
@@ -99,7 +99,7 @@ def paper_runs(benchmark: ecnas.Benchmark, seed: int, folder: Path) -> dict[str,
 
 def fair_runs(benchmark: ecnas.Benchmark, seed: int, folder: Path) -> dict[str, RunRecord]:
     """One run of each method by the fair protocol: the same epochs of training for all, fronts at 108 epochs."""
-    searchers: tuple[search.Searcher, ...] = (
+    searchers: tuple[Method, ...] = (
         search.SEMOA(),
         search.NSGA2(),
         search.MSEHVI(batch_size=10),
@@ -107,12 +107,12 @@ def fair_runs(benchmark: ecnas.Benchmark, seed: int, folder: Path) -> dict[str, 
         search.RandomSearch(),
     )
     return {
-        searcher.name: search.run(
+        display_name(searcher): search.run(
             searcher,
             benchmark,
             ecnas.Budget(epochs=EVALUATIONS * benchmark.epochs[-1]),
             seed,
-            path=folder / "fair" / f"{searcher.name}-{seed}.jsonl",
+            path=folder / "fair" / f"{display_name(searcher)}-{seed}.jsonl",
         )
         for searcher in searchers
     }
