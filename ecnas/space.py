@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Final, NamedTuple, overload
@@ -12,7 +13,16 @@ from numpy.typing import ArrayLike, NDArray
 from ecnas import isomorphism
 from ecnas.cell import Cell
 from ecnas.coerce import as_whole, one_of, shown, whole, whole_array
-from ecnas.encoding import MAX_INNER, NUM_OPERATIONS, NUM_PATTERNS, OP_WEIGHTS, code_to_ops, edge_bit, to_frame
+from ecnas.encoding import (
+    MAX_INNER,
+    MAX_VERTICES,
+    NUM_OPERATIONS,
+    NUM_PATTERNS,
+    OP_WEIGHTS,
+    code_to_ops,
+    edge_bit,
+    to_frame,
+)
 from ecnas.errors import InvalidCellError, OutOfDomainError
 
 
@@ -180,24 +190,32 @@ class Space:
                 raise ValueError(f"{name} must be from 0 to {most} in space {self.name}, got {value}")
         if expected_edges == expected_ops == 0:
             raise ValueError("expected_edges and expected_ops must not both be 0: nothing would ever change")
-        num_vertices, edge_bits, ops = cell.canonical()._pruned
+        edges, ops = _parts(parent_row)
         if expected_edges == 0 and not ops:
             raise ValueError("expected_edges must not be 0 for the cell without operations: nothing would ever change")
-        edges = [(x, y) for y in range(1, num_vertices) for x in range(y) if edge_bits >> edge_bit(x, y) & 1]
         flip_probability, change_probability = expected_edges / num_pairs, expected_ops / num_inner
+        num_draws, change_at, choice_at = num_pairs + 3 * num_inner, num_pairs + num_inner, num_pairs + 2 * num_inner
+        taken = list(range(num_inner))  # where the parent's operations are
         while True:  # plain numbers: arrays of so few elements would take ten times as long
-            draws = rng.random(num_pairs + 3 * num_inner).tolist()
-            flip, order = draws[:num_pairs], draws[num_pairs : num_pairs + num_inner]
-            change, choice = draws[num_pairs + num_inner : -num_inner], draws[-num_inner:]
-            taken = sorted(sorted(range(num_inner), key=order.__getitem__)[: len(ops)])
-            seats = [0, *(v + 1 for v in taken), self.num_vertices - 1]
-            bits = sum(1 << edge_bit(seats[x], seats[y]) for x, y in edges)
-            bits ^= sum(1 << bit for bit, draw in enumerate(flip) if draw < flip_probability)
-            all_ops = [int(draw * NUM_OPERATIONS) for draw in choice]  # of the vertices that the cell lacks
+            draws = rng.random(num_draws).tolist()
+            if len(ops) < num_inner:
+                order = draws[num_pairs:change_at]
+                taken = sorted(sorted(range(num_inner), key=order.__getitem__)[: len(ops)])
+            seats = [0, *[v + 1 for v in taken], self.num_vertices - 1]
+            bits = 0
+            for x, y in edges:
+                bits |= _EDGE[seats[x]][seats[y]]
+            for bit in range(num_pairs):
+                if draws[bit] < flip_probability:
+                    bits ^= 1 << bit
+            code = 0
+            for seat, weight in zip(range(num_inner), OP_WEIGHTS, strict=False):
+                code += int(draws[choice_at + seat] * NUM_OPERATIONS) * weight  # of the vertices that the cell lacks
             for seat, op in zip(taken, ops, strict=True):
-                other = (op + 1 + int(choice[seat] * (NUM_OPERATIONS - 1))) % NUM_OPERATIONS
-                all_ops[seat] = other if change[seat] < change_probability else op
-            code = sum(op * weight for op, weight in zip(all_ops, OP_WEIGHTS, strict=False))
+                choice = draws[choice_at + seat]
+                if draws[change_at + seat] < change_probability:
+                    op = (op + 1 + int(choice * (NUM_OPERATIONS - 1))) % NUM_OPERATIONS
+                code += (op - int(choice * NUM_OPERATIONS)) * OP_WEIGHTS[seat]
             row = isomorphism.row_of(to_frame(self.num_vertices, bits), code)
             if 0 <= row < self._num_cells and row != parent_row:
                 return self[row]
@@ -239,6 +257,18 @@ def _way_out(cell: object) -> str:
     if as_whole(cell) is not None:
         return "; by its row it is space[row]"
     return "; Cell(adjacency, ops) makes one"
+
+
+_EDGE: Final = [[1 << edge_bit(x, y) if x < y else 0 for y in range(MAX_VERTICES)] for x in range(MAX_VERTICES)]
+"""The edge x→y as edge bits."""
+
+
+@functools.lru_cache(maxsize=10_000)
+def _parts(row: int) -> tuple[list[tuple[int, int]], list[int]]:
+    """Edges and operations of a row's canonical cell."""
+    num_vertices, edge_bits, op_code = isomorphism.unpack_cell(isomorphism.load_index().cells.item(row))
+    edges = [(x, y) for y in range(1, num_vertices) for x in range(y) if edge_bits >> edge_bit(x, y) & 1]
+    return edges, [op_code // weight % NUM_OPERATIONS for weight in OP_WEIGHTS[: num_vertices - 2]]
 
 
 class SpaceArrays(NamedTuple):

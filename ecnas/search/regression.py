@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -115,7 +115,8 @@ class _Networks:
 
     def __init__(self, how: Regression, shapes: list[tuple[int, int]], parameters: NDArray[np.float32]) -> None:
         self._how, self._shapes = how, shapes
-        self.parameters = parameters
+        self.parameters, self._gradient = parameters, np.empty_like(parameters)
+        self._layers, self._to_layers = _views(parameters, shapes), _views(self._gradient, shapes)
         self._mean, self._square = np.zeros_like(parameters), np.zeros_like(parameters)
         self._steps = 0
         parts = [np.repeat((how.alpha, 0.0), (a * b, b)) for a, b in shapes]
@@ -135,63 +136,66 @@ class _Networks:
         """A step on each minibatch; returns the losses, summed over rows, (G,)."""
         loss = np.zeros(len(self.parameters))
         for batch in minibatches:
-            squares, gradient = self._gradient(batch)
-            loss += squares / 2
-            self._step(gradient)
+            loss += self._backward(batch) / 2
+            self._step()
         return loss
-
-    def _layers(self, vectors: NDArray[np.float32]) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-        """Views of weights (G, a, b) and biases (G, 1, b) in vectors (G, P)."""
-        start = 0
-        for a, b in self._shapes:
-            end = start + a * b
-            yield vectors[:, start:end].reshape(-1, a, b), vectors[:, None, end : end + b]
-            start = end + b
 
     def _forward(self, x: NDArray[np.float32]) -> tuple[list[NDArray[np.float32]], list[NDArray[np.bool_]]]:
         """The inputs and all layers; and, for each hidden layer, which of its units are not 0."""
         values, active = [x], []
-        for weights, bias in self._layers(self.parameters):
+        for weights, bias in self._layers:
             layer = values[-1] @ weights
             layer += bias
-            if len(values) < len(self._shapes):
+            if len(values) < len(self._layers):
                 active.append(layer > 0)
                 layer *= active[-1]  # faster than np.maximum
             values.append(layer)
         return values, active
 
-    def _gradient(self, batch: _Minibatch) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-        """Twice the losses, summed over rows, (G,), and the gradients of the losses' means, (G, P)."""
+    def _backward(self, batch: _Minibatch) -> NDArray[np.float64]:
+        """Computes the gradients of the mean losses; returns twice the losses, summed over rows, (G,)."""
         ones = np.ones((1, batch.x.shape[1]), dtype=np.float32)  # a product with them sums faster than np.sum
         values, active = self._forward(batch.x)
         errors = values[-1] - batch.y
         to_layer = batch.weights * errors
         decayed = self._alpha * self.parameters
         squares = (to_layer * errors).sum(axis=(1, 2)) + batch.rest + (decayed * self.parameters).sum(axis=1)
-        gradient = np.empty_like(self.parameters)
-        layers = list(zip(self._layers(self.parameters), self._layers(gradient), strict=True))
-        for number, ((weights, _), (to_weights, to_bias)) in reversed(list(enumerate(layers))):
+        for number in reversed(range(len(self._layers))):
+            weights, _ = self._layers[number]
+            to_weights, to_bias = self._to_layers[number]
             np.matmul(values[number].mT, to_layer, out=to_weights)
             np.matmul(ones, to_layer, out=to_bias)
             if number:
                 # The first form is the second for layers of one unit, and faster.
                 to_layer = to_layer * weights.mT if weights.shape[2] == 1 else to_layer @ weights.mT
                 to_layer *= active[number - 1]
-        gradient += decayed
-        gradient /= np.float32(batch.size)
-        return squares, gradient
+        self._gradient += decayed
+        self._gradient /= np.float32(batch.size)
+        return squares
 
-    def _step(self, gradient: NDArray[np.float32]) -> None:
+    def _step(self) -> None:
         """One step of Adam."""
         first, second = _DECAYS
         self._steps += 1
-        self._mean += (1 - first) * (gradient - self._mean)
-        self._square += (1 - second) * (gradient * gradient - self._square)
+        self._mean += (1 - first) * (self._gradient - self._mean)
+        self._square += (1 - second) * (self._gradient * self._gradient - self._square)
         change = np.sqrt(self._square)
         change += _EPSILON
         np.divide(self._mean, change, out=change)
         change *= self._how.learning_rate * math.sqrt(1 - second**self._steps) / (1 - first**self._steps)
         self.parameters -= change
+
+
+def _views(
+    vectors: NDArray[np.float32], shapes: list[tuple[int, int]]
+) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Weights (G, a, b) and biases (G, 1, b), layer by layer, in vectors (G, P)."""
+    views, start = [], 0
+    for a, b in shapes:
+        end = start + a * b
+        views.append((vectors[:, start:end].reshape(-1, a, b), vectors[:, None, end : end + b]))
+        start = end + b
+    return views
 
 
 def _initial(shapes: list[tuple[int, int]], rng: np.random.Generator) -> NDArray[np.float32]:
