@@ -186,7 +186,7 @@ class Cell:
     @cached_property
     def hash(self) -> str:
         """The published module hash, 32 hexadecimal digits (:func:`ecnas.hashing.module_hash`)."""
-        return hashing.module_hash(*self._pruned)
+        return hashing.module_hash(*self._pruned) if self._row == isomorphism.NOT_A_CELL else _hash_of_row(self._row)
 
     @cached_property
     def _cost(self) -> tuple[int, int]:
@@ -339,6 +339,14 @@ def _code_of_names(names: tuple[str, ...], num_vertices: int) -> int:
             hint = f" (did you mean {near[0]!r}?)" if near else ""
             raise InvalidCellError(f"ops[{position}] must be one of {list(OPERATIONS)}, got {shown(name)}{hint}")
     return sum(_OP_NUMBER[name] * weight for name, weight in zip(names, OP_WEIGHTS, strict=False))
+
+
+@functools.lru_cache(maxsize=1 << 17)
+def _hash_of_row(row: int) -> str:
+    """The module hash of a row's cell. Sweeps ask for those of the best cells thousands of times."""
+    num_vertices, edge_bits, op_code = isomorphism.unpack_cell(isomorphism.load_index().cells.item(row))
+    ops = [op_code // weight % NUM_OPERATIONS for weight in OP_WEIGHTS[: num_vertices - 2]]
+    return hashing.module_hash(num_vertices, edge_bits, ops)
 
 
 def _live(frame_bits: int) -> list[int]:

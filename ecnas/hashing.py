@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Sequence
 
@@ -26,23 +27,28 @@ def module_hash(num_vertices: int, edge_bits: int, ops: Sequence[int]) -> str:
     Returns:
         32 lower-case hexadecimal digits.
     """
-    vertices = range(num_vertices)
-    into: list[list[int]] = [[x for x in range(y) if edge_bits >> edge_bit(x, y) & 1] for y in vertices]
-    out_of: list[list[int]] = [[y for y in range(x + 1, num_vertices) if x in into[y]] for x in vertices]
-    labels = [_INPUT_LABEL, *ops, _OUTPUT_LABEL]
-    digests = [_md5(str((len(out_of[v]), len(into[v]), labels[v]))) for v in vertices]
-    for _ in vertices:
+    neighbours = _neighbours(num_vertices, edge_bits)
+    labels = (_INPUT_LABEL, *ops, _OUTPUT_LABEL)
+    digests = [
+        _md5(f"({len(out_of)}, {len(into)}, {label})") for (into, out_of), label in zip(neighbours, labels, strict=True)
+    ]
+    for _ in range(num_vertices):
         digests = [
             _md5(
-                "".join(sorted(digests[w] for w in into[v]))
-                + "|"
-                + "".join(sorted(digests[w] for w in out_of[v]))
-                + "|"
-                + digests[v]
+                f"{''.join(sorted([digests[w] for w in into]))}|"
+                f"{''.join(sorted([digests[w] for w in out_of]))}|{digests[v]}"
             )
-            for v in vertices
+            for v, (into, out_of) in enumerate(neighbours)
         ]
     return _md5(str(sorted(digests)))
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _neighbours(num_vertices: int, edge_bits: int) -> list[tuple[list[int], list[int]]]:
+    """For each vertex those with an edge into it, and those with an edge out of it."""
+    vertices = range(num_vertices)
+    into = [[x for x in range(y) if edge_bits >> edge_bit(x, y) & 1] for y in vertices]
+    return [(into[x], [y for y in range(x + 1, num_vertices) if x in into[y]]) for x in vertices]
 
 
 def _md5(text: str) -> str:
