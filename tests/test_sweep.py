@@ -241,11 +241,11 @@ def test_a_claimed_run_is_left_to_whoever_claimed_it(folder):
     sweep = Sweep.load(write(folder), folder / "out")
     job = sweep.jobs()[0]
     with claimed(job.path):
-        assert execute(job).kind == "claimed"
+        assert execute([job])[0].kind == "claimed"
         assert not job.path.exists()
-    assert execute(job).kind == "done"
+    assert execute([job])[0].kind == "done"
     modified = job.path.stat().st_mtime_ns
-    assert execute(job).kind == "done"
+    assert execute([job])[0].kind == "done"
     assert job.path.stat().st_mtime_ns == modified
 
 
@@ -452,3 +452,75 @@ def test_seeds_are_spread_evenly(folder):
     seeds = [job.seed for job in Sweep.load(write(folder)).jobs()]
     assert seeds == sorted(seeds)
     assert np.bincount(seeds).tolist() == [2, 2, 2, 2]
+
+
+MANY = """
+from dataclasses import dataclass
+
+from ecnas import BudgetExhaustedError
+
+
+@dataclass(frozen=True)
+class Many:
+    fail: bool = False
+
+    def run(self, evaluate, rng):
+        self.run_many([evaluate], [rng])
+
+    def run_many(self, evaluates, rngs):
+        with open("sizes", "a") as file:
+            file.write(f"{len(evaluates)}\\n")
+        going = list(zip(evaluates, rngs))
+        while going:
+            for run in tuple(going):
+                evaluate, rng = run
+                try:
+                    evaluate(evaluate.sample(rng))
+                except BudgetExhaustedError:
+                    going.remove(run)
+            if self.fail:
+                raise RuntimeError("no luck")
+"""
+
+
+@pytest.fixture
+def many(folder):
+    """A sweep of a method that carries out many runs at once, under budgets that end at different times."""
+    (folder / "many.py").write_text(MANY)
+    text = SWEEP.replace("seeds = 4", 'seeds = 5\ncurrency = "energy"').replace("[12]", "[0.5]").replace("6, 12", "0.5")
+    return write(folder, text[: text.index("[[")] + '[[algorithm]]\nname = "many"\nuse = "many.py:Many"\n')
+
+
+def test_many_runs_at_once_are_the_same_runs(folder, many):
+    one, failures = run(many, folder / "one")
+    assert failures == []
+    assert (folder / "sizes").read_text().split() == ["5"]
+    two, _ = run(many, folder / "two", processes=2)
+    assert sorted((folder / "sizes").read_text().split()) == ["2", "3", "5"]
+    alone, _ = run(many, folder / "alone", processes=5)
+    assert contents(one) == contents(two) == contents(alone)
+    assert len({len(rows) for rows in contents(one).values()}) > 1
+
+
+def test_of_many_runs_at_once_those_that_are_there_are_left(folder, many):
+    sweep, _ = run(many, folder / "out")
+    before = contents(sweep)
+    jobs = sweep.jobs()
+    for job in jobs[1:3]:
+        job.path.unlink()
+    kept = jobs[0].path.stat().st_mtime_ns
+    with claimed(jobs[1].path):
+        assert [outcome.kind for outcome in execute(jobs)] == ["done", "claimed", "done", "done", "done"]
+    assert not jobs[1].path.exists()
+    assert (folder / "sizes").read_text().split() == ["5", "1"]
+    run(many, folder / "out")
+    assert contents(sweep) == before
+    assert jobs[0].path.stat().st_mtime_ns == kept
+
+
+def test_many_runs_fail_together(folder, many):
+    many.write_text(many.read_text() + "fail = true\n")
+    _, failures = run(many, folder / "out")
+    assert len(failures) == 5
+    assert all("no luck" in outcome.text for _, outcome in failures)
+    assert not list((folder / "out").rglob("record.jsonl"))

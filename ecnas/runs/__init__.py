@@ -6,7 +6,7 @@
 
 from ecnas.runs.claim import ClaimedError
 from ecnas.runs.evaluator import Candidate, Evaluator
-from ecnas.runs.method import Method, MethodError, find_method, make_method
+from ecnas.runs.method import ManyRuns, Method, MethodError, find_method, make_method
 from ecnas.runs.record import RunRecord, benchmark_of
 from ecnas.runs.run import OtherRunError, make_header, run, run_task
 
@@ -14,6 +14,7 @@ __all__ = [
     "Candidate",
     "ClaimedError",
     "Evaluator",
+    "ManyRuns",
     "Method",
     "MethodError",
     "OtherRunError",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import math
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -16,10 +19,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ecnas.runs.sweep import Job, Outcome, Sweep, execute, set_aside_damaged, state, told
+from ecnas.runs.sweep import Job, Outcome, Sweep, batches, execute, set_aside_damaged, state, told
 
 MAX_ATTEMPTS = 3
 """Attempts before a run whose process dies counts as failed."""
+
+MOST_AT_ONCE = 64
+"""Runs that one process carries out at once, of methods that can; more would hardly be faster."""
 
 POLL_SECONDS = 1.0
 """Between two looks at the runs that other processes are working on."""
@@ -95,7 +101,7 @@ def on_processes(processes: int) -> Executor:
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         attempts = {job.path: 0 for job in jobs}
-        waiting = list(reversed(jobs))
+        waiting = batches(jobs, _share(jobs, processes))[::-1]
         while waiting:
             with _pool(processes) as pool:
                 yield from _until_it_breaks(pool, processes, waiting, attempts)
@@ -103,24 +109,31 @@ def on_processes(processes: int) -> Executor:
     return carry_out
 
 
+def _share(jobs: Sequence[Job], processes: int) -> int:
+    """So many of a method's runs are carried out at once that every process has some."""
+    largest = max(Counter((job.algorithm.name, job.benchmark, job.budget) for job in jobs).values())
+    return min(MOST_AT_ONCE, math.ceil(largest / processes))
+
+
 def _until_it_breaks(
-    pool: ProcessPoolExecutor, processes: int, waiting: list[Job], attempts: dict[Path, int]
+    pool: ProcessPoolExecutor, processes: int, waiting: list[list[Job]], attempts: dict[Path, int]
 ) -> Results:
-    """Takes jobs from the end of a list until it is empty, or a process has died and took the pool with it."""
-    running: dict[Future[Outcome], Job] = {}
+    """Takes batches from the end of a list until it is empty, or a process has died and took the pool with it."""
+    running: dict[Future[list[Outcome]], list[Job]] = {}
     while waiting or running:
         while waiting and len(running) < processes:
-            job = waiting.pop()
-            attempts[job.path] += 1
-            running[pool.submit(execute, job)] = job
+            batch = waiting.pop()
+            for job in batch:
+                attempts[job.path] += 1
+            running[pool.submit(execute, batch)] = batch
         for future in wait(running, return_when=FIRST_COMPLETED).done:
-            job = running.pop(future)
+            batch = running.pop(future)
             try:
-                yield job, future.result()
+                yield from zip(batch, future.result(), strict=True)
             except BrokenProcessPool:
-                for lost in (job, *running.values()):  # which of them killed it cannot be told
+                for lost in itertools.chain(batch, *running.values()):  # which of them killed it cannot be told
                     if attempts[lost.path] < MAX_ATTEMPTS:
-                        waiting.append(lost)
+                        waiting.append([lost])
                     else:
                         yield lost, Outcome("failed", f"its process died {MAX_ATTEMPTS} times")
                 return
@@ -152,7 +165,7 @@ def _begin_worker() -> None:
 
 
 def on_ray(address: str | None = None) -> Executor:
-    """Runs on a Ray cluster, one CPU a run. Ray starts lost runs again elsewhere.
+    """Runs on a Ray cluster, each on one CPU; methods that can carry out many on one. Ray starts lost runs elsewhere.
 
     Args:
         address: The cluster's; "auto" for one that runs here. By default $RAY_ADDRESS, or else a new one is started.
@@ -165,13 +178,16 @@ def on_ray(address: str | None = None) -> Executor:
             threads = {"env_vars": {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}}
             ray.init(address=address, runtime_env=threads, log_to_driver=False)
         task = ray.remote(num_cpus=1, max_retries=MAX_ATTEMPTS)(execute)
-        running = {task.remote(job): job for job in jobs}
+        cpus = ray.cluster_resources().get("CPU", 1)  # type: ignore[no-untyped-call]
+        share = _share(jobs, int(cpus))
+        running = {task.remote(batch): batch for batch in batches(jobs, share)}
         while running:
             done, _ = ray.wait(list(running), num_returns=1)
-            job = running.pop(done[0])
+            batch = running.pop(done[0])
             try:
-                yield job, ray.get(done[0])
+                yield from zip(batch, ray.get(done[0]), strict=True)
             except ray.exceptions.RayError as error:
-                yield job, Outcome("failed", str(error))
+                for job in batch:
+                    yield job, Outcome("failed", str(error))
 
     return carry_out

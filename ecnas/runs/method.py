@@ -1,6 +1,7 @@
 """Methods: whoever searches, ours or anyone's. What one is, how it is named, and what makes it the same one.
 
-A method is a (frozen) dataclass whose fields are its settings, with a function ``run(evaluate, rng)``. It is named by
+A method is a (frozen) dataclass whose fields are its settings, with a function ``run(evaluate, rng)``, and perhaps one
+that carries out many runs at once (:class:`ManyRuns`). It is named by
 
 * ``"module:Class"``, such as ``"ecnas.search:RandomSearch"``;
 * ``"path/to/file.py:Class"``;
@@ -21,9 +22,9 @@ import platform
 import sys
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
 
@@ -45,6 +46,23 @@ class Method(Protocol):
         Args:
             evaluate: Trains cells; the only source of figures.
             rng: The only source of randomness.
+        """
+
+
+@runtime_checkable
+class ManyRuns(Protocol):
+    """A method that can carry out many runs at once, faster than one by one; sweeps then have it do so.
+
+    Every run must be the one that :meth:`Method.run` makes with the same evaluator and generator, whatever others
+    there are.
+    """
+
+    def run_many(self, evaluates: Sequence[Evaluator], rngs: Sequence[np.random.Generator]) -> None:
+        """Searches until each evaluator has raised :class:`~ecnas.errors.BudgetExhaustedError`.
+
+        Args:
+            evaluates: One a run. Their spaces and fidelities are the same; their benchmarks need not be.
+            rngs: One a run.
         """
 
 
@@ -333,6 +351,7 @@ def _imports(path: Path) -> Iterator[tuple[str, int]]:
 
 __all__ = [
     "GROUP",
+    "ManyRuns",
     "Method",
     "MethodError",
     "describe_method",

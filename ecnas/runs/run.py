@@ -6,7 +6,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -98,21 +98,53 @@ def run_task(
         replace: Put the new record in the place of one of another run, once it is complete.
         progress: As for :func:`run`.
     """
+    with begun(method, task, budget, seed, name=name, path=path, replace=replace, progress=progress) as start:
+        if isinstance(start, Start):
+            with contextlib.suppress(BudgetExhaustedError):
+                method.run(*start)
+        return start.evaluate.record if isinstance(start, Start) else start
+
+
+class Start(NamedTuple):
+    """What a method begins a run with: the arguments of its ``run``."""
+
+    evaluate: Evaluator
+    rng: np.random.Generator
+
+
+@contextlib.contextmanager
+def begun(
+    method: Method,
+    task: Task,
+    budget: Budget | int | None = None,
+    seed: int = 0,
+    *,
+    name: str | None = None,
+    path: Path | None = None,
+    replace: bool = False,
+    progress: bool = False,
+) -> Iterator[Start | RunRecord]:
+    """Claims a run and begins its record, which is complete when the block ends without an error.
+
+    Args and errors are those of :func:`run_task`. Yields the complete record of the same run if it is there already.
+    """
     spending = budget_of(budget) or Budget()
     if not spending.limits and getattr(method, "generations", None) is None:
         raise ValueError(f"budget must have a limit: {display_name(method)} does not end by itself")
     header = make_header(method, task, spending, seed, name)
-    if path is None:
-        return _search(method, task, spending, seed, header, None, progress)
-    with claimed(path):
-        if path.exists():
+    with claimed(path) if path is not None else contextlib.nullcontext():
+        if path is not None and path.exists():
             found = RunRecord.load(path)
             other = differences(found.header, header)
             if not other:
-                return found
+                yield found
+                return
             if not replace:
                 raise OtherRunError(f"{path} holds another run ({'; '.join(other)}): choose another path")
-        return _search(method, task, spending, seed, header, path, progress)
+        # The trainings that answer are drawn apart from what the method draws, which so stays the same without noise.
+        trainings = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
+        with RunRecord(header, path) as record, _bar(progress, spending, record) as tick:
+            yield Start(Evaluator(task, spending, record, trainings, tick), np.random.default_rng(seed))
 
 
 def make_header(method: Method, task: Task, budget: Budget, seed: int, name: str | None = None) -> dict[str, Any]:
@@ -125,20 +157,6 @@ def make_header(method: Method, task: Task, budget: Budget, seed: int, name: str
         "seed": seed,
         "versions": versions(type(method).__module__),
     }
-
-
-def _search(
-    method: Method, task: Task, budget: Budget, seed: int, header: dict[str, Any], path: Path | None, progress: bool
-) -> RunRecord:
-    # The trainings that answer are drawn apart from what the method draws, which so stays the same without noise.
-    trainings = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
-    with (
-        RunRecord(header, path) as record,
-        _bar(progress, budget, record) as tick,
-        contextlib.suppress(BudgetExhaustedError),
-    ):
-        method.run(Evaluator(task, budget, record, trainings, tick), np.random.default_rng(seed))
-    return record
 
 
 @contextlib.contextmanager

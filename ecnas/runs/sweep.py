@@ -29,11 +29,12 @@ unless its method is to be run again. A damaged record is set aside, and run aga
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from hashlib import sha256
 from pathlib import Path
@@ -43,14 +44,14 @@ import numpy as np
 
 from ecnas.benchmark import DEFAULT_OBJECTIVES
 from ecnas.budget import Budget
-from ecnas.errors import CorruptFileError, ECNASError
+from ecnas.errors import BudgetExhaustedError, CorruptFileError, ECNASError
 from ecnas.loading import load
 from ecnas.objectives import SCALARISATIONS
 from ecnas.runs.claim import ClaimedError
 from ecnas.runs.currency import CURRENCIES
-from ecnas.runs.method import Method, find_method, make_method
+from ecnas.runs.method import ManyRuns, Method, find_method, make_method
 from ecnas.runs.record import RunRecord, differences
-from ecnas.runs.run import OtherRunError, make_header, run_task
+from ecnas.runs.run import OtherRunError, Start, begun, make_header
 from ecnas.task import Repeat, Task
 
 if sys.version_info >= (3, 11):
@@ -204,26 +205,61 @@ class Outcome(NamedTuple):
     text: str = ""
 
 
-def execute(job: Job) -> Outcome:
-    """Carries out a run, in whatever process, unless its record is there."""
+def batches(jobs: Iterable[Job], most: int) -> list[list[Job]]:
+    """Jobs that one process carries out at once: of one method that can (:class:`ManyRuns`); otherwise one by one.
+
+    Args:
+        jobs: Jobs.
+        most: Of a batch.
+    """
+    together: dict[Any, list[Job]] = {}
+    for number, job in enumerate(jobs):
+        many = isinstance(job.sweep.method(job.algorithm), ManyRuns)
+        key = (job.algorithm.name, job.benchmark, job.budget) if many else number
+        together.setdefault(key, []).append(job)
+    return [group[start : start + most] for group in together.values() for start in range(0, len(group), most)]
+
+
+def execute(jobs: Sequence[Job]) -> list[Outcome]:
+    """Carries out a batch of runs, in whatever process, but for those whose record is there."""
+    outcomes: dict[int, Outcome] = {}
+    method = jobs[0].sweep.method(jobs[0].algorithm)
+    starts: list[Start] = []
     try:
-        set_aside_damaged(job.path)
-        run_task(
-            job.sweep.method(job.algorithm),
-            job.sweep.task(job.benchmark, job.seed),
-            job.make_budget(),
-            job.seed,
-            name=job.algorithm.name,
-            path=job.path,
-            replace=job.replace,
-        )
-    except ClaimedError:
-        return Outcome("claimed")
-    except OtherRunError as error:
-        return Outcome("other", str(error))
+        with contextlib.ExitStack() as stack:
+            for number, job in enumerate(jobs):
+                try:
+                    set_aside_damaged(job.path)
+                    start = stack.enter_context(
+                        begun(
+                            method,
+                            job.sweep.task(job.benchmark, job.seed),
+                            job.make_budget(),
+                            job.seed,
+                            name=job.algorithm.name,
+                            path=job.path,
+                            replace=job.replace,
+                        )
+                    )
+                except ClaimedError:
+                    outcomes[number] = Outcome("claimed")
+                except OtherRunError as error:
+                    outcomes[number] = Outcome("other", str(error))
+                else:
+                    if isinstance(start, Start):
+                        starts.append(start)
+                    else:
+                        outcomes[number] = Outcome("done")
+            if isinstance(method, ManyRuns) and starts:
+                method.run_many(*zip(*starts, strict=True))
+            else:
+                for start in starts:
+                    with contextlib.suppress(BudgetExhaustedError):
+                        method.run(*start)
     except Exception:
-        return Outcome("failed", traceback.format_exc())
-    return Outcome("done")
+        failed = Outcome("failed", traceback.format_exc())
+        return [outcomes.get(number, failed) for number in range(len(jobs))]
+    return [outcomes.get(number, Outcome("done")) for number in range(len(jobs))]
 
 
 def state(job: Job) -> Outcome | None:

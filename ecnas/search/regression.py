@@ -159,7 +159,9 @@ class _Networks:
         errors = values[-1] - batch.y
         to_layer = batch.weights * errors
         decayed = self._alpha * self.parameters
-        squares = (to_layer * errors).sum(axis=(1, 2)) + batch.rest + (decayed * self.parameters).sum(axis=1)
+        squares: NDArray[np.float64] = (
+            (to_layer * errors).sum(axis=(1, 2)) + batch.rest + (decayed * self.parameters).sum(axis=1)
+        )
         for number in reversed(range(len(self._layers))):
             weights, _ = self._layers[number]
             to_weights, to_bias = self._to_layers[number]
