@@ -1,15 +1,62 @@
-"""Files and folders that appear whole or not at all: the one place for it."""
+"""Files and folders that appear whole or not at all: the one place for it.
+
+What is being made lies under a name of its own, beside the one that it will take: a random name, unique over threads,
+processes and containers, that begins with a dot and ends with ``.tmp``. Its maker holds a lock on it, which the system
+frees when the maker dies. So what a killed process has left is known by its free lock, and the next one removes it
+(:func:`clear_leftovers`).
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
+import secrets
 import shutil
-import tempfile
-from collections.abc import Iterator
+import stat
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
+
+from ecnas.errors import CorruptFileError
+
+try:
+    import fcntl
+except ImportError:  # Windows has other locks, but refuses to remove what is open
+    fcntl = None  # type: ignore[assignment]
+
+_SUFFIX: Final = ".tmp"
+_STALE_SECONDS: Final = 24 * 3600
+"""Where there are no locks, what is older than this is taken for a leftover."""
+
+_CHUNK: Final = 1 << 20
+
+_NAME_LENGTH: Final = 40
+"""So much of the final name is in a temporary one, which must not become too long for the file system."""
+
+
+@contextlib.contextmanager
+def replaced_path(path: Path) -> Iterator[Path]:
+    """The path of an empty temporary file that takes the place of ``path`` at the end, or vanishes on an error.
+
+    Args:
+        path: The file to make; its folder is made if need be.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary, handle = _new_file(path)
+    try:
+        yield temporary
+        os.fsync(handle)
+        if fcntl is None:
+            os.close(handle)
+        os.replace(temporary, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+        with contextlib.suppress(OSError):
+            os.close(handle)
 
 
 @contextlib.contextmanager
@@ -20,19 +67,9 @@ def replaced_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
         path: The file to make; its folder is made if need be.
         mode: ``"w"`` for UTF-8 text with plain newlines, ``"wb"`` for bytes.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    try:
-        text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
-        with os.fdopen(handle, mode, **text) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
+    text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+    with replaced_path(path) as temporary, temporary.open(mode, **text) as file:
+        yield file
 
 
 def write_text(path: Path, text: str) -> None:
@@ -41,32 +78,167 @@ def write_text(path: Path, text: str) -> None:
         file.write(text)
 
 
-def _umask() -> int:
-    """The process's mask of permissions, which a temporary file would otherwise ignore."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
 @contextlib.contextmanager
-def replaced_folder(folder: Path) -> Iterator[Path]:
+def replaced_folder(folder: Path, keep: Callable[[], bool] = lambda: False) -> Iterator[Path]:
     """A temporary folder that takes the place of ``folder`` at the end, or vanishes on an error.
 
     Of two processes that make the same folder at once, one's takes the place of the other's.
+
+    Args:
+        folder: The folder to make; its parent is made if need be. One that exists is replaced.
+        keep: Asked at the end: whether a folder that is there by then is to stay.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    temporary, handle = _new_folder(folder)
     try:
         yield temporary
-        temporary.chmod(0o755)
         while not _take_place(temporary, folder):
-            pass
+            if keep():
+                break
+            _move_aside(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        if handle is not None:
+            os.close(handle)
+
+
+def clear_leftovers(folder: Path, name: str = "") -> None:
+    """Removes what processes that were killed have left in a folder: all, or what was to become the file ``name``."""
+    for path in folder.glob(f".{_stem(name)}*{_SUFFIX}" if name else f".*{_SUFFIX}"):
+        with contextlib.suppress(OSError):  # it has taken its place by now, or belongs to somebody else
+            if not path.is_symlink() and (path.is_dir() or path.is_file()):
+                _remove_if_abandoned(path)
+
+
+@contextlib.contextmanager
+def private_copy(path: Path, folder: Path) -> Iterator[tuple[Path, str]]:
+    """A copy of a file that nobody else writes, and its SHA-256; the copy vanishes at the end.
+
+    Args:
+        path: A regular file.
+        folder: Where the copy lies, under a temporary name; it is made if need be.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    copy, handle = _new_file(folder / path.name)
+    try:
+        digest = hashlib.sha256()
+        with open_regular(path) as source, copy.open("wb") as target:
+            while chunk := source.read(_CHUNK):
+                digest.update(chunk)
+                target.write(chunk)
+        yield copy, digest.hexdigest()
+    finally:
+        if fcntl is None:
+            os.close(handle)
+        copy.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            os.close(handle)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a regular file's content, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open_regular(path) as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def open_regular(path: Path) -> IO[bytes]:
+    """Opens a file to read its bytes; what is no regular file, such as a pipe, would never end.
+
+    Raises:
+        CorruptFileError: It is no regular file.
+        OSError: It cannot be opened.
+    """
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    mode = os.fstat(handle).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(handle)
+        raise CorruptFileError(f"{path} must be a regular file, is {_KINDS.get(stat.S_IFMT(mode), 'something else')}")
+    return os.fdopen(handle, "rb")
+
+
+_KINDS: Final = {
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
+
+
+def state_of(path: Path) -> list[int]:
+    """What differs when a file was written, replaced or exchanged: size, two times in ns, and the file's number."""
+    found = path.stat()
+    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
+
+
+def _stem(name: str) -> str:
+    # Letters that a pattern would take for something else stand for any.
+    return "".join(letter if letter not in "[]*?" else "?" for letter in name[:_NAME_LENGTH])
+
+
+def _temporary_name(path: Path) -> str:
+    return str(path.with_name(f".{path.name[:_NAME_LENGTH]}.{secrets.token_hex(8)}{_SUFFIX}"))
+
+
+def _new_file(path: Path) -> tuple[Path, int]:
+    """A new file and its locked handle; its permissions are those of any new file."""
+    while True:
+        name = _temporary_name(path)
+        handle = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        if _lock_new(name, handle):
+            return Path(name), handle
+        os.close(handle)
+
+
+def _new_folder(folder: Path) -> tuple[Path, int | None]:
+    """A new folder and its locked handle (None where folders have no locks)."""
+    while True:
+        name = _temporary_name(folder)
+        os.mkdir(name)
+        if fcntl is None:
+            return Path(name), None
+        with contextlib.suppress(FileNotFoundError):
+            handle = os.open(name, os.O_RDONLY)
+            if _lock_new(name, handle):
+                return Path(name), handle
+            os.close(handle)
+
+
+def _lock_new(name: str, handle: int) -> bool:
+    """Locks what was just made; False if another process took it for a leftover before it was locked."""
+    if fcntl is None:
+        return True
+    with contextlib.suppress(OSError):  # a file system without locks: nobody can take the lock, so it is left alone
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    return os.path.exists(name)
+
+
+def _remove_if_abandoned(path: Path) -> None:
+    """Removes something temporary, unless somebody holds its lock."""
+    if fcntl is None:
+        if time.time() - path.stat().st_mtime > _STALE_SECONDS:
+            _remove(path)
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _remove(path)  # while it is locked: who has just made it and waits for the lock finds it gone
+    finally:
+        os.close(handle)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink()
 
 
 def _take_place(temporary: Path, folder: Path) -> bool:
-    """Renames a folder; one that is in the way is moved aside first, then False asks for another try."""
+    """Renames a folder; False if another one is in the way."""
     try:
         os.replace(temporary, folder)
         return True
@@ -74,8 +246,15 @@ def _take_place(temporary: Path, folder: Path) -> bool:
         # It may have been in the way and be gone by now, moved aside by another process.
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) and not folder.exists():
             raise
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    with contextlib.suppress(FileNotFoundError):  # another process was faster
-        os.replace(folder, aside)
-    shutil.rmtree(aside, ignore_errors=True)
-    return False
+        return False
+
+
+def _move_aside(folder: Path) -> None:
+    aside, handle = _new_folder(folder)
+    try:
+        with contextlib.suppress(FileNotFoundError):  # another process was faster
+            os.replace(folder, aside)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+        if handle is not None:
+            os.close(handle)

@@ -47,6 +47,21 @@ else, such as a device's nominal power; predicted by a model. What is made of se
 COLUMNS: Final = ("val_accuracy", "test_accuracy", "train_accuracy", "energy", "co2", "training_time")
 """Accuracies from 0 to 1, energy in kWh, CO2 in g, training time in s; all of one training to the row's epochs."""
 
+ACCURACIES: Final = COLUMNS[:3]
+
+
+def allowed_figures(column: str) -> str:
+    """What the figures of a column may be, in words."""
+    return "from 0 to 1" if column in ACCURACIES else "finite and above 0"
+
+
+def impossible(column: str, figures: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which figures of a column cannot be (:func:`allowed_figures`). NaN is a figure that is not there."""
+    is_wrong: NDArray[np.bool_]
+    is_wrong = (figures < 0.0) | (figures > 1.0) if column in ACCURACIES else (figures <= 0.0) | (figures == np.inf)
+    return is_wrong
+
+
 FORMAT: Final = "ecnas-table"
 VERSION: Final = 1
 

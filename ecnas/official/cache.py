@@ -1,8 +1,9 @@
 """The converted tables in the user's cache, one folder for each file, named by the file's SHA-256.
 
-Beside the table lies ``files.json``: size, modification time and SHA-256 of each of its files. What has the noted size
-and time is taken as it is, so that a table opens at once; what differs is checked by its SHA-256. A damaged table is
-told of and made anew.
+What is hashed is what is converted: a private copy, so that a file may change meanwhile. Beside the table lies
+``files.json``: state (size, times) and SHA-256 of each of its files. What has the noted state is taken as it is, so
+that a table opens at once; what differs is checked by its SHA-256. A damaged table is told of and made anew. A cache
+that cannot be written serves what it holds.
 """
 
 from __future__ import annotations
@@ -10,9 +11,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 import time
 import warnings
 from collections.abc import Callable
@@ -21,14 +19,17 @@ from pathlib import Path
 from typing import Final
 
 from ecnas.errors import CorruptFileError
+from ecnas.files import clear_leftovers, private_copy, replaced_folder, sha256_of, state_of, write_text
 from ecnas.official.catalogue import BY_DIGEST
-from ecnas.official.fetch import cache_folder, fetch, published, sha256_of
+from ecnas.official.fetch import cache_folder, fetch, published, writable_cache
+from ecnas.official.kinds import check_records
 from ecnas.table import Table, open_table
 
 _NOTED: Final = "files.json"
-_CONVERSION: Final = 1  # to be raised when converted tables change
+_CONVERSION: Final = 2  # to be raised when converted tables change
 _TRIES: Final = 3
-_STALE_SECONDS: Final = 24 * 3600
+_SETTLED_SECONDS: Final = 2.0
+"""A file that was written so shortly ago may change without a change of its times."""
 
 
 def table_of_published(name: str) -> Table:
@@ -39,7 +40,8 @@ def table_of_published(name: str) -> Table:
         FetchError, ChecksumError: The file cannot be had.
         TensorFlowMissingError: It has to be converted, and tensorflow is not installed.
     """
-    return _cached(published(name).sha256, lambda: fetch(name))
+    digest = published(name).sha256
+    return _cached(lambda: digest, lambda: fetch(name))
 
 
 def table_of_file(path: Path) -> Table:
@@ -53,7 +55,9 @@ def table_of_file(path: Path) -> Table:
         CorruptFileError: It is damaged or not in the published format; the message names the record.
         TensorFlowMissingError: It has to be converted, and tensorflow is not installed.
     """
-    table = _cached(_digest_of(path.resolve()), lambda: path)
+    whole = path.resolve()
+    check_records(whole)
+    table = _cached(lambda: _digest_of(whole), lambda: path)
     return table if table.digest in BY_DIGEST else replace(table, name=path.stem)
 
 
@@ -63,30 +67,30 @@ def table_folder(digest: str) -> Path:
 
 
 def _digest_of(path: Path) -> str:
-    """SHA-256 of a file, remembered as long as the file keeps its size and modification time."""
-    found = path.stat()
-    state = [str(path), found.st_size, found.st_mtime_ns]
-    memo = cache_folder() / "digests" / f"{hashlib.sha256(str(path).encode()).hexdigest()}.json"
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+    """SHA-256 of a file, remembered as long as the file keeps its state."""
+    state = state_of(path)
+    memo = cache_folder() / "digests" / f"{hashlib.sha256(str(path).encode(errors='surrogateescape')).hexdigest()}.json"
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
         noted = json.loads(memo.read_text(encoding="utf-8"))
         if noted["state"] == state:
             return str(noted["digest"])
     digest = sha256_of(path)
-    memo.parent.mkdir(parents=True, exist_ok=True)
-    temporary = memo.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(json.dumps({"state": state, "digest": digest}), encoding="utf-8")
-    temporary.replace(memo)
+    if state_of(path) == state and time.time() - state[1] / 1e9 > _SETTLED_SECONDS:
+        with contextlib.suppress(OSError):  # a cache that cannot be written
+            clear_leftovers(memo.parent)
+            write_text(memo, json.dumps({"state": state, "digest": digest}))
     return digest
 
 
-def _cached(digest: str, path_of_file: Callable[[], Path]) -> Table:
-    folder = table_folder(digest)
+def _cached(digest_of_file: Callable[[], str], path_of_file: Callable[[], Path]) -> Table:
     for _ in range(_TRIES):
-        table = _open(folder)
+        table = _open(table_folder(digest_of_file()))
         if table is not None:
             return table
-        _make(folder, digest, path_of_file())
-    raise CorruptFileError(f"{folder} is damaged again and again right after it was made")
+        _make(path_of_file())
+    raise CorruptFileError(
+        f"{table_folder(digest_of_file())} is damaged right after it was made, or {path_of_file()} changes all the time"
+    )
 
 
 def _open(folder: Path) -> Table | None:
@@ -95,66 +99,53 @@ def _open(folder: Path) -> Table | None:
         noted = json.loads((folder / _NOTED).read_text(encoding="utf-8"))
         if noted["conversion"] != _CONVERSION:
             return None
-        for name, (size, modified, digest) in noted["files"].items():
-            found = (folder / name).stat()
-            if (found.st_size, found.st_mtime_ns) != (size, modified) and sha256_of(folder / name) != digest:
-                raise CorruptFileError(f"{folder / name}: its bytes have changed")
-        return open_table(folder)
+        files = dict(noted["files"])
+        if extra := {path.name for path in folder.iterdir()} ^ {*files, _NOTED}:
+            raise CorruptFileError(f"{folder}: {', '.join(sorted(extra))} should not be there, or is missing")
+        has_moved = False
+        for name, (state, digest) in files.items():
+            if state_of(folder / name)[:-1] != state:
+                has_moved = True
+                if sha256_of(folder / name) != digest:
+                    raise CorruptFileError(f"{folder / name}: its bytes have changed")
+        table = open_table(folder)
+        if has_moved:
+            with contextlib.suppress(OSError):  # a cache that cannot be written
+                _note(folder, {name: digest for name, (_, digest) in files.items()})
+        return table
     except FileNotFoundError as error:
         if not folder.exists():
             return None
         reason: Exception = error
-    except (CorruptFileError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (CorruptFileError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         reason = error
-    warnings.warn(f"the cached table is damaged and is made anew ({reason})", stacklevel=4)
+    warnings.warn(f"the cached table is damaged and is made anew ({reason})", stacklevel=5)
     return None
 
 
-def _make(folder: Path, digest: str, path: Path) -> None:
+def _make(path: Path) -> None:
     """Converts a file into a new folder that takes its place when it is complete."""
     from ecnas.official.convert import convert  # not needed to open a table
 
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _clear_stale(folder.parent)
-    temporary = Path(tempfile.mkdtemp(prefix=".", suffix=".tmp", dir=folder.parent))
-    try:
-        convert(path, temporary, BY_DIGEST.get(digest), digest)
-        _note(temporary)
-        temporary.chmod(0o755)
-        _take_place(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    tables = cache_folder() / "tables"
+    with writable_cache():
+        tables.mkdir(parents=True, exist_ok=True)
+        clear_leftovers(tables)
+        with private_copy(path, tables) as (copy, digest):
+            folder = table_folder(digest)
+            # One that is there by then stays, if it is good: others may have it open.
+            with replaced_folder(folder, keep=lambda: _is_good(folder)) as temporary:
+                convert(copy, temporary, BY_DIGEST.get(digest), digest, called=path)
+                _note(temporary, {made.name: sha256_of(made) for made in sorted(temporary.iterdir())})
 
 
-def _note(folder: Path) -> None:
-    files = {}
-    for path in sorted(folder.iterdir()):
-        found = path.stat()
-        files[path.name] = (found.st_size, found.st_mtime_ns, sha256_of(path))
-    text = json.dumps({"conversion": _CONVERSION, "files": files}, indent=1)
-    (folder / _NOTED).write_text(text + "\n", encoding="utf-8")
+def _is_good(folder: Path) -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _open(folder) is not None
 
 
-def _take_place(temporary: Path, folder: Path) -> None:
-    """Renames the new folder. One that is there already stays, if it is good: others may have it open."""
-    for _ in range(_TRIES):
-        with contextlib.suppress(OSError):  # a folder that is not empty is never replaced
-            os.rename(temporary, folder)
-            return
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            if _open(folder) is not None:
-                return  # another process was faster
-        aside = Path(tempfile.mkdtemp(prefix=".", suffix=".tmp", dir=folder.parent))
-        with contextlib.suppress(FileNotFoundError):
-            os.replace(folder, aside)
-        shutil.rmtree(aside, ignore_errors=True)
-    raise OSError(f"{folder} cannot be replaced")
-
-
-def _clear_stale(folder: Path) -> None:
-    """Removes what a conversion that was killed has left."""
-    for path in folder.glob(".*.tmp"):
-        with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime > _STALE_SECONDS:
-                shutil.rmtree(path, ignore_errors=True)
+def _note(folder: Path, digests: dict[str, str]) -> None:
+    # Without the number of the file, which a copy of the cache does not share.
+    files = {name: (state_of(folder / name)[:-1], digest) for name, digest in digests.items()}
+    write_text(folder / _NOTED, json.dumps({"conversion": _CONVERSION, "files": files}, indent=1) + "\n")

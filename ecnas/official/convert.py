@@ -2,13 +2,15 @@
 
 The records stream through: tensorflow reads them and checks their CRC in one process while this one parses, checks and
 stores them, so that a file of any size needs little memory. What is checked: every cell is in the space, the published
-number of parameters is its exact one, a cell has one hash and it is the module hash of its cell.
+number of parameters is its exact one, a cell has one hash and it is the module hash of its cell, figures are possible
+(:func:`ecnas.table.impossible`), and the table is not much larger than what there is to fill it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,22 +25,33 @@ from ecnas.errors import CorruptFileError
 from ecnas.isomorphism import NOT_A_CELL
 from ecnas.official.blocks import Rows, parse_block
 from ecnas.official.catalogue import PublishedFile
+from ecnas.official.hashes import are_all_hashes
 from ecnas.official.messages import FIGURE_FIELDS
 from ecnas.official.records import FRAME_BYTES, RecordBlock, read_blocks
 from ecnas.official.source import MESSAGES_FILE, ROW, ROWS_FILE
 from ecnas.space import SPACES, Space
-from ecnas.table import Column, Provenance, Table
+from ecnas.table import Column, Provenance, Table, allowed_figures, impossible
 
 _LARGEST: Final = Space("7V")
 
-# Hashing takes some tenths of a millisecond a cell: all cells of a 5V file, and a sample of those of a larger one.
-_HASHED_FIRST: Final = 2_600
-_HASHED_STEP: Final = 1_024
+_MOST_ENTRIES: Final = 1 << 23
+_MOST_ENTRIES_PER_RECORD: Final = 64
+"""How many entries a column may have, most of them empty: as many as the largest space at four numbers of epochs and
+three repeats needs, and more only if there are records to fill them. So no file of some kilobytes makes a table of
+gigabytes."""
 
 _SCALE_TOLERANCE: Final = 1e-6
 
 
-def convert(path: Path, folder: Path, entry: PublishedFile | None, digest: str, *, is_fast: bool = True) -> Table:
+def convert(
+    path: Path,
+    folder: Path,
+    entry: PublishedFile | None,
+    digest: str,
+    *,
+    called: Path | None = None,
+    is_fast: bool = True,
+) -> Table:
     """Writes a table's files into a folder.
 
     Args:
@@ -46,6 +59,7 @@ def convert(path: Path, folder: Path, entry: PublishedFile | None, digest: str, 
         folder: An existing, empty folder.
         entry: What the catalogue says of the file, if it is a published one.
         digest: The file's SHA-256.
+        called: How messages call the file, where ``path`` is a copy.
         is_fast: Whether rows that look alike are parsed together; the result does not depend on it.
 
     Returns:
@@ -55,16 +69,22 @@ def convert(path: Path, folder: Path, entry: PublishedFile | None, digest: str, 
         CorruptFileError: The file is damaged or a row is not what it should be; the message names the record.
         TensorFlowMissingError: tensorflow is not installed.
     """
-    rows, epochs, is_measured = _store(path, folder, is_fast)
+    called = called or path
+    rows, epochs, is_measured = _store(path, folder, called, is_fast)
     if not len(rows):
-        raise CorruptFileError(f"{path} holds no records")
-    space = _space(path, rows, entry)
+        raise CorruptFileError(f"{called} holds no records")
+    space = _space(called, rows, entry)
     all_epochs = np.unique(epochs)
     position = np.searchsorted(all_epochs, epochs).astype(np.int32)
     repeat, counts = _repeats(rows, position, len(all_epochs))
     if counts.min() < counts.max():
-        _refuse_copies(path, folder)
+        _refuse_copies(called, folder)
     shape = (len(space), len(all_epochs), int(counts.max()))
+    if math.prod(shape) > max(_MOST_ENTRIES, _MOST_ENTRIES_PER_RECORD * len(rows)):
+        raise CorruptFileError(
+            f"{called}: {len(rows):,} records name {shape[1]:,} numbers of epochs and up to {shape[2]:,} repeats; "
+            f"a table of {shape[0]:,} cells × {shape[1]:,} × {shape[2]:,} would be nearly empty, and too large"
+        )
     columns = {}
     for name in FIGURE_FIELDS:
         spilled = folder / f"{name}.tmp"
@@ -80,7 +100,7 @@ def convert(path: Path, folder: Path, entry: PublishedFile | None, digest: str, 
     present = np.zeros(len(space), np.bool_)
     present[rows] = True
     table = Table(
-        name=entry.name if entry else path.stem,
+        name=entry.name if entry else called.stem,
         space=space,
         epochs=numbers,
         repeats=shape[2],
@@ -88,29 +108,31 @@ def convert(path: Path, folder: Path, entry: PublishedFile | None, digest: str, 
         columns=columns,
         digest=digest,
         missing=frozenset(np.flatnonzero(~present).tolist()),
-        notes=_notes(entry, path, counts),
+        notes=_notes(entry, called, counts),
     )
     table.write_into(folder)
     return table
 
 
-def _store(path: Path, folder: Path, is_fast: bool) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]:
+def _store(
+    path: Path, folder: Path, called: Path, is_fast: bool
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]:
     """Parses, checks and stores all rows; returns the cell's row, the epochs and ``is_measured`` of each.
 
     The figures wait on disk, a file for each column, until the shape of the table is known.
     """
-    checks = _Checks(path)
+    checks = _Checks(called)
     found: list[tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]] = []
     stored_bytes = 0
     with (
         contextlib.ExitStack() as stack,
         # Silent where nobody looks, and for files that take no time.
-        tqdm(total=path.stat().st_size, desc=path.name, unit="B", unit_scale=True, disable=None, delay=1) as progress,
+        tqdm(total=path.stat().st_size, desc=called.name, unit="B", unit_scale=True, disable=None, delay=1) as progress,
     ):
         messages, sources = (stack.enter_context((folder / name).open("wb")) for name in (MESSAGES_FILE, ROWS_FILE))
         spilled = [stack.enter_context((folder / f"{name}.tmp").open("wb")) for name in FIGURE_FIELDS]
-        for block in read_blocks(path):
-            parsed = parse_block(block, path, is_fast)
+        for block in read_blocks(path, called=called):
+            parsed = parse_block(block, called, is_fast)
             rows = checks.rows_of(block, parsed)
             _write_sources(sources, parsed, rows, stored_bytes)
             messages.write(parsed.stored)
@@ -119,6 +141,7 @@ def _store(path: Path, folder: Path, is_fast: bool) -> tuple[NDArray[np.int32], 
             stored_bytes += len(parsed.stored)
             found.append((rows, parsed.epochs, parsed.is_measured))
             progress.update(len(block.content) + FRAME_BYTES * len(block.lengths))
+    checks.finish()
     if not found:
         nothing = np.zeros(0, np.int32)
         return nothing, nothing, np.zeros(0, np.bool_)
@@ -152,13 +175,13 @@ class _Checks:
     def __post_init__(self) -> None:
         self._is_known = np.zeros(len(_LARGEST), np.bool_)
         self._hashes = np.zeros((len(_LARGEST), 2), np.uint64)
-        self._num_known = 0
+        self._places = np.zeros((len(_LARGEST), 2), np.int64)  # number and offset of the first record of each cell
 
     def rows_of(self, block: RecordBlock, parsed: Rows) -> NDArray[np.int32]:
         """Rows of the cells in the largest space, int32 of shape (n,).
 
         Raises:
-            CorruptFileError: A record contradicts what is known of its cell.
+            CorruptFileError: A record contradicts what is known of its cell, or its figures cannot be.
         """
         rows = _LARGEST.rows(to_frame(parsed.num_vertices.astype(np.int64), parsed.edge_bits), parsed.op_codes)
         self._refuse(block, rows == NOT_A_CELL, lambda i: "the cell is not connected or has more than 9 edges")
@@ -169,26 +192,46 @@ class _Checks:
             (given != exact) & (given != -1),
             lambda i: f"{given[i]} trainable parameters; the network of this cell has {exact[i]}",
         )
+        for name, figures in zip(FIGURE_FIELDS, parsed.figures.T, strict=True):
+            is_wrong = impossible(name, figures)
+            if is_wrong.any():
+                i = int(np.argmax(is_wrong))
+                self._raise(block, i, f"{name} must be {allowed_figures(name)}, got {float(figures[i])}")
         hashes = parsed.hashes.view(np.uint64)
         new, where = np.unique(rows, return_index=True)
         is_new = ~self._is_known[new]
         new, where = new[is_new], where[is_new]
         self._hashes[new] = hashes[where]
         self._is_known[new] = True
+        self._places[new, 0] = block.number + where
+        self._places[new, 1] = block.offset + block.starts[where] + FRAME_BYTES * where
         self._refuse(
             block,
             (self._hashes[rows] != hashes).any(axis=1),
             lambda i: f"hash {parsed.hashes[i].tobytes().hex()}; another record names the same cell otherwise",
         )
-        for row, i in zip(new.tolist(), where.tolist(), strict=True):
-            number = self._num_known
-            self._num_known += 1
-            if number >= _HASHED_FIRST and number % _HASHED_STEP:
-                continue
-            given_hash, exact_hash = parsed.hashes[i].tobytes().hex(), _LARGEST[row].hash
-            if given_hash != exact_hash:
-                self._raise(block, i, f"hash {given_hash}; the module hash of this cell is {exact_hash}")
         return rows.astype(np.int32)
+
+    def finish(self) -> None:
+        """Checks the hashes of all cells that were found.
+
+        Raises:
+            CorruptFileError: One is not the module hash of its cell.
+        """
+        given = self._hashes.view(np.uint8).reshape(-1, 16)
+        checked = 0  # what is known of a whole space saves computing it
+        for space in map(Space, SPACES):
+            if self._is_known[: len(space)].all() and are_all_hashes(given[: len(space)], space):
+                checked = len(space)
+        rows = np.flatnonzero(self._is_known[checked:]) + checked
+        for row in tqdm(rows.tolist(), desc="checking hashes", unit=" cells", disable=None, delay=1):
+            given_hash, exact_hash = given[row].tobytes().hex(), _LARGEST[row].hash
+            if given_hash != exact_hash:
+                number, offset = self._places[row].tolist()
+                raise CorruptFileError(
+                    f"{self.path}: record {number} at byte {offset}: hash {given_hash}; the module hash of this cell "
+                    f"is {exact_hash}"
+                )
 
     def _refuse(self, block: RecordBlock, is_wrong: NDArray[np.bool_], why: Callable[[int], str]) -> None:
         if is_wrong.any():

@@ -9,18 +9,22 @@ Two settings, each an environment variable that an argument overrides:
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import logging
 import os
-import shutil
+import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import IO, Any, Final
+from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.request import url2pathname
 
-from ecnas.errors import ChecksumError, ECNASError, UnknownNameError
+from ecnas.coerce import one_of, shown
+from ecnas.errors import ChecksumError, ECNASError
+from ecnas.files import clear_leftovers, open_regular, replaced_file, sha256_of
 from ecnas.official.catalogue import CATALOGUE, PublishedFile
+from ecnas.official.kinds import HEAD_BYTES, kind_of
 
 # GitHub's address for the content of Git LFS objects; the files' ordinary addresses give the LFS pointers. Any mirror
 # of the publisher's folder serves as well, for what counts is the checksum.
@@ -31,11 +35,15 @@ SOURCE_VARIABLE: Final = "ECNAS_SOURCE"
 CACHE_VARIABLE: Final = "ECNAS_CACHE"
 
 _CHUNK: Final = 1 << 20
-_LFS_POINTER: Final = b"version https://git-lfs"
+_TIMEOUT: Final = (10.0, 30.0)
+"""Seconds to wait for a connection, and for the next bytes."""
+_SECONDS: Final = 60.0
+_LEAST_RATE: Final = 50_000
+"""A download may take a minute, and as long as this many bytes a second take besides."""
 
 
 class FetchError(ECNASError, OSError):
-    """The source does not give the file."""
+    """The source does not give the file, or the cache cannot keep it."""
 
 
 def cache_folder() -> Path:
@@ -43,7 +51,7 @@ def cache_folder() -> Path:
     setting = os.environ.get(CACHE_VARIABLE)
     if setting:
         return Path(setting).expanduser()
-    import platformdirs  # pooch's own choice (pooch.os_cache), without the time that importing pooch takes
+    import platformdirs
 
     return Path(platformdirs.user_cache_dir("ecnas"))
 
@@ -54,9 +62,7 @@ def published(name: str) -> PublishedFile:
     Raises:
         UnknownNameError: There is none; the message suggests the nearest name.
     """
-    if name not in CATALOGUE:
-        raise UnknownNameError("published file", name, CATALOGUE)
-    return CATALOGUE[name]
+    return CATALOGUE[one_of("published file", name, CATALOGUE)]
 
 
 def fetched_path(name: str) -> Path:
@@ -68,7 +74,8 @@ def fetch(name: str, source: str | None = None) -> Path:
     """Fetches a published file, unless the cache has it.
 
     It is downloaded under a temporary name and takes its own after its checksum was found right, so that a broken
-    download leaves nothing behind, and several processes may fetch at once.
+    download leaves nothing behind, and several processes may fetch at once. A download ends where the published file
+    does, and it ends in bounded time.
 
     Args:
         name: A name of the catalogue.
@@ -80,7 +87,8 @@ def fetch(name: str, source: str | None = None) -> Path:
     Raises:
         UnknownNameError: The catalogue has no such name.
         ChecksumError: What the source gives is not the published file.
-        FetchError: The source cannot be reached, or does not have the file.
+        FetchError: The source cannot be reached, does not have the file, or is too slow; or the cache cannot be
+            written.
     """
     entry = published(name)
     target = fetched_path(name)
@@ -89,70 +97,119 @@ def fetch(name: str, source: str | None = None) -> Path:
         if found == entry.sha256:
             return target
         warnings.warn(f"{target} is damaged (SHA-256 {found}) and is fetched again", stacklevel=2)
-    import pooch
-    import requests
-
-    pooch.get_logger().setLevel(logging.WARNING)
-    address, download = _download(entry, source or os.environ.get(SOURCE_VARIABLE) or PUBLISHER)
-
-    def checked(url: str, output: str, asked_by: Any) -> None:
-        download(url, output, asked_by)
-        _check(Path(output), entry, address)
-
-    keeper = pooch.create(
-        target.parent, base_url="", registry={target.name: f"sha256:{entry.sha256}"}, urls={target.name: address}
-    )
-    try:
-        keeper.fetch(target.name, downloader=checked)
-    except requests.RequestException as error:
-        raise FetchError(
-            f"{entry.name} cannot be fetched from {address} ({error}); {SOURCE_VARIABLE} can name a mirror or a folder"
-        ) from error
+    source = source or os.environ.get(SOURCE_VARIABLE) or PUBLISHER
+    read = _read_web if urlsplit(source).scheme in ("http", "https") else _read_folder
+    with writable_cache():
+        clear_leftovers(target.parent)
+        with replaced_file(target, "wb") as file:
+            _save(read(entry, source), file, entry, _without_secrets(source))
     return target
 
 
-def _download(entry: PublishedFile, source: str) -> tuple[str, Callable[[str, str, Any], None]]:
-    """The address of a file, and what downloads it."""
-    scheme = urlsplit(source).scheme
-    if scheme in ("http", "https"):
-        import pooch
+@contextlib.contextmanager
+def writable_cache() -> Iterator[None]:
+    """Says what to do when the cache folder cannot be written.
 
-        address = source.rstrip("/") + "/" + entry.path
-        return address, pooch.HTTPDownloader(progressbar=True)
-    if scheme == "file":
-        from urllib.request import url2pathname
-
-        source = url2pathname(urlsplit(source).path)
-    folder = Path(source).expanduser()
-    candidates = [folder / entry.path, folder / Path(entry.path).name]
-    for path in candidates:
-        if path.is_file():
-            return str(path), _copy
-    raise FetchError(f"{entry.name}: there is no file {' or '.join(map(str, dict.fromkeys(candidates)))}")
+    Raises:
+        FetchError: What is done within cannot write.
+    """
+    try:
+        yield
+    except ECNASError:
+        raise
+    except OSError as error:
+        raise FetchError(
+            f"the cache folder {cache_folder()} cannot be written ({error}); {CACHE_VARIABLE} can name another one"
+        ) from error
 
 
-def _copy(source: str, target: str, _: Any) -> None:
-    with open(source, "rb") as original, open(target, "wb") as copy:
-        shutil.copyfileobj(original, copy, _CHUNK)
-
-
-def _check(path: Path, entry: PublishedFile, address: str) -> None:
-    found = sha256_of(path)
-    if found == entry.sha256:
+def _save(chunks: Iterator[bytes], file: IO[bytes], entry: PublishedFile, source: str) -> None:
+    """Writes what a source gives, up to the published size, and checks it."""
+    digest, size, head = hashlib.sha256(), 0, b""
+    for chunk in chunks:
+        size += len(chunk)
+        head = head or chunk[:HEAD_BYTES]
+        if size > entry.size:
+            break
+        digest.update(chunk)
+        file.write(chunk)
+    if digest.hexdigest() == entry.sha256 and size == entry.size:
         return
-    with path.open("rb") as file:
-        is_pointer = file.read(len(_LFS_POINTER)) == _LFS_POINTER
-    hint = "; it is a Git LFS pointer, not the file itself" if is_pointer else ""
+    kind = kind_of(head)
+    found = f"more than {entry.size:,} bytes" if size > entry.size else f"{digest.hexdigest()} and {size:,} bytes"
     raise ChecksumError(
-        f"{address}: expected SHA-256 {entry.sha256} and {entry.size:,} bytes, found {found} and "
-        f"{path.stat().st_size:,} bytes{hint}"
+        f"{entry.name} from {source}: expected SHA-256 {entry.sha256} and {entry.size:,} bytes, found {found}"
+        + (f"; it is {kind}, not the file itself" if kind else "")
     )
 
 
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's content, in hexadecimal digits."""
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+def _read_folder(entry: PublishedFile, source: str) -> Iterator[bytes]:
+    """The bytes of a file in a folder, or in what a ``file:`` address names."""
+    if urlsplit(source).scheme == "file":
+        source = url2pathname(urlsplit(source).path)
+    folder = Path(source).expanduser()
+    candidates = [folder / entry.path, folder / Path(entry.path).name]
+    path = next((path for path in candidates if path.is_file()), None)
+    if path is None:
+        raise FetchError(f"{entry.name}: there is no file {' or '.join(map(str, dict.fromkeys(candidates)))}")
+    try:
+        with open_regular(path) as file:
+            while chunk := file.read(_CHUNK):
+                yield chunk
+    except OSError as error:
+        raise FetchError(f"{entry.name}: {path} cannot be read ({error})") from error
+
+
+def _read_web(entry: PublishedFile, source: str) -> Iterator[bytes]:
+    """The bytes at a web address, decompressed if need be, as they arrive."""
+    import requests
+    import urllib3
+    from tqdm import tqdm
+
+    parts = urlsplit(source)
+    address = urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{entry.path}", fragment=""))
+    deadline = time.monotonic() + _SECONDS + entry.size / _LEAST_RATE
+    try:
+        with (
+            requests.get(address, stream=True, timeout=_TIMEOUT) as response,
+            # Silent where nobody looks, and for files that take no time.
+            tqdm(total=entry.size, desc=entry.name, unit="B", unit_scale=True, disable=None, delay=1) as progress,
+        ):
+            response.raise_for_status()
+            # What has arrived, and no waiting for more: a source that drips must not keep us beyond the deadline.
+            while chunk := response.raw.read1(_CHUNK, decode_content=True):
+                yield chunk
+                progress.update(len(chunk))
+                if time.monotonic() > deadline:
+                    raise FetchError(f"{_without_secrets(address)} gives less than {_LEAST_RATE:,} bytes a second")
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        # Without the error itself, whose text and traceback hold the whole address.
+        raise FetchError(
+            f"{entry.name} cannot be fetched from {_without_secrets(address)} ({_reason(error, address)}); "
+            f"{SOURCE_VARIABLE} can name a mirror or a folder"
+        ) from None
+
+
+def _reason(error: Exception, address: str) -> str:
+    """What went wrong, without what must not be shown of the address."""
+    import requests
+
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return f"{error.response.status_code} {error.response.reason}"
+    cause: Any = error.args[0] if error.args else error
+    cause = getattr(cause, "reason", None) or cause
+    text = f"{type(error).__name__}: {cause}"
+    parts = urlsplit(address)
+    for secret in (parts.query, parts.username, parts.password):
+        if secret:
+            text = text.replace(secret, "***").replace(unquote(secret), "***")
+    return shown(text, 300)[1:-1]
+
+
+def _without_secrets(address: str) -> str:
+    """An address without names, passwords and signatures, which have no place in messages."""
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https"):
+        return address
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=host, query="***" if parts.query else "", fragment=""))

@@ -7,8 +7,9 @@ which takes a minute or two for 7V, once; they are kept in the cache folder.
 from __future__ import annotations
 
 import contextlib
-import os
+import hashlib
 import re
+import warnings
 from collections.abc import Sequence
 from typing import Final
 
@@ -16,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecnas.benchmark import Benchmark
-from ecnas.errors import OutOfDomainError
+from ecnas.errors import CorruptFileError, OutOfDomainError, shown
+from ecnas.files import clear_leftovers, open_regular, replaced_file
 from ecnas.official.fetch import cache_folder
 from ecnas.official.source import Source, has_source
 from ecnas.space import SPACES, Space
@@ -35,9 +37,9 @@ def row_of_hash(benchmark: Benchmark, module_hash: str) -> int:
         ValueError: It is not a hash.
         OutOfDomainError: No cell of the benchmark's space has this hash.
     """
-    wanted = module_hash.strip().lower()
+    wanted = module_hash.strip().lower() if isinstance(module_hash, str) else ""
     if not _HASH.fullmatch(wanted):
-        raise ValueError(f"hash must be 32 hexadecimal digits, got {module_hash!r}")
+        raise ValueError(f"hash must be 32 hexadecimal digits, got {shown(module_hash)}")
     digits = np.frombuffer(bytes.fromhex(wanted), np.uint8)
     if has_source(benchmark.table):
         source = Source(benchmark.table)
@@ -47,7 +49,7 @@ def row_of_hash(benchmark: Benchmark, module_hash: str) -> int:
     # A small space is the beginning of a large one, and done in a second.
     spaces = [name for name in SPACES if len(Space(name)) <= len(benchmark.space)]
     for name in spaces:
-        found = np.flatnonzero((_hashes(Space(name)) == digits).all(axis=1))
+        found = np.flatnonzero((hashes_of(Space(name)) == digits).all(axis=1))
         if len(found):
             return int(found[0])
     raise OutOfDomainError(f"hash {wanted} is of no cell of space {benchmark.space.name}")
@@ -68,7 +70,7 @@ def rows_of_hashes(hashes: Sequence[str]) -> NDArray[np.int64]:
         left = np.flatnonzero(rows < 0)
         if not len(left):
             break
-        known = np.ascontiguousarray(_hashes(Space(name))).view("V16").ravel()
+        known = np.ascontiguousarray(hashes_of(Space(name))).view("V16").ravel()
         order = np.argsort(known)
         asked = np.ascontiguousarray(wanted[left]).view("V16").ravel()
         places = np.minimum(np.searchsorted(known, asked, sorter=order), len(known) - 1)
@@ -77,21 +79,41 @@ def rows_of_hashes(hashes: Sequence[str]) -> NDArray[np.int64]:
     return rows
 
 
-def _hashes(space: Space) -> NDArray[np.uint8]:
+def hashes_of(space: Space) -> NDArray[np.uint8]:
     """The hashes of all cells of a space, uint8 of shape (cells, 16)."""
     path = cache_folder() / "hashes" / f"{space.name}.npy"
-    with contextlib.suppress(OSError, ValueError, EOFError):
-        known: NDArray[np.uint8] = np.load(path, allow_pickle=False)
-        if known.shape == (len(space), 16):
-            return known
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        try:
+            with open_regular(path) as file:
+                known: NDArray[np.uint8] = np.load(file, allow_pickle=False)
+            if are_all_hashes(known, space):
+                return known
+            reason = "its bytes have changed"
+        except (CorruptFileError, PermissionError, ValueError, EOFError) as error:
+            reason = str(error)
+        warnings.warn(f"the cached hashes {path} are damaged and are made anew ({reason})", stacklevel=4)
     from tqdm import tqdm
 
     rows = tqdm(range(len(space)), desc=f"hashing the cells of {space.name}", unit=" cells", disable=None, delay=1)
     text = "".join(space[row].hash for row in rows)
     hashes = np.frombuffer(bytes.fromhex(text), np.uint8).reshape(-1, 16)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        np.save(file, hashes)
-    temporary.replace(path)
+    with contextlib.suppress(OSError):  # a cache that cannot be written
+        clear_leftovers(path.parent)
+        with replaced_file(path, "wb") as file:
+            np.save(file, hashes)
     return hashes
+
+
+def are_all_hashes(hashes: NDArray[np.uint8], space: Space) -> bool:
+    """Whether these are the hashes of all cells of a space, in row order."""
+    if hashes.dtype != np.uint8 or hashes.shape != (len(space), 16):
+        return False
+    return hashlib.sha256(np.ascontiguousarray(hashes).tobytes()).hexdigest() == _DIGESTS[space.name]
+
+
+_DIGESTS: Final = {
+    "4V": "1909404831a1091658575937fe3c65fdd3cfb335143fd71f22e202b0e83a8005",
+    "5V": "3e5c28e05c785aea67c8e247b3321bc827e89fa61d0baf7a61a75e699189d688",
+    "7V": "1f4a7db984f8bb44da50e51b6c7e830bd26a761a39d60997ef500b7610ef0449",
+}
+"""SHA-256 of the hashes of all cells of each space: computing them all takes minutes, comparing them milliseconds."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import struct
 import subprocess
 import sys
@@ -24,9 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecnas.errors import CorruptFileError, ECNASError
+from ecnas.files import clear_leftovers, replaced_path
 
 FRAME_BYTES: Final = 16
 """What a record occupies on disk beyond its content."""
+
+LONGEST_RECORD: Final = 1 << 20
+"""Published rows have some hundred bytes; what has a thousand times as many is none."""
 
 _WORKER: Final = Path(__file__).with_name("tensorflow_worker.py")
 _END: Final = 0
@@ -71,21 +74,24 @@ class RecordBlock(NamedTuple):
         return self.number + i, self.offset + int(self.lengths[:i].sum()) + FRAME_BYTES * i
 
 
-def read_blocks(path: Path, mode: str = "light") -> Iterator[RecordBlock]:
+def read_blocks(path: Path, mode: str = "light", called: Path | None = None) -> Iterator[RecordBlock]:
     """Reads a TFRecord file.
 
     Args:
         path: The file.
         mode: "light", or "full" to import all of tensorflow (see the worker).
+        called: How messages call it; its path by default.
 
     Yields:
         Its records, some megabytes at a time.
 
     Raises:
         FileNotFoundError: There is no such file.
-        CorruptFileError: A record is truncated or its CRC is wrong; the message names its number and byte offset.
+        CorruptFileError: A record is truncated, its CRC is wrong or it is too long for a row; the message names its
+            number and byte offset.
         TensorFlowMissingError: tensorflow is not installed.
     """
+    called = called or path
     size = path.stat().st_size
     number = offset = 0
     with _Worker("read", mode, path) as worker:
@@ -98,22 +104,31 @@ def read_blocks(path: Path, mode: str = "light") -> Iterator[RecordBlock]:
                     failure = worker.read_failure()
                     if failure["kind"] == "data":
                         raise CorruptFileError(
-                            f"{path}: record {number} at byte {offset} is damaged ({failure['message']})"
+                            f"{called}: record {number} at byte {offset} is damaged ({failure['message']:.200})"
                         )
                     worker.raise_failure(failure)
                 lengths = np.frombuffer(worker.read(4 * count), dtype="<u4").astype(np.int64)
+                if lengths.max() > LONGEST_RECORD:
+                    i = int(np.argmax(lengths > LONGEST_RECORD))
+                    start = offset + int(lengths[:i].sum()) + FRAME_BYTES * i
+                    raise CorruptFileError(
+                        f"{called}: record {number + i} at byte {start} must have at most {LONGEST_RECORD:,} bytes, "
+                        f"has {lengths[i]:,}"
+                    )
                 content = np.frombuffer(worker.read(int(lengths.sum())), dtype=np.uint8)
                 yield RecordBlock(content, lengths, number, offset)
                 number += count
                 offset += len(content) + FRAME_BYTES * count
         except _WorkerDiedError as error:
             if mode == "light" and number == 0:  # another version of tensorflow may lack what "light" relies on
-                yield from read_blocks(path, "full")
+                yield from read_blocks(path, "full", called)
                 return
-            raise CorruptFileError(f"{path}: reading stopped after record {number} ({error})") from error
+            raise CorruptFileError(f"{called}: reading stopped after record {number} ({error})") from error
     # tensorflow takes a file that ends within the 12 bytes before a record's content for complete.
     if offset != size:
-        raise CorruptFileError(f"{path}: record {number} at byte {offset} is truncated (the file ends at byte {size})")
+        raise CorruptFileError(
+            f"{called}: record {number} at byte {offset} is truncated (the file ends at byte {size})"
+        )
 
 
 def write_records(path: Path, records: Iterable[bytes], mode: str = "light") -> int:
@@ -132,28 +147,22 @@ def write_records(path: Path, records: Iterable[bytes], mode: str = "light") -> 
         OSError: The file cannot be written.
     """
     path = path.absolute()
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        with _Worker("write", mode, temporary) as worker:
-            block: list[bytes] = []
-            number = size = 0
-            for record in records:
-                number += 1
-                block.append(record)
-                size += len(record)
-                if size >= _BLOCK_BYTES:
-                    worker.send(block)
-                    block, size = [], 0
-            if block:
+    clear_leftovers(path.parent, path.name)
+    number = 0
+    with replaced_path(path) as temporary, _Worker("write", mode, temporary) as worker:
+        block: list[bytes] = []
+        size = 0
+        for record in records:
+            number += 1
+            block.append(record)
+            size += len(record)
+            if size >= _BLOCK_BYTES:
                 worker.send(block)
-            worker.finish()
-        temporary.chmod(0o666 & ~_umask())
-        os.replace(temporary, path)
-        return number
-    finally:
-        temporary.unlink(missing_ok=True)
+                block, size = [], 0
+        if block:
+            worker.send(block)
+        worker.finish()
+    return number
 
 
 class _WorkerDiedError(Exception):
@@ -242,9 +251,3 @@ def _enlarge(pipe: Any) -> None:
         import fcntl
 
         fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -88,9 +88,9 @@ def read_row(record: bytes) -> Row:
         raise RowError("must be a JSON list of hash, epochs, adjacency, operations and metrics")
     module_hash, epochs, adjacency, operations, metrics = values
     if not isinstance(module_hash, str) or not _HASH.fullmatch(module_hash):
-        raise RowError(f"hash must be 32 lower-case hexadecimal digits, got {module_hash!r}")
+        raise RowError(f"hash must be 32 lower-case hexadecimal digits, got {module_hash!r:.80}")
     if type(epochs) is not int or not 0 < epochs <= _MAX_EPOCHS:
-        raise RowError(f"epochs must be a positive integer, got {epochs!r}")
+        raise RowError(f"epochs must be a whole number from 1 to {_MAX_EPOCHS}, got {epochs!r:.80}")
     num_vertices, edge_bits = _read_adjacency(adjacency)
     op_code = _read_operations(operations, num_vertices)
     return Row(module_hash, epochs, num_vertices, edge_bits, op_code, _read_metrics(metrics))
