@@ -157,6 +157,8 @@ def _names_of_text(text: str, num_vertices: int) -> Sequence[Any]:
 
 
 def _operation(name: Any) -> str | None:
+    if type(name) is str and name in OPERATIONS:
+        return name
     if name is None or (isinstance(name, float) and math.isnan(name)):
         return None
     if isinstance(name, (int, float, np.integer)) and not isinstance(name, bool):

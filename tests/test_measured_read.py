@@ -71,6 +71,7 @@ def spellings() -> dict[str, str | bytes]:
         "byte-order mark": b"\xef\xbb\xbf" + PLAIN.encode(),
         "utf-16, tabs": PLAIN.replace(",", "\t").encode("utf-16"),
         "carriage returns": PLAIN.replace("\n", "\r\n"),
+        "carriage returns alone": PLAIN.replace("\n", "\r"),
         "semicolons": PLAIN.replace(",", ";"),
         "semicolons, decimal commas": semicolons,
         "Excel's hint": "sep=;\r\n" + semicolons.replace("\n", "\r\n"),
@@ -372,8 +373,9 @@ def test_spaces(write):
     assert small.digest == large.digest
     assert len(large.missing) == 423622
     more = write("row,epochs,energy_kwh\n91,4,1\n")
-    with pytest.raises(ecnas.OutOfDomainError, match="space 4V allows at most 4 vertices and 6 edges"):
-        measured.read(more, space="4V")
+    refused(more, "line 2", "space 4V allows at most 4 vertices and 6 edges", space="4V")
+    with pytest.raises(ecnas.UnknownNameError):
+        measured.read(more, space="6V")
 
 
 def test_many_problems_are_told_at_once(write):

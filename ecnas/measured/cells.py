@@ -132,9 +132,18 @@ def _by_cell(name: str, values: Mapping[str, Any]) -> int:
 
 
 def _by_matrix(adjacency: str, ops: str, values: Mapping[str, Any]) -> int:
-    if is_missing(values.get(adjacency)):
+    matrix, names = values.get(adjacency), values.get(ops)
+    if is_missing(matrix):
         raise _NothingSaidError
-    return _row(interchange.read_cell(values[adjacency], values.get(ops)))
+    if isinstance(matrix, str) and isinstance(names, str):
+        return _row_of_texts(matrix, names)
+    return _row(interchange.read_cell(matrix, names))
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _row_of_texts(adjacency: str, ops: str) -> int:
+    """The trainings of a cell are on many lines."""
+    return _row(interchange.read_cell(adjacency, ops))
 
 
 def _by_bits(num_vertices: str, edge_bits: str, ops: str, values: Mapping[str, Any]) -> int:

@@ -10,7 +10,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ecnas.errors import OutOfDomainError
 from ecnas.measured.problems import MeasurementsError
 from ecnas.space import SPACES, Space
 from ecnas.table import COLUMNS, PROVENANCES, Column, Provenance, Table
@@ -135,10 +134,5 @@ def _space(largest_row: int, name: str | None) -> Space:
     if name is None:
         return next(space for space in map(Space, SPACES) if largest_row < len(space))
     space = Space(name)
-    if largest_row >= len(space):
-        cell = Space("7V")[largest_row]
-        raise OutOfDomainError(
-            f"space {name} allows at most {space.num_vertices} vertices and {space.max_edges} edges; the file has a "
-            f"cell of {cell.num_vertices} vertices and {cell.num_edges} edges ({cell.hash})"
-        )
+    space.row(Space("7V")[largest_row])  # raises, and says why
     return space

@@ -15,10 +15,15 @@ from ecnas.measured.problems import MeasurementsError
 
 Mark = Literal["point", "comma"]
 
-MISSING: Final = frozenset({"", "nan", "n/a", "#n/a", "na", "null", "none", "nil", "-", "--", "–", "—", "?", "missing"})
+MISSING: Final = frozenset(
+    {"", "nan", "n/a", "n.a.", "#n/a", "na", "null", "none", "nil", "-", "--", "–", "—", "?", "missing"}
+)
 """Words, in small letters, that say that there is no figure."""
 
 _GROUPING: Final = re.compile(r"(?<=\d)['’\s](?=\d{3}(?!\d))")  # \s holds non-breaking spaces as well
+_USUAL: Final = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?", re.A)
+"""How programs write numbers: most of all that are read."""
+
 _FORMS: Final[dict[str, re.Pattern[str]]] = {
     "point": re.compile(r"[+-]?(\d+|[1-9]\d{0,2}(,\d{3})+)(\.\d*)?(e[+-]?\d+)?|[+-]?\.\d+(e[+-]?\d+)?", re.I | re.A),
     "comma": re.compile(r"[+-]?(\d+|[1-9]\d{0,2}(\.\d{3})+)(,\d*)?(e[+-]?\d+)?|[+-]?,\d+(e[+-]?\d+)?", re.I | re.A),
@@ -29,7 +34,7 @@ def is_missing(value: Any) -> bool:
     """Whether a value says that there is none."""
     if isinstance(value, str):
         return value.strip().lower() in MISSING
-    return value is None or (isinstance(value, (float, np.floating)) and math.isnan(value))
+    return value is None or (isinstance(value, (float, np.floating, Decimal)) and math.isnan(value))
 
 
 def decimal_mark(texts: Iterable[tuple[str, str]], source: str) -> Mark:
@@ -80,10 +85,15 @@ def read_number(value: Any, mark: Mark = "point") -> float:
     """
     if isinstance(value, (bool, np.bool_)):
         raise ValueError(f"must be a number, got {value!r}")
-    if isinstance(value, (int, float, np.integer, np.floating)):
-        return float(value)
+    if isinstance(value, (int, float, np.integer, np.floating, Decimal)):
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf
     if not isinstance(value, str):
         raise ValueError(f"must be a number, got {value!r:.80}")
+    if mark == "point" and _USUAL.fullmatch(value):
+        return float(value)
     text = _plain(value)
     if re.fullmatch(r"[+-]?(inf|infinity|∞)", text.lower()):
         return -math.inf if text.startswith("-") else math.inf

@@ -12,6 +12,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
+from tqdm import tqdm
+
 from ecnas.measured.cells import rows_of_cells
 from ecnas.measured.columns import Column, understand
 from ecnas.measured.figures import Training, table_of
@@ -104,7 +106,7 @@ def read(
 
     Raises:
         MeasurementsError: Something is wrong or ambiguous; the message names all lines and columns of it.
-        OutOfDomainError: A cell is not in the space.
+        UnknownNameError: There is no such space.
         FileNotFoundError: There is no such file.
 
     Example:
@@ -153,13 +155,17 @@ class _Reader:
         self.problems = Problems(source.name)
         self.epochs = self._epochs(epochs)
         self.mark = decimal or decimal_mark(self._texts(), source.name)
+        self.ranges: dict[str, tuple[float, float, int]] = {}
 
     def read(self, name: str, space: str | None, notes: str) -> Reading:
         rows, cell_columns = rows_of_cells(self.source, self.columns, self.problems)
+        if space is not None:
+            self._check_space(Space(space), rows)
         runs = self._runs(rows)
         labelled: dict[tuple[int, int, int], tuple[Line, Training]] = {}
         silent = []
-        for line, row, run in zip(self.source.lines, rows, runs, strict=True):
+        every = zip(self.source.lines, rows, runs, strict=True)
+        for line, row, run in tqdm(every, self.source.name, len(rows), unit=" lines", disable=None, delay=1):
             label = self._label(line)
             trainings = self._trainings(line, row, run)
             if not trainings:
@@ -177,6 +183,15 @@ class _Reader:
         table = table_of(trainings, name, space, notes)
         self._check_parameters(rows)
         return Reading(table, tuple(self._account(table, cell_columns)), tuple(self.notes))
+
+    def _check_space(self, space: Space, rows: Sequence[int]) -> None:
+        for line, row in zip(self.source.lines, rows, strict=True):
+            if row >= len(space):
+                cell = Space("7V")[row]
+                self.problems.add(
+                    f"{line.where}: the cell has {cell.num_vertices} vertices and {cell.num_edges} edges; space "
+                    f"{space.name} allows at most {space.num_vertices} vertices and {space.max_edges} edges"
+                )
 
     def _epochs(self, epochs: int | None) -> int | None:
         lacking = "epochs" not in self.named and any(column.epochs is None for column in self.figures)
@@ -302,7 +317,10 @@ class _Reader:
         except ValueError as error:
             self.problems.add(f"{line.where}, column {column.name!r}: {error}")
             return None
-        return times(number, factor)
+        figure = times(number, factor)
+        least, most, count = self.ranges.get(column.name, (figure, figure, 0))
+        self.ranges[column.name] = min(least, figure), max(most, figure), count + 1
+        return figure
 
     def _refuse_double(self, first: Line, second: Line, training: Training) -> None:
         told = "repeat" in self.named or "seed" in self.named
@@ -377,17 +395,26 @@ class _Reader:
                 f"{_listed(others, 3)}"
             )
 
+    def _range(self, column: Column) -> str:
+        if column.name not in self.ranges:
+            return "no figures"
+        least, most, count = self.ranges[column.name]
+        unit = f" {_TABLE_UNITS[column.meaning]}" if column.meaning in _TABLE_UNITS else ""
+        return f"{least:.4g} … {most:.4g}{unit}  ({count:,} figures)"
+
     def _account(self, table: Table, cell_columns: Sequence[str]) -> Iterable[tuple[str, str, str]]:
         for name in cell_columns:
             yield name, "cell", f"{len(table.space) - len(table.missing):,} different"
+        of_cells = {part for name in cell_columns for part in name.split(", ")}
+        pieces = any(" … " in name for name in cell_columns)
         for column in self.columns:
+            if column.name in of_cells or (pieces and column.meaning == "piece"):
+                continue
             content = [line.values.get(column.name) for line in self.source.lines]
             present = [value for value in content if not is_missing(value)]
             if column.is_figure:
-                numbers = [self._figure(line, column, v) for line, v in zip(self.source.lines, content, strict=True)
-                           if not is_missing(v)]  # fmt: skip
-                yield column.name, _meaning(column), _range(column.meaning, [n for n in numbers if n is not None])
-            elif column.meaning in ("epochs", "repeat", "seed"):
+                yield column.name, _meaning(column), self._range(column)
+            elif column.meaning in ("epochs", "repeat") or (column.meaning == "seed" and "repeat" not in self.named):
                 labels = sorted({str(value).strip() for value in present}, key=_natural)
                 title = {"epochs": "epochs", "repeat": f"repeats 0 to {table.repeats - 1}"}.get(
                     column.meaning, "repeats: a cell's seeds in ascending order"
@@ -399,7 +426,7 @@ class _Reader:
                 yield column.name, "provenance", ", ".join(sorted(set(map(str, present))))
             elif column.meaning == "run" and self.meters is not None:
                 yield column.name, f"run in {self.meters.name}", f"{len(present):,}"
-            elif column.meaning in ("", "run"):
+            else:
                 yield column.name, "not used", ""
         if self.meters is not None:
             yield self.meters.name, "energy, CO2 and time by meter", f"{len(self.meters.runs):,} runs"
@@ -436,13 +463,6 @@ def _meaning(column: Column) -> str:
         return f"{title}{at}, {'per cent' if unit == '%' else 'fraction'}"
     said = "" if column.said_unit else " (the name's usual unit)"
     return f"{title}{at}, {unit}{said}"
-
-
-def _range(name: str, figures: Sequence[float]) -> str:
-    if not figures:
-        return "no figures"
-    unit = f" {_TABLE_UNITS[name]}" if name in _TABLE_UNITS else ""
-    return f"{min(figures):.4g} … {max(figures):.4g}{unit}  ({len(figures):,} figures)"
 
 
 def _natural(text: str) -> tuple[float, str]:

@@ -109,7 +109,7 @@ def of_csv(name: str, text: str) -> Source:
     """Lines of a text with a header and a delimiter, which the header shows."""
     problems = Problems(name)
     notes: list[str] = []
-    delimiter, text, first_line = _delimiter(text)
+    delimiter, text, first_line = _delimiter(text.replace("\r\n", "\n").replace("\r", "\n"))
     rows = _rows(name, text, delimiter, first_line)
     header: list[str] = []
     lines: list[Line] = []
@@ -179,7 +179,7 @@ def _delimiter(text: str) -> tuple[str, str, int]:
         return ",", text, first_line
 
     def understood(mark: str) -> tuple[int, int]:
-        names = [name.strip() for name in next(csv.reader([head.rstrip("\r")], delimiter=mark))]
+        names = [name.strip() for name in next(csv.reader([head], delimiter=mark))]
         try:
             meanings = sum(bool(column.meaning) for column in understand(names, ""))
         except MeasurementsError:  # it was understood well enough to be objected to
