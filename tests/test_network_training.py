@@ -18,7 +18,8 @@ pytest.importorskip("tensorflow", reason="training is tested on TensorFlow")
 from ecnas.network import training
 from ecnas.network.images import Images, Part
 from ecnas.network.meter import Clock, Device, Metering, Reading
-from ecnas.network.training import Recipe, Training, TrainingFailedError, augmented, train
+from ecnas.network.results import Recipe, Training, to_json
+from ecnas.network.training import TrainingFailedError, augmented, train
 
 SMALL = Recipe(epochs=2, batch_size=32, channels=4)
 CELL = ecnas.Space("4V")[2]
@@ -120,10 +121,10 @@ def test_json(uninterrupted):
     import json
 
     _, result = uninterrupted
-    stored = json.loads(training.to_json(result.to_dict()))
+    stored = json.loads(to_json(result.to_dict()))
     again = Training.from_dict(stored)
     assert again.cell == result.cell
-    assert training.to_json(again.to_dict()) == training.to_json(result.to_dict())
+    assert to_json(again.to_dict()) == to_json(result.to_dict())
 
 
 def test_a_damaged_checkpoint_is_named(images, tmp_path):

@@ -27,6 +27,8 @@ COMMANDS: Final = {
     "import": "import_",
     "export": "export",
     "sweep": "sweep",
+    "train": "train",
+    "measure": "measure",
     "report": "report",
     "plot": "plot",
 }

@@ -25,13 +25,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ecnas.cell import Cell
-from ecnas.cost import STEM_CHANNELS
 from ecnas.errors import CorruptFileError, ECNASError
 from ecnas.files import replaced_file, write_text
 from ecnas.network.images import Images, Part
-from ecnas.network.meter import Clock, Device, Metering, Reading
+from ecnas.network.meter import Clock, Metering, Reading
 from ecnas.network.model import build
-from ecnas.table import PROVENANCES, Provenance
+from ecnas.network.results import Milestone, Recipe, Training, to_json, with_nan
 
 MOMENTUM: Final = 0.9
 SQUARES_DECAY: Final = 0.9
@@ -39,8 +38,6 @@ EPSILON: Final = 1.0
 PADDING: Final = 4
 MOST_TRAINING_IMAGES: Final = 10_000
 """Training accuracy is that on the first so many images, without augmentation."""
-
-PRECISIONS: Final = ("float32", "mixed_float16", "mixed_bfloat16")
 
 FINISHED: Final = "training.json"
 CHECKPOINT: Final = "checkpoint.npz"
@@ -51,155 +48,6 @@ class TrainingFailedError(ECNASError):
     """The loss became infinite or undefined."""
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How a network is trained; the defaults are NASBench-101's.
-
-    Attributes:
-        epochs: Passes through the training images.
-        batch_size: Images in a step; the few that are left at the end of an epoch are not used in it.
-        learning_rate: Of the first step; it falls to nil along half a cosine.
-        weight_decay: λ of the penalty λ/2 · Σ w² over all trainable parameters.
-        channels: Channels after the stem.
-        precision: Keras dtype policy.
-    """
-
-    epochs: int = 108
-    batch_size: int = 256
-    learning_rate: float = 0.2
-    weight_decay: float = 1e-4
-    channels: int = STEM_CHANNELS
-    precision: str = "float32"
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "channels"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)!r}")
-        for name, positive in (("learning_rate", self.learning_rate > 0), ("weight_decay", self.weight_decay >= 0)):
-            if not positive or not math.isfinite(getattr(self, name)):
-                raise ValueError(f"{name} must be a positive number, got {getattr(self, name)!r}")
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"precision must be one of {PRECISIONS}, got {self.precision!r}")
-
-    @property
-    def milestones(self) -> tuple[int, ...]:
-        """Epochs after which the network is evaluated: before the first, in the middle, after the last."""
-        return tuple(sorted({0, (self.epochs + 1) // 2, self.epochs}))
-
-
-@dataclass(frozen=True)
-class Milestone:
-    """What a training has reached after some epochs, and used for it: evaluations are not counted.
-
-    Attributes:
-        epoch: Epochs so far.
-        train_accuracy: From 0 to 1.
-        val_accuracy: From 0 to 1.
-        test_accuracy: From 0 to 1.
-        training_time: s.
-        energy: kWh.
-        co2: g.
-        started: When its epochs since the last milestone began, UTC.
-        stopped: When they ended.
-    """
-
-    epoch: int
-    train_accuracy: float
-    val_accuracy: float
-    test_accuracy: float
-    training_time: float
-    energy: float
-    co2: float
-    started: str
-    stopped: str
-
-
-@dataclass(frozen=True)
-class Training:
-    """A finished training.
-
-    Attributes:
-        cell: What was trained.
-        seed: Of the weights, the order of the images and their augmentation.
-        recipe: How.
-        metering: What counts as energy.
-        data: Name of the images.
-        data_digest: Their SHA-256.
-        backend: Of Keras.
-        milestones: Evaluations, the last after all epochs.
-        total: Time and energy with all evaluations.
-        devices: What was metered.
-        trace: Samples of the power: seconds of training, watts of the GPU, watts of the CPU.
-    """
-
-    cell: Cell
-    seed: int
-    recipe: Recipe
-    metering: Metering
-    data: str
-    data_digest: str
-    backend: str
-    milestones: tuple[Milestone, ...]
-    total: Reading
-    devices: tuple[Device, ...]
-    trace: tuple[tuple[float, ...], ...] = ()
-
-    @property
-    def final(self) -> Milestone:
-        """The figures after the last epoch."""
-        return self.milestones[-1]
-
-    @property
-    def provenance(self) -> Provenance:
-        """Where its energy comes from: the weakest among the devices that count."""
-        counted = [device.provenance for device in self.devices if device.kind in self.metering.devices]
-        return max(counted, key=PROVENANCES.index, default="measured")
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON has it; :meth:`from_dict` reads it."""
-        plain = {name: getattr(self, name) for name in ("seed", "data", "data_digest", "backend")}
-        parts = {name: dataclasses.asdict(getattr(self, name)) for name in ("recipe", "metering", "total")}
-        many = {name: [dataclasses.asdict(one) for one in getattr(self, name)] for name in ("milestones", "devices")}
-        return {"cell": cell_dict(self.cell), **plain, **parts, **many, "trace": [list(row) for row in self.trace]}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Training:
-        """Reads what :meth:`to_dict` gave."""
-        metering = values["metering"] | {"devices": tuple(values["metering"]["devices"])}
-        return cls(
-            cell=Cell(values["cell"]["adjacency"], values["cell"]["ops"]),
-            recipe=Recipe(**values["recipe"]),
-            metering=Metering(**metering),
-            milestones=tuple(Milestone(**_with_nan(one)) for one in values["milestones"]),
-            total=Reading(**values["total"]),
-            devices=tuple(Device(**one) for one in values["devices"]),
-            trace=tuple(map(tuple, values["trace"])),
-            **{name: values[name] for name in ("seed", "data", "data_digest", "backend")},
-        )
-
-
-def cell_dict(cell: Cell) -> dict[str, Any]:
-    """A cell as JSON has it."""
-    return {"adjacency": cell.adjacency.tolist(), "ops": ["input", *cell.ops, "output"]}
-
-
-def to_json(values: Mapping[str, Any]) -> str:
-    """A line of JSON, in which what is NaN is null."""
-    return json.dumps(_without_nan(values), allow_nan=False)
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _without_nan(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _with_nan(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: math.nan if value is None else value for key, value in values.items()}
-
-
 def train(
     cell: Cell,
     images: Images,
@@ -208,13 +56,14 @@ def train(
     seed: int = 0,
     folder: Path | None = None,
     meter: Clock | None = None,
+    keep_model: bool = True,
     progress: bool = True,
 ) -> Training:
     """Trains the network of a cell.
 
     With a folder the training can be stopped: it goes on after its last whole epoch, with what it would have come to
     otherwise (to the last bit on a CPU), and a finished one is not repeated. The folder then holds ``training.json``
-    and the trained ``model.keras``.
+    and the trained ``model.keras``, which ``keras.saving.load_model`` reads.
 
     Args:
         cell: What to train.
@@ -223,6 +72,7 @@ def train(
         seed: Of the weights, the order of the images and their augmentation.
         folder: Where it leaves its checkpoints and what comes of it; in memory alone by default.
         meter: What reads the energy; time alone by default. It is started and stopped here.
+        keep_model: Whether to save the trained model in the folder.
         progress: Whether to show a bar, on a terminal.
 
     Raises:
@@ -235,7 +85,7 @@ def train(
     if not steps:
         raise ValueError(f"batch_size must be at most the {len(images.train)} training images, got {recipe.batch_size}")
     identity = {
-        "cell": cell_dict(cell.canonical()),
+        "cell": cell.canonical().to_dict(),
         "recipe": dataclasses.asdict(recipe),
         "seed": seed,
         "data_digest": images.digest,
@@ -284,7 +134,9 @@ def train(
         trace=tuple(map(tuple, state.trace)),
     )
     if folder is not None:
-        _save_finished(folder, identity, model, training)
+        if keep_model:
+            _save_model(folder, model)
+        _save_finished(folder, identity, training)
     return training
 
 
@@ -420,7 +272,7 @@ def _load_checkpoint(path: Path, identity: Mapping[str, Any], model: keras.Model
     _expect_same(path, stored_identity, identity)
     for name, variable in _variables(model):
         variable.assign(values[name])
-    stored["milestones"] = [Milestone(**_with_nan(one)) for one in stored["milestones"]]
+    stored["milestones"] = [Milestone(**with_nan(one)) for one in stored["milestones"]]
     return _State(**stored | {name: Reading(**stored[name]) for name in ("spent", "total")})
 
 
@@ -436,10 +288,13 @@ def _finished(folder: Path, identity: Mapping[str, Any]) -> Training | None:
         raise CorruptFileError(f"{path}: damaged ({error}); delete it to train anew") from error
 
 
-def _save_finished(folder: Path, identity: Mapping[str, Any], model: keras.Model, training: Training) -> None:
+def _save_model(folder: Path, model: keras.Model) -> None:
     temporary = folder / f".{MODEL}"  # Keras insists on the suffix
     model.save(temporary)
     temporary.replace(folder / MODEL)
+
+
+def _save_finished(folder: Path, identity: Mapping[str, Any], training: Training) -> None:
     write_text(folder / FINISHED, to_json({"identity": identity, "training": training.to_dict()}) + "\n")
     with contextlib.suppress(FileNotFoundError):
         (folder / CHECKPOINT).unlink()

@@ -1,0 +1,73 @@
+"""Arguments that ``ecnas train`` and ``ecnas measure`` share."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+
+from ecnas.errors import ECNASError
+from ecnas.network.meter import Metering
+from ecnas.network.results import PRECISIONS, Recipe
+
+
+class NetworkExtraMissingError(ECNASError, ImportError):
+    """Keras or the meter is not installed."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} is needed: pip install 'ecnas-gym[network]'")
+
+
+def add_training_arguments(parser: argparse.ArgumentParser) -> None:
+    """Data, recipe and meter."""
+    parser.add_argument(
+        "--data",
+        required=True,
+        help='"cifar10" (from Keras\'s cache), a folder with its binary version, or an .npz file with x_train, '
+        "y_train, x_test, y_test",
+    )
+    parser.add_argument("--epochs", type=int, default=4, help="epochs of each training (4)")
+    parser.add_argument("--repeats", type=int, default=1, metavar="N", help="trainings of each cell (1)")
+    parser.add_argument("--seed", type=int, default=0, help="of each cell's first training; the others count on (0)")
+    recipe = parser.add_argument_group("recipe", "The defaults are NASBench-101's.")
+    recipe.add_argument("--batch-size", type=int, default=256, help="images in a step (256)")
+    recipe.add_argument("--learning-rate", type=float, default=0.2, help="of the first step (0.2)")
+    recipe.add_argument("--weight-decay", type=float, default=1e-4, help="penalty on all parameters (1e-4)")
+    recipe.add_argument("--channels", type=int, default=128, help="after the stem; 128 is the published network")
+    recipe.add_argument("--precision", choices=PRECISIONS, default="float32", help="of the computation (float32)")
+    meter = parser.add_argument_group("meter")
+    meter.add_argument(
+        "--devices", nargs="+", choices=("gpu", "cpu"), default=("gpu", "cpu"), help="whose energy counts (both)"
+    )
+    meter.add_argument(
+        "--idle-power", type=float, default=0.0, metavar="W", help="taken off: what idle devices draw (0)"
+    )
+    meter.add_argument("--pue", type=float, default=1.0, help="power usage effectiveness of the building (1)")
+    meter.add_argument(
+        "--intensity", type=float, metavar="G", help="carbon intensity in g/kWh; without it there is no CO2"
+    )
+
+
+def recipe_of(arguments: argparse.Namespace) -> Recipe:
+    """The recipe, for which Keras must be there, and the meter.
+
+    Raises:
+        NetworkExtraMissingError: One of them is not installed.
+    """
+    for name in ("keras", "codecarbon"):
+        if importlib.util.find_spec(name) is None:
+            raise NetworkExtraMissingError(name)
+    if arguments.repeats < 1:
+        raise ValueError(f"--repeats must be 1 or more, got {arguments.repeats}")
+    return Recipe(
+        epochs=arguments.epochs,
+        batch_size=arguments.batch_size,
+        learning_rate=arguments.learning_rate,
+        weight_decay=arguments.weight_decay,
+        channels=arguments.channels,
+        precision=arguments.precision,
+    )
+
+
+def metering_of(arguments: argparse.Namespace) -> Metering:
+    """What counts as energy."""
+    return Metering(tuple(arguments.devices), arguments.idle_power, arguments.pue, arguments.intensity)

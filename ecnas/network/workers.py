@@ -1,0 +1,155 @@
+"""Trainings in processes of their own, one for each graphics card.
+
+A process that trains holds its card's memory until it ends, and a crash in it must not end the others.
+"""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+
+from ecnas.cell import Cell
+from ecnas.network.images import Images, load_images
+from ecnas.network.meter import Meter, Metering
+from ecnas.network.results import Recipe, Training
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training to do, as a worker is given it.
+
+    Attributes:
+        cell: What to train.
+        repeat: Which of the cell's trainings, from 0.
+        seed: Of this training.
+        recipe: How, with the epochs.
+        data: Where the images are (:func:`ecnas.network.images.load_images`).
+        metering: What counts as energy.
+        folder: Of the checkpoints.
+    """
+
+    cell: Cell
+    repeat: int
+    seed: int
+    recipe: Recipe
+    data: str
+    metering: Metering
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a job: a training, or what went wrong."""
+
+    job: Job
+    training: Training | None
+    error: str = ""
+
+
+def visible_devices() -> list[str | None]:
+    """NVIDIA's graphics cards here: those of ``CUDA_VISIBLE_DEVICES``, else all; without any, [None]."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        devices: list[str | None] = [device.strip() for device in chosen.split(",") if device.strip() not in ("", "-1")]
+        return devices or [None]
+    try:
+        import pynvml  # type: ignore[import-untyped]
+
+        pynvml.nvmlInit()
+        number = pynvml.nvmlDeviceGetCount()
+        pynvml.nvmlShutdown()
+    except Exception:  # no driver, no card or no library: nothing to choose from
+        return [None]
+    return [str(index) for index in range(number)] or [None]
+
+
+def carry_out(
+    jobs: Sequence[Job], devices: Sequence[str | None], do: Callable[[Job], Training] | None = None
+) -> Iterator[Outcome]:
+    """Does jobs, as many at a time as there are devices, and yields what comes of each as it ends.
+
+    Args:
+        jobs: What to do, in this order.
+        devices: A process each. None stands for whatever the backend finds, such as the processor.
+        do: What a worker does; trains and meters by default.
+    """
+    waiting = list(reversed(jobs))
+    running: dict[Future[Training], tuple[Job, str | None]] = {}
+    pools: dict[str | None, ProcessPoolExecutor] = {}
+    free = list(reversed(devices))
+    others = set(multiprocessing.active_children())
+    try:
+        while waiting or running:
+            while waiting and free:
+                device, job = free.pop(), waiting.pop()
+                if device not in pools:
+                    pools[device] = _pool(device)
+                running[pools[device].submit(do or train_job, job)] = job, device
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                job, device = running.pop(future)
+                try:
+                    outcome = Outcome(job, future.result())
+                except Exception as error:
+                    # One network that does not fit or diverges ends neither the campaign nor the others.
+                    outcome = Outcome(job, None, f"{type(error).__name__}: {error}")
+                    pools.pop(device).shutdown(wait=False)
+                free.append(device)
+                yield outcome
+    finally:
+        if running:  # above all Ctrl-C: what is running is not waited for
+            for process in set(multiprocessing.active_children()) - others:
+                process.terminate()
+        for pool in pools.values():
+            pool.shutdown(cancel_futures=True)
+
+
+def train_job(job: Job) -> Training:
+    """Trains and meters a cell, in a worker."""
+    from ecnas.network.training import train
+
+    return train(
+        job.cell,
+        _images(job.data),
+        job.recipe,
+        seed=job.seed,
+        folder=job.folder,
+        meter=Meter(job.metering, gpu=_DEVICE),
+        keep_model=False,
+        progress=False,
+    )
+
+
+_DEVICE: str | None = None
+"""The graphics card of this worker."""
+
+
+@functools.lru_cache(maxsize=1)
+def _images(source: str) -> Images:
+    return load_images(source)
+
+
+def _pool(device: str | None) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_begin_worker, initargs=(device,))
+
+
+def _begin_worker(device: str | None) -> None:
+    """Sees one graphics card; leaves Ctrl-C to the process that started this one, and ends with it."""
+    global _DEVICE
+    _DEVICE = device
+    if device is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = device
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def wait_and_die() -> None:
+        if (parent := multiprocessing.parent_process()) is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=wait_and_die, daemon=True).start()
