@@ -611,7 +611,7 @@ class Benchmark:
     def vector_rewards(
         self, objectives: Sequence[str] = DEFAULT_OBJECTIVES, epochs: int | None = None
     ) -> NDArray[np.float64]:
-        """The normalised objectives of every cell, clipped to [0, 1]: float64 of shape (cells, m)."""
+        """The normalised objectives of every cell, from 0: float64 of shape (cells, m)."""
         names = check_objectives(objectives)
         figures = np.stack([self.values(name, epochs) for name in names], axis=1)
         return self.normalisation(names, epochs).rewards(figures)

@@ -98,8 +98,8 @@ class Normalisation:
         return np.stack([figures[name] for name in self.names], axis=-1)
 
     def rewards(self, figures: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Scores clipped to [0, 1], so that one failed training does not outweigh all that an agent has learned."""
-        return np.clip(self.scores(figures), 0.0, 1.0)
+        """Scores, but 0 where they are below it, so that one failed training does not outweigh all that was learned."""
+        return rewards_of(self.scores(figures))
 
     def figure(self, name: str, score: float) -> float:
         """The figure in natural units that has the given score: the inverse of :meth:`scores` for one objective."""
@@ -110,6 +110,11 @@ class Normalisation:
         return low + score * (high - low)
 
 
+def rewards_of(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rewards of scores (:meth:`Normalisation.rewards`)."""
+    return np.maximum(scores, 0.0)
+
+
 class Scalarisation(Protocol):
     """Turns the objectives of cells into one number each, to be maximised."""
 
@@ -117,7 +122,7 @@ class Scalarisation(Protocol):
         """Scalarises any number of cells.
 
         Args:
-            rewards: Normalised objectives in [0, 1], shape (..., m).
+            rewards: Normalised objectives from 0, shape (..., m).
             figures: All of :data:`OBJECTIVES` in natural units by name, each of shape (...,).
 
         Returns:

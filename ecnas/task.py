@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecnas.benchmark import DEFAULT_OBJECTIVES, REFERENCE_MARGIN, Benchmark, Evaluation, Evaluations
-from ecnas.objectives import Scalarisation, check_objectives, describe_scalarisation, figures_of
+from ecnas.objectives import Scalarisation, check_objectives, describe_scalarisation, figures_of, rewards_of
 
 Repeat = int | Literal["mean", "random"]
 """Which training answers a query: the number of one, the mean of all, or one drawn at random for each query."""
@@ -21,7 +21,7 @@ class Judgement(NamedTuple):
 
     Attributes:
         scores: The objectives, shape (..., m), to be maximised; 1 is the best and 0 the worst value on the exact front.
-        vector_reward: The scores clipped to [0, 1], shape (..., m).
+        vector_reward: The scores, 0 where they are below it, shape (..., m).
         reward: The scalarised objectives, shape (...,), to be maximised.
     """
 
@@ -90,7 +90,7 @@ class Task:
         figures = figures_of(evaluation)
         normalisation = self.benchmark.normalisation(self.objectives, evaluation.epochs)
         scores = normalisation.scores(normalisation.select(figures))
-        vector = np.clip(scores, 0.0, 1.0)
+        vector = rewards_of(scores)
         return Judgement(scores, vector, self.scalarisation(vector, figures))
 
     def describe(self) -> dict[str, Any]:

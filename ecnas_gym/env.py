@@ -13,11 +13,21 @@ from gymnasium.error import DependencyNotInstalled, ResetNeeded
 from numpy.typing import NDArray
 
 import ecnas
-from ecnas import Benchmark, Budget, BudgetExhaustedError, Evaluation, OutOfDomainError, Scalarisation, Space
+from ecnas import (
+    Benchmark,
+    Budget,
+    BudgetExhaustedError,
+    Evaluation,
+    Evaluations,
+    OutOfDomainError,
+    Scalarisation,
+    Space,
+)
 from ecnas.benchmark import DEFAULT_OBJECTIVES, REFERENCE_MARGIN
 from ecnas.benchmark import Repeat as FixedRepeat
 from ecnas.coerce import whole
-from ecnas.objectives import OBJECTIVES, check_objectives, figures_of
+from ecnas.objectives import check_objectives
+from ecnas.task import Judgement, Task
 from ecnas_gym.accounts import account
 from ecnas_gym.builder import NUM_ACTIONS, CellBuilder
 from ecnas_gym.info import METRICS, Info
@@ -62,6 +72,7 @@ class _BuildEnv(gym.Env[NDArray[np.float32], np.int64], Generic[Reward]):
         budget: Budget | int | None = None,
         render_mode: str | None = None,
         repeat: Repeat = None,
+        scalarisation: str | Scalarisation = "linear",
     ) -> None:
         self.cell_space = Space(space)
         if benchmark is None:
@@ -74,7 +85,7 @@ class _BuildEnv(gym.Env[NDArray[np.float32], np.int64], Generic[Reward]):
             )
         self.epochs = self.benchmark.check_epochs(epochs)
         self.objectives = check_objectives(objectives)
-        self.normalisation = self.benchmark.normalisation(self.objectives, self.epochs)
+        self.scalarisation = self.benchmark.scalarisation(scalarisation, self.objectives, self.epochs)
         self.budget = account(budget)
         self.render_mode = _check_render_mode(render_mode, self.metadata["render_modes"])
         self.repeat = repeat if _is_random(repeat) else self.benchmark.check_repeat(repeat)  # type: ignore[arg-type]
@@ -214,9 +225,8 @@ class _BuildEnv(gym.Env[NDArray[np.float32], np.int64], Generic[Reward]):
                 return self._end_unpaid()
             raise
         self._last = evaluation
-        figures = figures_of(evaluation)
-        vector = self.normalisation.rewards(self.normalisation.select(figures))
-        items: dict[str, Any] = {"row": row, "vector_reward": vector, "epochs": self.epochs}
+        judgement = self.judge(evaluation)
+        items: dict[str, Any] = {"row": row, "vector_reward": judgement.vector_reward, "epochs": self.epochs}
         for name in METRICS:
             figure = getattr(evaluation, name)
             if figure == figure:  # what the benchmark lacks is NaN
@@ -224,7 +234,11 @@ class _BuildEnv(gym.Env[NDArray[np.float32], np.int64], Generic[Reward]):
         if evaluation.repeat is not None:
             items["repeat"] = evaluation.repeat
         objects = {"cell": functools.partial(self.cell_space.__getitem__, row), "evaluation": evaluation}
-        return self._ended(self._reward(vector, figures), items, objects)
+        return self._ended(self._reward(judgement), items, objects)
+
+    def judge(self, evaluation: Evaluation | Evaluations) -> Judgement:
+        """What an evaluation, or a batch of them, is worth here."""
+        return Task(self.benchmark, self.objectives, self.scalarisation, self.epochs).judge(evaluation)
 
     def _end_invalid(self, lacking: bool = False) -> Step:
         reason = CELL_LACKING if lacking else ACTION_OUTSIDE
@@ -251,7 +265,7 @@ class _BuildEnv(gym.Env[NDArray[np.float32], np.int64], Generic[Reward]):
     def _invalid_reward(self) -> Reward:
         raise NotImplementedError
 
-    def _reward(self, vector: NDArray[np.float64], figures: Mapping[str, NDArray[np.float64]]) -> Reward:
+    def _reward(self, judgement: Judgement) -> Reward:
         raise NotImplementedError
 
     def render(self) -> Any:
@@ -406,12 +420,7 @@ class CellEnv(_BuildEnv[float]):
         render_mode: str | None = None,
         repeat: Repeat = None,
     ) -> None:
-        super().__init__(space, benchmark, epochs, objectives, budget, render_mode, repeat)
-        if isinstance(scalarisation, str):
-            scalarisation = self.benchmark.scalarisation(scalarisation, self.objectives, self.epochs)
-        self.scalarisation = scalarisation
-        # Weights that do not fit the objectives are an error now, not at the end of the first episode.
-        scalarisation(np.zeros((1, len(self.objectives))), {name: np.ones(1) for name in OBJECTIVES})
+        super().__init__(space, benchmark, epochs, objectives, budget, render_mode, repeat, scalarisation)
 
     def _no_reward(self) -> float:
         return 0.0
@@ -419,8 +428,8 @@ class CellEnv(_BuildEnv[float]):
     def _invalid_reward(self) -> float:
         return INVALID_REWARD
 
-    def _reward(self, vector: NDArray[np.float64], figures: Mapping[str, NDArray[np.float64]]) -> float:
-        return float(self.scalarisation(vector, figures))
+    def _reward(self, judgement: Judgement) -> float:
+        return float(judgement.reward)
 
 
 class MOCellEnv(_BuildEnv[NDArray[np.float64]]):
@@ -463,7 +472,9 @@ class MOCellEnv(_BuildEnv[NDArray[np.float64]]):
     ) -> None:
         super().__init__(space, benchmark, epochs, objectives, budget, render_mode, repeat)
         self.reward_dim = len(self.objectives)
-        self.reward_space = gym.spaces.Box(INVALID_REWARD, 1.0, (self.reward_dim,), dtype=np.float64)
+        # A lucky training may be better than the best mean.
+        most = 1.0 if self.benchmark.table.repeats == 1 else np.inf
+        self.reward_space = gym.spaces.Box(INVALID_REWARD, most, (self.reward_dim,), dtype=np.float64)
 
     def pareto_front(self, gamma: float = 1.0) -> list[NDArray[np.float64]]:
         """Returns of the exact Pareto front: the discounted reward vectors, by ascending first objective."""
@@ -477,6 +488,6 @@ class MOCellEnv(_BuildEnv[NDArray[np.float64]]):
     def _invalid_reward(self) -> NDArray[np.float64]:
         return np.full(self.reward_dim, INVALID_REWARD)
 
-    def _reward(self, vector: NDArray[np.float64], figures: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-        copy: NDArray[np.float64] = vector.copy()
-        return copy
+    def _reward(self, judgement: Judgement) -> NDArray[np.float64]:
+        reward: NDArray[np.float64] = judgement.vector_reward.copy()
+        return reward

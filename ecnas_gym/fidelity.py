@@ -128,12 +128,11 @@ class ChooseEpochs(gym.Wrapper[NDArray[np.float32], Any, Any, Any], RecordConstr
 
     def _train(self, held: int, epochs: int) -> Step:
         base = self._base
-        usual = base.epochs, base.normalisation
-        base.epochs, base.normalisation = epochs, base.benchmark.normalisation(base.objectives, epochs)
+        usual, base.epochs = base.epochs, epochs
         try:
             return self.env.step(held)
         finally:
-            base.epochs, base.normalisation = usual
+            base.epochs = usual
 
     def _seen(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
         self._last_observation = observation

@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 
 from ecnas import isomorphism
 from ecnas.encoding import MAX_INNER, NUM_OP_CODES, NUM_OPERATIONS, OP_WEIGHTS, to_frame
-from ecnas.objectives import figures_of
 from ecnas_gym.automaton import FINISHED, INVALID, START, automaton
 from ecnas_gym.builder import NUM_ACTIONS, decisions
 from ecnas_gym.env import INVALID_REWARD, CellEnv
@@ -234,10 +233,8 @@ def _tables(env: CellEnv, xp: types.ModuleType) -> Tables:
 def _rewards(env: CellEnv) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Rewards and vector rewards of all cells, shapes (cells,) and (cells, objectives)."""
     evaluations = env.benchmark.query_rows(np.arange(len(env.cell_space)), env.epochs)
-    figures = figures_of(evaluations)
-    vectors = env.normalisation.rewards(env.normalisation.select(figures))
-    rewards = env.scalarisation(vectors, figures)
-    return np.where(evaluations.rows >= 0, rewards, INVALID_REWARD), vectors
+    judgement = env.judge(evaluations)
+    return np.where(evaluations.rows >= 0, judgement.reward, INVALID_REWARD), judgement.vector_reward
 
 
 def _counts(chosen: NDArray[np.bool_]) -> NDArray[np.int32]:

@@ -103,6 +103,7 @@ def _task(evaluate: Evaluator, vector_reward: bool, kwargs: dict[str, Any]) -> d
         "epochs": task.epochs,
         "objectives": task.objectives,
         "budget": evaluate.budget,
+        "repeat": evaluate.repeat,
         **kwargs,
     }
     return arguments if vector_reward else {"scalarisation": task.scalarisation, **arguments}

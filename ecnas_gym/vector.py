@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 import gymnasium as gym
@@ -18,8 +18,8 @@ from ecnas.benchmark import Evaluations
 from ecnas.budget import as_budget
 from ecnas.coerce import shown, whole
 from ecnas.encoding import to_frame
-from ecnas.objectives import figures_of
 from ecnas.table import COLUMNS
+from ecnas.task import Judgement
 from ecnas_gym import rendering
 from ecnas_gym.automaton import FINISHED, INVALID, START, automaton
 from ecnas_gym.builder import NUM_ACTIONS, CellBuilder
@@ -76,7 +76,7 @@ class _VectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
         kwargs["budget"] = as_budget(kwargs.get("budget"))
         self._env = env = self._single_env(**kwargs)
         self.cell_space, self.benchmark, self.epochs = env.cell_space, env.benchmark, env.epochs
-        self.objectives, self.normalisation, self.budget = env.objectives, env.normalisation, env.budget
+        self.objectives, self.budget = env.objectives, env.budget
         self.repeat, self.reference_point = env.repeat, env.reference_point
         self.render_mode = env.render_mode
         self.single_action_space, self.single_observation_space = env.action_space, env.observation_space
@@ -373,9 +373,8 @@ class _VectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
         return self._answered(self.benchmark.query_rows(rows, self.epochs, repeat=self.repeat))  # type: ignore[arg-type]
 
     def _answered(self, evaluations: Evaluations) -> Answers:
-        figures = figures_of(evaluations)
-        vector = self.normalisation.rewards(self.normalisation.select(figures))
-        return Answers(evaluations, vector, self._scalarised(vector, figures))
+        judgement = self._env.judge(evaluations)
+        return Answers(evaluations, judgement.vector_reward, self._rewards_of(judgement))
 
     def _succeed(self, observations: Observations, masks: Masks, final_info: dict[str, Any]) -> dict[str, Any]:
         """Starts new episodes in the step that ended the last ones, and returns its information."""
@@ -409,11 +408,8 @@ class _VectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
     def _zeros(self) -> NDArray[np.float64]:
         return np.zeros(self.num_envs)
 
-    def _scalarised(
-        self, vector: NDArray[np.float64], figures: Mapping[str, NDArray[np.float64]]
-    ) -> NDArray[np.float64]:
-        assert isinstance(self._env, CellEnv)
-        return self._env.scalarisation(vector, figures)
+    def _rewards_of(self, judgement: Judgement) -> NDArray[np.float64]:
+        return judgement.reward
 
 
 _OWN: Final = ("num_envs", "autoreset_mode", "max_episode_steps", "spec", "metadata", "np_random", "budget")
@@ -445,10 +441,8 @@ class _MOVectorEnv(_VectorEnv):
     def _zeros(self) -> NDArray[np.float64]:
         return np.zeros((self.num_envs, self.reward_dim))
 
-    def _scalarised(
-        self, vector: NDArray[np.float64], figures: Mapping[str, NDArray[np.float64]]
-    ) -> NDArray[np.float64]:
-        return vector
+    def _rewards_of(self, judgement: Judgement) -> NDArray[np.float64]:
+        return judgement.vector_reward
 
 
 class CellVectorEnv(_VectorEnv):

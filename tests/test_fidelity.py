@@ -51,7 +51,9 @@ def test_the_last_action_says_for_how_many_epochs(env_id):
         assert budget.spent.epochs == spent
         assert evaluation.val_accuracy == base.benchmark.query(info["cell"], epochs).val_accuracy
         usual = gym.make("MO-ECNAS-" + env_id.split("ECNAS-")[1], epochs=epochs).unwrapped
-        expected = usual.normalisation.rewards(np.array([evaluation.val_accuracy, evaluation.energy]))
+        expected = usual.benchmark.normalisation(usual.objectives, usual.epochs).rewards(
+            np.array([evaluation.val_accuracy, evaluation.energy])
+        )
         np.testing.assert_allclose(info["vector_reward"], expected)
         np.testing.assert_allclose(reward, expected if env_id.startswith("MO") else expected.mean())
         assert base.epochs == 108

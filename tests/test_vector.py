@@ -115,7 +115,9 @@ def test_rewards_of_every_cell_do_not_depend_on_the_number_of_environments():
         figures = env.benchmark.query_rows(np.arange(len(env.cell_space)))
         for row in range(0, len(rewards), 7):
             single = {key: np.float64(getattr(figures, key)[row]) for key in ecnas.OBJECTIVES}
-            vector = env.normalisation.rewards(np.array([single["val_accuracy"], single["energy"]]))
+            vector = env.benchmark.normalisation(env.objectives, env.epochs).rewards(
+                np.array([single["val_accuracy"], single["energy"]])
+            )
             assert float(scalarisation(vector, single)) == rewards[row]
 
 

@@ -13,7 +13,7 @@ from ecnas.budget import Budget
 from ecnas.cell import Cell
 from ecnas.errors import BudgetExhaustedError
 from ecnas.runs.record import RunRecord
-from ecnas.task import Repeat, Task
+from ecnas.task import Task
 
 FREE_QUERIES: Final = 1000
 """With ``Budget(unique=True)``: this many queries in a row that cost nothing end a search, which goes in circles."""
@@ -53,7 +53,7 @@ class Evaluator:
         benchmark: What answers.
         objectives: What candidates' scores hold.
         epochs: Fidelity of the search: epochs of training unless a method asks for others.
-        repeat: What the benchmark's queries take: None for the mean, the number of a training, or a generator.
+        repeat: What the benchmark's queries take: "mean", the number of a training, or a generator.
         budget: As above.
         record: As above.
         reference: Reference point of hypervolumes of scores, shape (m,).
@@ -71,7 +71,7 @@ class Evaluator:
         self.task, self.budget, self.record, self._tick = task, budget, record, tick
         self.objectives, self.epochs, self.reference = task.objectives, task.epochs, task.reference
         self.benchmark: Benchmark = task.benchmark
-        self.repeat = _answering(task.repeat, rng)
+        self.repeat = (rng or np.random.default_rng(0)) if task.repeat == "random" else task.repeat
         self.best: Candidate | None = None
         self._missing = self.benchmark.table.missing
         self._seen: set[int] = set()
@@ -189,10 +189,3 @@ class Evaluator:
     def neighbours(self, cell: Cell) -> list[Cell]:
         """The cells one edit away (:meth:`ecnas.space.Space.neighbours`)."""
         return [other for other in self.benchmark.space.neighbours(cell) if other.row not in self._missing]
-
-
-def _answering(repeat: Repeat, rng: np.random.Generator | None) -> int | np.random.Generator | None:
-    """A task's ``repeat`` as queries take it."""
-    if isinstance(repeat, int):
-        return repeat
-    return None if repeat == "mean" else rng or np.random.default_rng(0)
