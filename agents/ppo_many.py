@@ -8,6 +8,8 @@ gradient's norm clipped. From the same weights and episodes both get the same we
 Gradients are written out, since a network has three layers. A run depends on its own generator alone, not on how many
 others there are beside it: every operation on numbers keeps the runs apart.
 
+    python agents/ppo_many.py --budget 300 --seed 0
+
 The functions from :func:`forward` to :func:`update` take the arrays of numpy or of JAX: they are pure, and can be
 compiled and run on an accelerator as they are.
 
@@ -18,12 +20,19 @@ https://arxiv.org/abs/1506.02438; Huang and Ontañón 2022 (masks), https://arxi
 from __future__ import annotations
 
 import itertools
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
 
+import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from ecnas_gym.builder import NUM_ACTIONS
+from ecnas.runs import Evaluator, script
+from ecnas.runs.many import evaluate_rows
+from ecnas_gym.builder import NUM_ACTIONS, decisions
+from ecnas_gym.env import INVALID_REWARD
+from ecnas_gym.observation import layout
 from ecnas_gym.vector import CellVectorEnv
 
 Array = Any
@@ -32,21 +41,92 @@ Array = Any
 ADAM_DECAYS = (0.9, 0.999)
 ADAM_EPSILON = 1e-5  # stable-baselines3's choice for PPO
 FORBIDDEN = np.float32(-1e8)  # logit of an action outside of the mask, as in sb3-contrib
-BLOCK = 4
+BLOCK = 8
 """So many runs are updated together: their layers fit into a core's cache."""
 
 
-class Settings(NamedTuple):
-    """What an update of PPO needs to know; see ``agents/ppo.py``."""
+@dataclass(frozen=True)
+class MaskedPPO:
+    """Search with PPO under masks, many runs at once."""
 
-    learning_rate: float = 3e-3
+    episodes_per_update: int = 8
+    """Cells that are built between two updates of the policy."""
     update_epochs: int = 4
+    """Passes over these cells in an update."""
     minibatch_episodes: int = 8
+    """Cells' worth of steps in a minibatch."""
+    learning_rate: float = 3e-3
+    """Step size of Adam."""
     entropy_coefficient: float = 0.02
+    """Weight of the policy's mean entropy in the loss."""
     gae_lambda: float = 0.95
+    """λ of generalised advantage estimation."""
     clip_range: float = 0.2
+    """Most relative change of an action's probability that an update rewards."""
     value_coefficient: float = 0.5
+    """Weight of the value network's loss."""
     max_grad_norm: float = 0.5
+    """Longest gradient; a longer one is shortened."""
+    hidden_units: int = 64
+    """Units in each of the two layers of the policy and of the value network."""
+
+    name: ClassVar[str] = "masked PPO"
+
+    def run(self, evaluate: Evaluator, rng: np.random.Generator) -> None:
+        """Learns until the budget is spent."""
+        self.run_many([evaluate], [rng])
+
+    def run_many(self, evaluates: Sequence[Evaluator], rngs: Sequence[np.random.Generator]) -> None:
+        """Learns until all budgets are spent."""
+        task, evaluates, rngs = evaluates[0].task, list(evaluates), list(rngs)
+        space, num_episodes = task.benchmark.space, self.episodes_per_update
+        num_steps = len(decisions(space))
+        shape = Shape(layout(space).size, self.hidden_units)
+        learner = initial(shape, rngs)
+        envs = None
+        while evaluates:
+            if envs is None or envs.num_envs != len(evaluates) * num_episodes:
+                envs = _builders(task, len(evaluates) * num_episodes)
+            noise = np.stack([rng.gumbel(size=(num_steps, num_episodes, NUM_ACTIONS)) for rng in rngs], axis=1)
+            rollout, rows = collect(envs, shape, learner.parameters, noise)
+            rewards, going = evaluate_rows(evaluates, rows)
+            rollout = rollout._replace(rewards=np.nan_to_num(rewards, nan=INVALID_REWARD).astype(np.float32))
+            if not going.all():
+                rollout, learner = Rollout(*(part[going] for part in rollout)), learner.part(going)
+                evaluates, rngs = list(itertools.compress(evaluates, going)), list(itertools.compress(rngs, going))
+            learner = self._update(shape, learner, rollout, rngs)
+
+    def _update(self, shape: Shape, learner: Learner, rollout: Rollout, rngs: list[np.random.Generator]) -> Learner:
+        """Updates runs, a few at a time."""
+        parts = []
+        for start in range(0, len(rngs), BLOCK):
+            block = slice(start, start + BLOCK)
+            orders = None
+            if self.minibatch_episodes < self.episodes_per_update:  # otherwise the order makes no difference
+                size = rollout.actions[0].size
+                orders = np.array([[rng.permutation(size) for _ in range(self.update_epochs)] for rng in rngs[block]])
+            part = Rollout(*(array[block] for array in rollout))
+            parts.append(update(shape, learner.part(block), part, orders, self))
+        if not parts:
+            return learner
+        parameters, mean, square = (
+            np.concatenate(arrays) for arrays in zip(*(part[:3] for part in parts), strict=True)
+        )
+        return Learner(parameters, mean, square, parts[0].steps)
+
+
+def _builders(task: Any, num_envs: int) -> CellVectorEnv:
+    """Environments that build cells. What these are worth to a run, its evaluator says."""
+    envs = gym.make_vec(
+        f"ecnas_gym:ECNAS-{task.benchmark.space.name}-v0",
+        num_envs=num_envs,
+        autoreset_mode="Disabled",
+        benchmark=task.benchmark,
+        epochs=task.epochs,
+        objectives=task.objectives,
+    ).unwrapped
+    assert isinstance(envs, CellVectorEnv)
+    return envs
 
 
 class Shape(NamedTuple):
@@ -179,7 +259,7 @@ def gradient(
     old_log_probabilities: Array,
     advantage: Array,
     returns: Array,
-    settings: Settings,
+    settings: MaskedPPO,
 ) -> Array:
     """The loss's gradient in the parameters, (S, P), over a minibatch of B steps; arguments as in :class:`Rollout`."""
     xp = x.__array_namespace__()
@@ -206,7 +286,7 @@ def gradient(
     return xp.concat([part.reshape(len(parameters), -1) for part in gradients], axis=1)
 
 
-def adam(learner: Learner, gradient: Array, settings: Settings) -> Learner:
+def adam(learner: Learner, gradient: Array, settings: MaskedPPO) -> Learner:
     """One step of Adam, with the norm of each run's gradient clipped."""
     xp = gradient.__array_namespace__()
     norm = xp.sqrt((gradient * gradient).sum(axis=1, keepdims=True))
@@ -220,7 +300,7 @@ def adam(learner: Learner, gradient: Array, settings: Settings) -> Learner:
     return Learner(learner.parameters - scale * mean / denominator, mean, square, steps)
 
 
-def update(shape: Shape, learner: Learner, rollout: Rollout, orders: Array, settings: Settings) -> Learner:
+def update(shape: Shape, learner: Learner, rollout: Rollout, orders: Array, settings: MaskedPPO) -> Learner:
     """Several passes over the episodes of all runs, in minibatches.
 
     Args:
@@ -259,7 +339,7 @@ def update(shape: Shape, learner: Learner, rollout: Rollout, orders: Array, sett
 
 
 def collect(
-    envs: CellVectorEnv, shape: Shape, parameters: NDArray[np.float32], noise: NDArray[np.float32]
+    envs: CellVectorEnv, shape: Shape, parameters: NDArray[np.float32], noise: NDArray[np.float64]
 ) -> tuple[Rollout, NDArray[np.int64]]:
     """Builds K cells for each of S runs.
 
@@ -287,4 +367,9 @@ def collect(
         log_probabilities[:, :, t] = np.take_along_axis(log_p, chosen[:, :, None], axis=2)[:, :, 0]
         seen, _, _, _, info = envs.step(chosen.ravel())
     rewards = np.zeros((num_runs, num_episodes), dtype=np.float32)
-    return Rollout(observations, masks, actions, log_probabilities, rewards), info["row"].reshape(rewards.shape)
+    rows = info["row"] if "row" in info else np.full(rewards.size, -1)  # of a benchmark that lacks all of them
+    return Rollout(observations, masks, actions, log_probabilities, rewards), rows.reshape(rewards.shape)
+
+
+if __name__ == "__main__":
+    script.main(MaskedPPO)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
+from conftest import synthetic_table
 
 sb3_contrib = pytest.importorskip("sb3_contrib")
 torch = pytest.importorskip("torch")
 
-from agents import ppo_many  # noqa: E402
+import ecnas  # noqa: E402
+from ecnas.runs.run import begun, run_task  # noqa: E402
+from ecnas.task import Task  # noqa: E402
+from ecnas_gym.agents import ppo_many  # noqa: E402
 from ecnas_gym.sb3 import CellVecEnv  # noqa: E402
 
 STEPS = 8  # decisions of an episode in 4V
@@ -77,7 +83,7 @@ def test_updates_are_those_of_sb3_contrib(seed, minibatch_episodes, monkeypatch)
 
     shape = ppo_many.Shape(envs.observation_space.shape[0], 64)
     learner = ppo_many.Learner(seen[0][0], np.zeros_like(seen[0][0]), np.zeros_like(seen[0][0]), 0)
-    settings = ppo_many.Settings(minibatch_episodes=minibatch_episodes)
+    settings = ppo_many.MaskedPPO(minibatch_episodes=minibatch_episodes)
     for before, found, visited, after in seen:
         np.testing.assert_allclose(learner.parameters, before, atol=1e-5)
         rollout = ppo_many.Rollout(
@@ -99,3 +105,34 @@ def test_updates_are_those_of_sb3_contrib(seed, minibatch_episodes, monkeypatch)
         learner = ppo_many.update(shape, learner, rollout, None if minibatch_episodes == 8 else visited, settings)
         assert np.abs(after - before).max() > 1e-3
         np.testing.assert_allclose(learner.parameters, after, atol=1e-5)
+
+
+def test_a_run_does_not_depend_on_the_others():
+    """Not to the last bit, and not when others end before it."""
+    method = ppo_many.MaskedPPO(minibatch_episodes=4)
+    budgets = {3: 120, 4: 60, 5: 99}
+    task = Task.of(ecnas.load("surrogate-7V"))
+    alone = {seed: run_task(method, task, budget, seed) for seed, budget in budgets.items()}
+    with contextlib.ExitStack() as stack:
+        starts = [stack.enter_context(begun(method, task, budget, seed)) for seed, budget in budgets.items()]
+        method.run_many(*zip(*starts, strict=True))
+    for seed, start in zip(budgets, starts, strict=True):
+        record = start.evaluate.record
+        assert len(record) == budgets[seed]
+        for column in ("row", "reward"):
+            np.testing.assert_array_equal(record.column(column), alone[seed].column(column))
+
+
+def test_it_learns():
+    record = run_task(ppo_many.MaskedPPO(), Task.of(ecnas.load("surrogate-5V")), 800, 0)
+    rewards = record.column("reward")
+    assert rewards[-100:].mean() > rewards[:100].mean() + 0.1
+
+
+def test_cells_that_the_benchmark_lacks_are_invalid():
+    """The budget counts what the benchmark has; the others are rewarded as invalid."""
+    space = ecnas.Space("4V")
+    benchmark = ecnas.Benchmark(synthetic_table("4V", missing=frozenset(range(2, len(space), 3))))
+    record = run_task(ppo_many.MaskedPPO(), Task.of(benchmark), 40, 0)
+    assert len(record) == 40
+    assert not set(record.column("row").astype(int)) & set(range(2, len(space), 3))
