@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -38,6 +39,7 @@ queue_size = 3
 """
 
 MINE = """
+import importlib.util
 import os
 import time
 from dataclasses import dataclass
@@ -524,3 +526,12 @@ def test_many_runs_fail_together(folder, many):
     assert len(failures) == 5
     assert all("no luck" in outcome.text for _, outcome in failures)
     assert not list((folder / "out").rglob("record.jsonl"))
+
+
+def test_what_a_method_of_ours_lacks_is_told_before_anything_runs(folder, monkeypatch):
+    real = importlib.util.find_spec
+    hidden = lambda name, *rest: None if name in ("sb3_contrib", "torch") else real(name, *rest)  # noqa: E731
+    monkeypatch.setattr("importlib.util.find_spec", hidden)
+    text = SWEEP + '\n[[algorithm]]\nname = "PPO"\nuse = "ecnas_gym.agents.ppo:PPO"\n'
+    with pytest.raises(SweepError, match=r"'PPO': needs sb3_contrib, torch \(pip install 'ecnas-gym\[agents\]'\)"):
+        Sweep.load(write(folder, text))

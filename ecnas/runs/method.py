@@ -118,6 +118,13 @@ def _of_entry_point(name: str) -> type[Method]:
         raise MethodError(_import_failed(name, error)) from error
 
 
+def lacking(kind: type[Method]) -> list[str]:
+    """Packages that a method of ours imports when it runs and that are not installed; of others' methods unknown."""
+    if kind.__module__.partition(".")[0] not in ("ecnas", "ecnas_gym"):
+        return []
+    return [name for name in _packages(kind.__module__) if importlib.util.find_spec(name) is None]
+
+
 def _of_module(name: str) -> types.ModuleType:
     try:
         return importlib.import_module(name)
@@ -294,8 +301,7 @@ def versions(module: str) -> dict[str, str]:
     import ecnas
 
     found = {"python": platform.python_version(), "ecnas-gym": ecnas.__version__, "numpy": np.__version__}
-    names = {name.partition(".")[0] for path in _sources(module) for name, _ in _imports(path)}
-    for name in sorted(names - set(sys.stdlib_module_names) - {"ecnas", "ecnas_gym", "numpy"}):
+    for name in _packages(module):
         for distribution in (name, _DISTRIBUTIONS.get(name, name)):
             try:
                 found[distribution] = importlib.metadata.version(distribution)
@@ -303,6 +309,13 @@ def versions(module: str) -> dict[str, str]:
             except (importlib.metadata.PackageNotFoundError, ValueError):
                 continue
     return found
+
+
+def _packages(module: str) -> list[str]:
+    """The packages of others, but for numpy, that a module and its neighbours import, wherever they do."""
+    names = {name.partition(".")[0] for path in _sources(module) for name, level in _imports(path) if not level}
+    neighbours = {path.stem for path in _sources(module)}
+    return sorted(names - neighbours - set(sys.stdlib_module_names) - {"ecnas", "ecnas_gym", "numpy"})
 
 
 _DISTRIBUTIONS: Final = {"sklearn": "scikit-learn", "PIL": "pillow", "yaml": "pyyaml"}

@@ -49,7 +49,7 @@ from ecnas.loading import load
 from ecnas.objectives import SCALARISATIONS
 from ecnas.runs.claim import ClaimedError
 from ecnas.runs.currency import CURRENCIES
-from ecnas.runs.method import ManyRuns, Method, find_method, make_method
+from ecnas.runs.method import ManyRuns, Method, MethodError, find_method, lacking, make_method
 from ecnas.runs.record import RunRecord, differences
 from ecnas.runs.run import OtherRunError, Start, begun, make_header
 from ecnas.task import Repeat, Task
@@ -134,7 +134,10 @@ class Sweep:
                 wrong.append(str(error))
         for algorithm in self.algorithms:
             try:
-                self.method(algorithm)
+                kind = type(self.method(algorithm))
+                if missing := lacking(kind):
+                    extra = "search" if kind.__module__.startswith("ecnas.") else "agents"
+                    raise MethodError(f"needs {', '.join(missing)} (pip install 'ecnas-gym[{extra}]')")
             except (ECNASError, ValueError) as error:
                 wrong.append(f"algorithm {algorithm.name!r}: {error}")
         return wrong
