@@ -20,7 +20,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
@@ -28,8 +28,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ecnas.benchmark import Benchmark
+from ecnas.benchmark import DEFAULT_OBJECTIVES, Benchmark
 from ecnas.errors import CorruptFileError
+from ecnas.objectives import Normalisation
 from ecnas.table import Column, Reader, Table
 
 REPEATS: Final = 3
@@ -332,6 +333,10 @@ class NoisyBenchmark(Benchmark):
     def expected(self) -> Benchmark:
         """The benchmark without noise, which runs are judged by."""
         return self._expected
+
+    def normalisation(self, objectives: Sequence[str] = DEFAULT_OBJECTIVES, epochs: int | None = None) -> Normalisation:
+        """That of the benchmark without noise: rewards of all worlds are on one scale, which no luck moves."""
+        return self._expected.normalisation(objectives, epochs)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return noisy, (self._expected, self.noise_seed)

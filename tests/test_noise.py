@@ -211,3 +211,12 @@ def test_costs_scatter(world):
     assert [log.std() for log in logs] == pytest.approx([0.01, 0.032], rel=0.05)
     assert np.corrcoef(logs[0].ravel(), logs[1].ravel())[0, 1] > 0.5
     np.testing.assert_allclose(world.values("co2") / world.values("energy"), 120, rtol=1e-6)
+
+
+def test_rewards_of_all_worlds_are_on_one_scale():
+    expected = ecnas.load("surrogate-5V")
+    for objectives in (("val_accuracy",), ("val_accuracy", "energy")):
+        for seed in (0, 1):
+            world = ecnas.load("surrogate-5V", noise_seed=seed)
+            assert world.normalisation(objectives, 36) == expected.normalisation(objectives, 36)
+            assert world.scalarisation("cap", ("val_accuracy", "energy")) == expected.scalarisation("cap")
