@@ -9,7 +9,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from ecnas import Benchmark, Budget, Cell, Scalarisation, pareto
+from ecnas import Benchmark, Budget, Cell, OutOfDomainError, Scalarisation, pareto
 from ecnas.benchmark import DEFAULT_OBJECTIVES
 from ecnas.coerce import whole
 from ecnas.encoding import NUM_OPERATIONS, OP_WEIGHTS
@@ -57,7 +57,7 @@ class _EditEnv(_BuildEnv[Reward]):
 
         Raises:
             ValueError: An option is none of these, or both are given.
-            OutOfDomainError: The cell is not in the space.
+            OutOfDomainError: The cell is not in the space, or the benchmark lacks it.
         """
         gym.Env.reset(self, seed=seed)
         if seed is not None:
@@ -68,12 +68,12 @@ class _EditEnv(_BuildEnv[Reward]):
             raise ValueError("options must have one of the keys 'cell' and 'placed', got both")
         if "placed" in options:
             placed = self.edits.check_placed(options["placed"])
-            self._start_row, self.placed = self.cell_space.row(self.edits.cell(placed)), placed
+            self._start_row, self.placed = self._known_row(self.edits.cell(placed)), placed
         else:
             cell = options.get("cell")
             if not isinstance(cell, Cell | None):
                 raise ValueError(f"options['cell'] must be an ecnas.Cell, got {cell!r}")
-            self._start_row = self._incumbent() if cell is None else self.cell_space.row(cell)
+            self._start_row = self._incumbent() if cell is None else self._known_row(cell)
             self.placed = self.edits.place(self._start_row, self.np_random)
         self._edits_left = self.max_edits
         self._start()
@@ -119,11 +119,11 @@ class _EditEnv(_BuildEnv[Reward]):
         builder = self._builder
         builder.edge_bits, builder.op_code = self.placed
         builder.cursor, builder.mask = len(builder.decisions), MASK_DONE
-        self._mask = self.edits.mask(self.placed) if self._edits_left else np.zeros_like(self._mask)
+        self._mask = self.edits.mask(self.placed, self._edits_left, self._present)
         row = self._row()
         # The unchanged incumbent would be paid for again and tell nothing; but an episode must be able to end.
-        known = row == self._start_row and (row, self.epochs) in self._evaluated
-        self._mask[self.edits.stop] = not known or not self._edits_left
+        if row == self._start_row and (row, self.epochs) in self._evaluated and self._mask[:-1].any():
+            self._mask[self.edits.stop] = False
         observation = self._observation = np.zeros(self._size, dtype=np.float32)
         digits = [self.placed.op_code // weight % NUM_OPERATIONS for weight in OP_WEIGHTS[: len(self._ops_at)]]
         observation[self._ops_at + digits] = 1.0
@@ -138,8 +138,22 @@ class _EditEnv(_BuildEnv[Reward]):
         self._mask = np.zeros_like(self._mask)
         return self._mask.astype(np.int8)
 
+    def _row_after(self, action: int) -> int:
+        return self._row()
+
+    def _known_row(self, cell: Cell) -> int:
+        """The row of a cell to start from."""
+        row = self.cell_space.row(cell)
+        if self._present is not None and not self._present[row]:
+            raise OutOfDomainError(
+                f"{self.benchmark.name!r} lacks cell {cell.hash}, so that no episode can start there"
+            )
+        return row
+
     def _random_row(self) -> int:
-        return int(self.np_random.integers(len(self.cell_space)))
+        if self._present is None:
+            return int(self.np_random.integers(len(self.cell_space)))
+        return int(self.np_random.choice(self._present.nonzero()[0]))
 
     def _forget(self) -> None:
         """Forgets all cells that were evaluated."""
@@ -175,8 +189,9 @@ class EditEnv(_EditEnv[float], CellEnv):
     `info["action_mask"]` (int8) and `env.unwrapped.action_masks()` (bool) tell which are allowed. After an allowed
     action the pruned cell is in the space, though it may be the same as before: edges that lead nowhere and unconnected
     vertices are pruned when the cell is evaluated, and two flips add a vertex. Setting an operation to what it is is
-    not allowed, nor is stopping at the cell that the episode began with if this environment has evaluated it, unless no
-    edit is left.
+    not allowed, nor is stopping at the cell that the episode began with if this environment has evaluated it, unless
+    nothing else is left. Of a benchmark that lacks cells, an edit may leave the cells that are there only if the next
+    one can come back, and episodes start and stop only at cells that are there.
 
     ## Observation Space
     `Box(0, 1, (n,), float32)` with n = 17, 24 and 41 for four edits.

@@ -82,14 +82,36 @@ class Edits:
         """Rows of placed cells in the space; −1 where the edges do not make a cell of the space."""
         return self.space.rows(to_frame(self.space.num_vertices, edge_bits), op_codes)
 
-    def mask(self, placed: Placed) -> NDArray[np.bool_]:
-        """Which actions leave another placed cell that is in the space, bool of shape (num_actions,); stop always."""
+    def mask(self, placed: Placed, edits_left: int = 1, present: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
+        """Which actions are allowed: edits that leave another placed cell which is in the space, and to stop.
+
+        Args:
+            placed: The placed cell.
+            edits_left: How many edits may be made.
+            present: Which cells there are, shape (cells,); all by default. Then no more than one edit may lead from
+                such a cell to one that is not there, and one must be left that leads back; none may stop there.
+
+        Returns:
+            Bool, shape (num_actions,).
+        """
         edge_bits, op_codes = self.apply(
             np.array(placed.edge_bits), np.array(placed.op_code), np.arange(self.num_actions)
         )
-        allowed: NDArray[np.bool_] = self.rows(edge_bits, op_codes) >= 0
+        rows = self.rows(edge_bits, op_codes)
+        allowed: NDArray[np.bool_] = rows >= 0
         allowed &= (edge_bits != placed.edge_bits) | (op_codes != placed.op_code)
+        allowed &= edits_left > 0
         allowed[self.stop] = True
+        if present is not None:
+            there = (rows >= 0) & present[rows]
+            if edits_left == 1 or not there[self.stop]:  # else what was edited can be undone
+                away = (allowed & ~there).nonzero()[0]
+                allowed[away] = False
+                if edits_left > 1:
+                    bits, codes = self.apply(edge_bits[away, None], op_codes[away, None], np.arange(self.stop))
+                    neighbours = self.rows(bits, codes)
+                    allowed[away] = ((neighbours >= 0) & present[neighbours]).any(axis=1)
+            allowed[self.stop] = there[self.stop]
         return allowed
 
     def first_placements(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -104,7 +126,7 @@ class Edits:
     def placements(self, row: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """All ways to place a cell: edge bits and op codes (0 at unconnected vertices), each of shape (1 … 120,)."""
         num_vertices, edge_bits, op_code = unpack_cell(load_index().cells.item(row))
-        flips, weights = _seatings(num_vertices, self.space.num_vertices)
+        flips, weights = seatings(num_vertices, self.space.num_vertices)
         present = [bit for bit in range(flips.shape[1]) if edge_bits >> bit & 1]
         digits = np.array([op_code // weight % NUM_OPERATIONS for weight in OP_WEIGHTS[: num_vertices - 2]], np.int64)
         bits = flips[:, present]
@@ -149,7 +171,7 @@ class Edits:
 
 
 @functools.cache
-def _seatings(cell_vertices: int, space_vertices: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def seatings(cell_vertices: int, space_vertices: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """All ways to seat a cell's inner vertices in the full graph of a space.
 
     Returns:

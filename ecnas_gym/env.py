@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import importlib.util
 from collections.abc import Mapping, Sequence
@@ -13,16 +14,7 @@ from gymnasium.error import DependencyNotInstalled, ResetNeeded
 from numpy.typing import NDArray
 
 import ecnas
-from ecnas import (
-    Benchmark,
-    Budget,
-    BudgetExhaustedError,
-    Evaluation,
-    Evaluations,
-    OutOfDomainError,
-    Scalarisation,
-    Space,
-)
+from ecnas import Benchmark, Budget, BudgetExhaustedError, Evaluation, Evaluations, Scalarisation, Space
 from ecnas.benchmark import DEFAULT_OBJECTIVES, REFERENCE_MARGIN
 from ecnas.benchmark import Repeat as FixedRepeat
 from ecnas.coerce import whole
@@ -30,6 +22,7 @@ from ecnas.objectives import check_objectives
 from ecnas.task import Judgement, Task
 from ecnas_gym.accounts import account
 from ecnas_gym.builder import NUM_ACTIONS, CellBuilder
+from ecnas_gym.domain import present_cells
 from ecnas_gym.info import METRICS, Info
 from ecnas_gym.observation import layout
 
@@ -38,10 +31,6 @@ INVALID_REWARD: Final = -1.0
 
 Repeat = FixedRepeat | Literal["random"]
 """Which of several trainings answers: as in :meth:`ecnas.Benchmark.query`, or one that the environment draws."""
-
-# Why an episode is invalid.
-ACTION_OUTSIDE: Final = "action outside of the mask"
-CELL_LACKING: Final = "the benchmark lacks this cell"
 
 Reward = TypeVar("Reward")
 Step = tuple[NDArray[np.float32], Any, bool, bool, dict[str, Any]]
@@ -90,7 +79,7 @@ class _BuildEnv(gym.Env[NDArray[np.float32], np.int64], Generic[Reward]):
         self.render_mode = _check_render_mode(render_mode, self.metadata["render_modes"])
         self.repeat = repeat if _is_random(repeat) else self.benchmark.check_repeat(repeat)  # type: ignore[arg-type]
 
-        self._builder = CellBuilder(self.cell_space)
+        self._restrict((self.epochs,))
         self._layout = layout(self.cell_space)
         self._first_observation = self._layout.first()
         self._observation = self._first_observation.astype(np.float32)
@@ -101,6 +90,17 @@ class _BuildEnv(gym.Env[NDArray[np.float32], np.int64], Generic[Reward]):
         self._least_epochs = self.epochs  # that an evaluation can be charged with
         self._seen_charges = 0
         self._last: Evaluation | None = None
+
+    def _restrict(self, epochs: tuple[int, ...]) -> None:
+        """Keeps to the cells that the benchmark answers for at one of several numbers of epochs."""
+        arguments = self.benchmark, epochs, self.repeat if isinstance(self.repeat, int) else None
+        self._present = present_cells(*arguments)
+        if self._present is None:
+            self._builder = CellBuilder(self.cell_space)
+        else:
+            from ecnas_gym.automaton import RestrictedBuilder, automaton_of  # of no use to a full benchmark
+
+            self._builder = RestrictedBuilder(self.cell_space, automaton_of(*arguments))
 
     @property
     def reference_point(self) -> NDArray[np.float64]:
@@ -212,14 +212,18 @@ class _BuildEnv(gym.Env[NDArray[np.float32], np.int64], Generic[Reward]):
         """The row of the finished cell."""
         return self._builder.row()
 
+    def _row_after(self, action: int) -> int:
+        """The row of the cell that an action would finish."""
+        builder = copy.copy(self._builder)
+        builder.apply(action)
+        return builder.row()
+
     def _end_finished(self) -> Step:
         self._running = False
         row = self._row()
         repeat: Any = self.np_random if _is_random(self.repeat) else self.repeat
         try:
             evaluation = self.benchmark.query_row(row, self.epochs, repeat=repeat, budget=self.budget)
-        except OutOfDomainError:
-            return self._end_invalid(lacking=True)
         except BudgetExhaustedError:
             if self._others_were_paid():
                 return self._end_unpaid()
@@ -240,16 +244,15 @@ class _BuildEnv(gym.Env[NDArray[np.float32], np.int64], Generic[Reward]):
         """What an evaluation, or a batch of them, is worth here."""
         return Task(self.benchmark, self.objectives, self.scalarisation, self.epochs).judge(evaluation)
 
-    def _end_invalid(self, lacking: bool = False) -> Step:
-        reason = CELL_LACKING if lacking else ACTION_OUTSIDE
-        return self._ended(self._invalid_reward(), {"invalid": True, "lacking": lacking}, {"reason": reason})
+    def _end_invalid(self) -> Step:
+        return self._ended(self._invalid_reward(), {"invalid": True}, {})
 
     def _end_unpaid(self) -> Step:
         return self._ended(self._no_reward(), {"unpaid": True}, {}, truncated=True)
 
     def _ended(self, reward: Any, items: dict[str, Any], objects: dict[str, Any], truncated: bool = False) -> Step:
         self._running = False
-        items = {"action_mask": self._final_mask(), "invalid": False, "lacking": False, **items}
+        items = {"action_mask": self._final_mask(), "invalid": False, **items}
         if self.budget is not None:
             self._seen_charges = self.budget.num_charges
             items.setdefault("unpaid", False)
@@ -326,7 +329,8 @@ class CellEnv(_BuildEnv[float]):
     `info["action_mask"]` (int8) and `env.unwrapped.action_masks()` (bool) tell which are allowed. Under the mask every
     finished cell is in the space and every cell of the space can be built: edges start only at vertices that are
     connected to the input, what dangles is connected to the output, and the edge cap (6, 9 and 9 edges) is never
-    passed. A vertex may stay unconnected; the cell then has fewer vertices.
+    passed. A vertex may stay unconnected; the cell then has fewer vertices. Of a benchmark that lacks cells, the mask
+    leads to all cells that are there, in whatever labelling, and to no others.
 
     ## Observation Space
     `Box(-1, 1, (n,), float32)` with n = 20, 32 and 62. It holds all that is decided, so the process is Markov.
@@ -358,8 +362,7 @@ class CellEnv(_BuildEnv[float]):
 
     | Key | Type | |
     |-----|------|-|
-    | `invalid` | bool | Whether the episode ended with −1 |
-    | `lacking` | bool | … because the benchmark lacks the cell |
+    | `invalid` | bool | Whether the episode ended with an action outside of the mask |
     | `unpaid` | bool | Whether the budget did not allow the cell; only under a budget |
     | `row` | int | Position of the cell in its space: `env.unwrapped.cell_space[row]` is the cell |
     | `vector_reward` | float64 array | One entry an objective |
@@ -371,8 +374,7 @@ class CellEnv(_BuildEnv[float]):
     From `row` on they are only there if the cell was evaluated; a figure that the benchmark lacks is not there.
 
     Objects are handed out when asked for, but are no items of the dictionary: `info["cell"]` (`ecnas.Cell`),
-    `info["evaluation"]` (`ecnas.Evaluation`), under a budget `info["budget"]` (what is spent, and the limits), and
-    `info["reason"]` (a text) why an episode is invalid.
+    `info["evaluation"]` (`ecnas.Evaluation`), under a budget `info["budget"]` (what is spent, and the limits).
 
     ## Arguments
     - `benchmark`: a name for `ecnas.load`, or an `ecnas.Benchmark`. Default: the embedded `surrogate-…` of the space.

@@ -10,6 +10,7 @@ from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
 
 from ecnas.coerce import whole
+from ecnas_gym.domain import present_cells
 from ecnas_gym.env import Step, _BuildEnv
 
 
@@ -74,6 +75,7 @@ class ChooseEpochs(gym.Wrapper[NDArray[np.float32], Any, Any, Any], RecordConstr
                 f"got {min_epochs}"
             )
         base._least_epochs = self.fidelities[0]
+        base._restrict(self.fidelities)
         assert isinstance(base.action_space, gym.spaces.Discrete)
         self._inner_actions = int(base.action_space.n)
         self._num_actions = max(self._inner_actions, len(self.fidelities))
@@ -83,13 +85,14 @@ class ChooseEpochs(gym.Wrapper[NDArray[np.float32], Any, Any, Any], RecordConstr
         low, high = (np.append(bound, [end] * 2).astype(np.float32) for bound, end in ((inner.low, 0), (inner.high, 1)))
         self.observation_space = gym.spaces.Box(low, high)
         self._last_observation = inner.low
+        self._trainings = [True] * len(self.fidelities)
         self._held: int | None = None  # the action that finishes the cell, while the epochs are to be chosen
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Which actions are allowed now: bool, shape (n,); none between episodes. MaskablePPO looks for this name."""
         mask = np.zeros(self._num_actions, dtype=np.bool_)
         if self._held is not None:
-            mask[: len(self.fidelities)] = True
+            mask[: len(self.fidelities)] = self._trainings
         elif self._base._running:
             mask[: self._inner_actions] = self._base.action_masks()
         return mask
@@ -116,6 +119,7 @@ class ChooseEpochs(gym.Wrapper[NDArray[np.float32], Any, Any, Any], RecordConstr
         held, self._held = self._held, None
         if held is None and allowed and base.finishes(choice) and not base._refuses():
             self._held = choice
+            self._trainings = self._known_epochs(base._row_after(choice))
             result: Step = self._last_observation, base._no_reward(), False, False, {}
         elif held is None and choice < self._inner_actions:
             result = self.env.step(choice)
@@ -125,6 +129,12 @@ class ChooseEpochs(gym.Wrapper[NDArray[np.float32], Any, Any, Any], RecordConstr
             result = base._end_invalid()
         observation, reward, terminated, truncated, info = result
         return self._seen(observation), reward, terminated, truncated, self._informed(info)
+
+    def _known_epochs(self, row: int) -> list[bool]:
+        """For which of the fidelities the benchmark has a cell."""
+        repeat = self._base.repeat if isinstance(self._base.repeat, int) else None
+        present = [present_cells(self._base.benchmark, (epochs,), repeat) for epochs in self.fidelities]
+        return [cells is None or bool(cells[row]) for cells in present]
 
     def _train(self, held: int, epochs: int) -> Step:
         base = self._base

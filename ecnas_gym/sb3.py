@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
 from ecnas import Evaluation
-from ecnas_gym.env import ACTION_OUTSIDE, CELL_LACKING
 from ecnas_gym.info import Info
 from ecnas_gym.vector import CellVectorEnv, MOCellVectorEnv
 
@@ -97,8 +96,6 @@ class CellVecEnv(VecEnv):
                     provenance=envs.benchmark.table.provenance[items["epochs"]],
                     repeat=items.get("repeat"),
                 )
-            elif items["invalid"]:
-                objects["reason"] = CELL_LACKING if items["lacking"] else ACTION_OUTSIDE
             if envs.budget is not None:
                 objects["budget"] = final["budget"]
             if items.get("unpaid"):

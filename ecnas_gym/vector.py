@@ -21,7 +21,7 @@ from ecnas.encoding import to_frame
 from ecnas.table import COLUMNS
 from ecnas.task import Judgement
 from ecnas_gym import rendering
-from ecnas_gym.automaton import FINISHED, INVALID, START, automaton
+from ecnas_gym.automaton import FINISHED, INVALID, START, automaton_of
 from ecnas_gym.builder import NUM_ACTIONS, CellBuilder
 from ecnas_gym.env import INVALID_REWARD, CellEnv, MOCellEnv, _BuildEnv, _is_random, check_options
 from ecnas_gym.info import METRICS, Info
@@ -300,27 +300,21 @@ class _VectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
         """Writes the rewards of the episodes that have ended, and returns their information."""
         over = terminated.copy()  # those that are only out of time tell nothing
         rewards[invalid] = INVALID_REWARD
-        lacking = np.zeros(self.num_envs, dtype=np.bool_)
-        items: dict[str, Any] = {"invalid": invalid, "_invalid": over, "lacking": lacking, "_lacking": over}
+        items: dict[str, Any] = {"invalid": invalid, "_invalid": over}
         objects: dict[str, Any] = {}
         if len(finished):
             answers = self._answers(self._rows(finished))
             num_paid = len(finished)
             if self.budget is not None:
                 num_paid = self.benchmark.charge(answers.evaluations, self.budget, partly=True)
-            known = answers.evaluations.rows >= 0
-            if num_paid < len(finished) or not known.all():
-                lacking[finished[~known]] = invalid[finished[~known]] = True
-                rewards[finished[~known]] = INVALID_REWARD
-                unpaid = finished[num_paid:][known[num_paid:]]
+            if num_paid < len(finished):
+                unpaid = finished[num_paid:]
                 terminated[unpaid], truncated[unpaid] = False, True
-                if len(unpaid):
-                    self._exhausted = (
-                        f"{len(unpaid)} finished cells were not evaluated: {self.budget!r} does not allow the next one"
-                    )
-                paid = known[:num_paid].nonzero()[0]
-                finished, answers = finished[paid], answers.take(paid)
-            if len(finished):
+                self._exhausted = (
+                    f"{len(unpaid)} finished cells were not evaluated: {self.budget!r} does not allow the next one"
+                )
+                finished, answers = finished[:num_paid], answers.take(np.arange(num_paid))
+            if num_paid:
                 rewards[finished] = answers.rewards
                 self._remember(finished, answers.evaluations.rows, answers.rewards)
                 self._tell(items, finished, answers)
@@ -363,13 +357,13 @@ class _VectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
     def _answers(self, rows: NDArray[np.int64]) -> Answers:
         """What cells bring, out of memory where that is possible."""
         if self._is_fixed and len(self.cell_space) <= SMALL:
-            return self._all_answers.take(rows)  # row −1 is the last of them, which has no row
+            return self._all_answers.take(rows)
         repeat: Any = self.np_random if _is_random(self.repeat) else self.repeat
         return self._answered(self.benchmark.query_rows(rows, self.epochs, repeat=repeat))
 
     @functools.cached_property
     def _all_answers(self) -> Answers:
-        rows = np.append(np.arange(len(self.cell_space)), -1)
+        rows = np.arange(len(self.cell_space))
         return self._answered(self.benchmark.query_rows(rows, self.epochs, repeat=self.repeat))  # type: ignore[arg-type]
 
     def _answered(self, evaluations: Evaluations) -> Answers:
@@ -510,7 +504,8 @@ class CellVectorEnv(_VectorEnv):
         **kwargs: Any,
     ) -> None:
         super().__init__(num_envs, autoreset_mode, max_episode_steps, **kwargs)
-        self._tables = automaton(self.cell_space)
+        repeat = self.repeat if isinstance(self.repeat, int) else None
+        self._tables = automaton_of(self.benchmark, (self.epochs,), repeat)
         # Three masks and a blank are taken as one number of four bytes.
         self._packed_masks = np.pad(self._tables.masks, ((0, 0), (0, 4 - NUM_ACTIONS))).view(np.uint32).ravel()
         self._layout = layout(self.cell_space)

@@ -5,12 +5,11 @@ import doctest
 import gymnasium as gym
 import numpy as np
 import pytest
-from conftest import synthetic_table
 from gymnasium.utils.env_checker import check_env
 
 import ecnas
 import ecnas_gym
-from ecnas import Benchmark, Budget, BudgetExhaustedError, Space
+from ecnas import Budget, BudgetExhaustedError, Space
 from ecnas_gym import edit_env
 from ecnas_gym.editor import Edits
 
@@ -226,16 +225,6 @@ def test_a_new_seed_is_a_new_run():
     first = [run_episode(env, rng, seed=9)[2]["cell"]]
     again = run_episode(env, np.random.default_rng(0), seed=9)[2]["cell"]
     assert first == [again]
-
-
-def test_cells_that_the_benchmark_lacks_end_invalid():
-    benchmark = Benchmark(synthetic_table("4V", missing=frozenset({7})))
-    env = gym.make("ECNAS-4V-Edit-v0", benchmark=benchmark)
-    env.reset(options={"cell": env.unwrapped.cell_space[7]})
-    _, reward, terminated, _, info = env.step(env.unwrapped.edits.stop)
-    assert terminated
-    assert reward == ecnas_gym.INVALID_REWARD
-    assert "evaluation" not in info
 
 
 @pytest.mark.parametrize("mode", ["ansi", "rgb_array"])

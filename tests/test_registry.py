@@ -113,14 +113,14 @@ def test_what_is_told_of_a_finished_cell(env_id):
     assert info["cell"] == env.unwrapped.cell_space[info["row"]]
     assert info["budget"]["evaluations"] == 1
     numbers = {
-        "row": int, "epochs": int, "trainable_parameters": int, "invalid": bool, "lacking": bool, "unpaid": bool,
+        "row": int, "epochs": int, "trainable_parameters": int, "invalid": bool, "unpaid": bool,
         "energy": float, "val_accuracy": float, "test_accuracy": float, "co2": float, "training_time": float,
         "action_mask": np.ndarray, "vector_reward": np.ndarray,
     }  # fmt: skip
     assert {key: type(value) for key, value in info.items()} == numbers  # the embedded benchmark lacks train_accuracy
     for name in ("energy", "val_accuracy", "trainable_parameters", "epochs"):
         assert info[name] == getattr(evaluation, name)
-    assert info["invalid"] is info["lacking"] is info["unpaid"] is False
+    assert info["invalid"] is info["unpaid"] is False
 
 
 @pytest.mark.parametrize("env_id", IDS)

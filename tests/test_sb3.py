@@ -46,7 +46,7 @@ def test_it_is_the_vector_environment_of_stable_baselines(wrong):
         for info, same in zip(infos, expected_infos, strict=True):
             assert info["TimeLimit.truncated"] == same["TimeLimit.truncated"]
             assert set(info) == set(same) - {"action_mask"}
-            for key in ("cell", "evaluation", "reason"):
+            for key in ("cell", "evaluation"):
                 assert info.get(key) == same.get(key)
             for key in set(info) - {"terminal_observation"}:
                 assert type(info[key]) is type(same[key]), key
