@@ -70,7 +70,8 @@ def save(figure: Figure, path: Path) -> list[Path]:
 def scatter(benchmark: Benchmark, epochs: int | None = None, ax: Axes | None = None) -> Axes:
     """Validation accuracy against energy of all cells, with the exact front and its special solutions.
 
-    Large spaces are shown as a density. Failed trainings, far below the front, are cut off and counted.
+    Large spaces are shown as a density. Failed trainings, far below the front, are cut off and counted. Where only some
+    cells were measured and the others predicted, the measured ones are marked.
     """
     from matplotlib.colors import LogNorm
 
@@ -88,9 +89,14 @@ def scatter(benchmark: Benchmark, epochs: int | None = None, ax: Axes | None = N
         )
         ax.figure.colorbar(cells, ax=ax, label="cells", shrink=0.85)
     else:
-        ax.plot(energy[shown], accuracy[shown], ".", color="#999999", markersize=4, label="cell", zorder=1)
+        label = "predicted" if benchmark.table.is_mixed else "cell"
+        ax.plot(energy[shown], accuracy[shown], ".", color="#999999", markersize=4, label=label, zorder=1)
     _staircase(ax, front, color=BLUE, linewidth=1.6, label="exact front", zorder=3)
     _special_points(ax, front)
+    if benchmark.table.is_mixed:
+        both = [benchmark.provenance(name, epochs) == "measured" for name in ("val_accuracy", "energy")]
+        measured = shown & both[0] & both[1]
+        ax.plot(energy[measured], accuracy[measured], ".", color=BLACK, markersize=4, label="measured", zorder=2)
     hidden = int(known.sum() - shown.sum())
     _energy_axes(ax, f"{benchmark.space.name} space, {epochs} epochs: {benchmark.name}")
     top = float(np.nanmax(accuracy))
