@@ -111,7 +111,7 @@ class Editing:
         counts: list[np.ndarray] = []
         trained: list[dict[int, float]] = [{} for _ in range(num_rungs)]
         tried = np.zeros(len(space), dtype=bool)
-        tried[list(evaluate.benchmark.table.missing)] = True
+        tried[list(evaluate.missing)] = True
 
         while True:  # the budget ends this: the environment raises at the first cell that it does not allow
             known, at = np.array(rows, dtype=np.int64), np.array(rungs)

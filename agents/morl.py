@@ -78,7 +78,7 @@ class EditingUnderPreferences:
         rewards = np.empty((0, num_objectives))
         counts = np.empty((0, self.num_networks), dtype=np.float32)
         tried = np.zeros(len(space), dtype=bool)
-        tried[list(evaluate.benchmark.table.missing)] = True
+        tried[list(evaluate.missing)] = True
 
         while True:  # the budget ends this: the environment raises at the first cell that it does not allow
             preference = rng.dirichlet(np.ones(num_objectives))

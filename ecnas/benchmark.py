@@ -478,6 +478,22 @@ class Benchmark:
             result[np.isin(rows, self._missing)] = np.nan
         return result
 
+    def lacking(self, objectives: Sequence[str] = DEFAULT_OBJECTIVES, epochs: int | None = None) -> frozenset[int]:
+        """Rows of the cells that cannot be judged, since they have no figure of one of the objectives.
+
+        They are missing, or were trained for other epochs, or one of their figures was not noted.
+        """
+        names, epochs = check_objectives(objectives), self.check_epochs(epochs)
+
+        def compute() -> frozenset[int]:
+            columns = [self.table.columns[name].values for name in names if name in self.table.columns]
+            if all(values.dtype.kind in "iu" for values in columns) and len(columns) >= len(set(names) & set(COLUMNS)):
+                return self.table.missing  # integers cannot say that there is nothing
+            lacking = np.any([np.isnan(self.values(name, epochs)) for name in names], axis=0)
+            return frozenset(np.flatnonzero(lacking).tolist())
+
+        return self._cached(("lacking", names, epochs), compute)
+
     def provenance(
         self, name: str, epochs: int | None = None, rows: NDArray[np.integer] | None = None
     ) -> NDArray[np.str_]:

@@ -70,3 +70,34 @@ def test_measured_energies_of_7v():
     table = measured.read(DATA / "training" / "energy_7v_4epochs.csv").table
     assert (table.space.name, table.epochs, 423_624 - len(table.missing)) == ("7V", (4,), 3448)
     assert set(table.columns) == {"energy"}
+
+
+@pytest.mark.parametrize("method", ["RandomSearch", "RegularisedEvolution", "LocalSearch", "BANANAS", "NSGA2", "SEMOA"])
+def test_searchers_meet_only_cells_that_can_be_judged(method):
+    """Of a third of the cells the energy was not noted."""
+    pytest.importorskip("pymoo")
+    from ecnas import search
+
+    with PATH.open() as file:
+        lines = list(csv.DictReader(file))
+    for line in lines:
+        if int(line["hash"], 16) % 3 == 0:
+            line["energy_kwh"] = "n/a"
+    benchmark = ecnas.Benchmark(measured.read(lines).table)
+    lacking = benchmark.lacking()
+    assert 2182 + 90 < len(lacking) < 2182 + 150
+    assert len(benchmark.lacking(("val_accuracy",))) == 2182
+    record = search.run(getattr(search, method)(), benchmark, budget=40)
+    assert np.isfinite(record.column("reward")).all()
+    assert not lacking & set(record.column("row").tolist())
+
+
+def test_evolution_among_a_handful_of_distant_cells():
+    from ecnas import search
+
+    rows = [5, 90_000, 200_000, 300_000, 423_000]
+    lines = [{"row": row, "epochs": 4, "val_accuracy": 0.8 + 1e-7 * row, "energy_kwh": 1.0 + row} for row in rows]
+    benchmark = ecnas.Benchmark(measured.read(lines).table)
+    record = search.run(search.RegularisedEvolution(population_size=3, tournament_size=2), benchmark, budget=12)
+    assert set(record.column("row").tolist()) <= set(rows)
+    assert len(record) == 12

@@ -18,6 +18,9 @@ from ecnas.task import Task
 FREE_QUERIES: Final = 1000
 """With ``Budget(unique=True)``: this many queries in a row that cost nothing end a search, which goes in circles."""
 
+PRESENT_TRIES: Final = 1000
+"""Draws in which :meth:`Evaluator.mutate` looks for a cell that the benchmark has."""
+
 FRESH_TRIES: Final = 20
 """Draws in which :meth:`Evaluator.mutate_anew` looks for a cell that was not trained yet."""
 
@@ -57,6 +60,7 @@ class Evaluator:
         budget: As above.
         record: As above.
         reference: Reference point of hypervolumes of scores, shape (m,).
+        missing: Rows of the cells that the benchmark cannot judge by the objectives at the fidelity of the search.
         best: The best candidate so far by reward at the fidelity of the search; None before there is one.
     """
 
@@ -73,7 +77,7 @@ class Evaluator:
         self.benchmark: Benchmark = task.benchmark
         self.repeat = (rng or np.random.default_rng(0)) if task.repeat == "random" else task.repeat
         self.best: Candidate | None = None
-        self._missing = self.benchmark.table.missing
+        self.missing = self.benchmark.lacking(self.objectives, self.epochs)
         self._seen: set[int] = set()
         self._free_queries = 0
         self._last_spent = -1
@@ -133,8 +137,8 @@ class Evaluator:
         return max((getattr(spent, name) / limit for name, limit in self.budget.limits.items()), default=0.0)
 
     def is_new(self, cell: Cell) -> bool:
-        """Whether the benchmark has the cell and it was not trained yet, for whatever number of epochs."""
-        return cell.row not in self._seen and cell.row not in self._missing
+        """Whether the benchmark can judge the cell and it was not trained yet, for whatever number of epochs."""
+        return cell.row not in self._seen and cell.row not in self.missing
 
     def fidelities(self, min_epochs: int | None = None) -> list[int]:
         """The benchmark's numbers of epochs from ``min_epochs`` (its lowest by default) to the fidelity of the search.
@@ -158,28 +162,33 @@ class Evaluator:
     def sample(self, rng: np.random.Generator) -> Cell:
         """A cell drawn uniformly over the unique cells that were not trained yet; over all when all were."""
         num_cells = len(self.benchmark.space)
-        if len(self._seen) + len(self._missing) < num_cells // 2:
+        if len(self._seen) + len(self.missing) < num_cells // 2:
             while True:
                 row = int(rng.integers(num_cells))
-                if row not in self._seen and row not in self._missing:
+                if row not in self._seen and row not in self.missing:
                     return self.benchmark.space[row]
-        present = [row for row in range(num_cells) if row not in self._missing]
+        present = [row for row in range(num_cells) if row not in self.missing]
         fresh = [row for row in present if row not in self._seen]
         return self.benchmark.space[int(rng.choice(fresh or present))]
 
     def mutate(self, cell: Cell, rng: np.random.Generator, expected_edges: float, expected_ops: float) -> Cell:
-        """A random variation of a cell (:meth:`ecnas.space.Space.mutate`)."""
-        while True:
+        """A random variation of a cell (:meth:`ecnas.space.Space.mutate`).
+
+        Where the benchmark has so few cells that :data:`PRESENT_TRIES` variations in a row are not among them, it is
+        any of its cells.
+        """
+        for _ in range(PRESENT_TRIES):
             child = self.benchmark.space.mutate(cell, rng, expected_edges, expected_ops)
-            if child.row not in self._missing:
+            if child.row not in self.missing:
                 return child
+        return self.sample(rng)
 
     def mutate_anew(self, cell: Cell, rng: np.random.Generator, expected_edges: float, expected_ops: float) -> Cell:
         """A random variation that was not trained yet, unless :data:`FRESH_TRIES` draws in a row found none.
 
         Many matrices prune to the same cell, so without this more than half of a search's trainings can be repeats.
         """
-        all_seen = len(self._seen) + len(self._missing) >= len(self.benchmark.space)
+        all_seen = len(self._seen) + len(self.missing) >= len(self.benchmark.space)
         for _ in range(1 if all_seen else FRESH_TRIES):
             child = self.mutate(cell, rng, expected_edges, expected_ops)
             if self.is_new(child):
@@ -188,4 +197,4 @@ class Evaluator:
 
     def neighbours(self, cell: Cell) -> list[Cell]:
         """The cells one edit away (:meth:`ecnas.space.Space.neighbours`)."""
-        return [other for other in self.benchmark.space.neighbours(cell) if other.row not in self._missing]
+        return [other for other in self.benchmark.space.neighbours(cell) if other.row not in self.missing]

@@ -62,7 +62,7 @@ class NSGA2:
         from pymoo.core.termination import NoTermination
 
         space = evaluate.benchmark.space
-        missing = evaluate.benchmark.table.missing
+        missing = evaluate.missing
         expected = (self.expected_edges, self.expected_ops)
 
         class Sample(Sampling):  # type: ignore[misc]  # pymoo has no types
