@@ -27,7 +27,7 @@ def evaluate_rows(
     rewards = np.full(rows.shape, np.nan)
     going = np.ones(len(rows), dtype=np.bool_)
     for number, evaluate in enumerate(evaluates):
-        space, missing = evaluate.benchmark.space, evaluate.benchmark.table.missing
+        space, missing = evaluate.benchmark.space, evaluate.missing
         try:
             for k, row in enumerate(rows[number].tolist()):
                 if row < 0 or row in missing:
