@@ -86,9 +86,11 @@ def automaton(space: Space) -> Automaton:
 
 
 @functools.lru_cache(maxsize=8)
-def automaton_of(benchmark: Benchmark, epochs: tuple[int, ...], repeat: int | None = None) -> Automaton:
+def automaton_of(
+    benchmark: Benchmark, epochs: tuple[int, ...], repeat: int | None = None, objectives: tuple[str, ...] = ()
+) -> Automaton:
     """The automaton that leads to the cells that a benchmark answers for, and to no others (:func:`present_cells`)."""
-    space, present = benchmark.space, present_cells(benchmark, epochs, repeat)
+    space, present = benchmark.space, present_cells(benchmark, epochs, repeat, objectives)
     if present is None:
         return automaton(space)
     # Whichever are fewer tell the rest.

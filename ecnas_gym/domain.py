@@ -11,13 +11,16 @@ from ecnas import Benchmark, OutOfDomainError
 
 
 @functools.lru_cache(maxsize=32)
-def present_cells(benchmark: Benchmark, epochs: tuple[int, ...], repeat: int | None = None) -> NDArray[np.bool_] | None:
+def present_cells(
+    benchmark: Benchmark, epochs: tuple[int, ...], repeat: int | None = None, objectives: tuple[str, ...] = ()
+) -> NDArray[np.bool_] | None:
     """Which cells a benchmark answers for at one of several numbers of epochs.
 
     Args:
         benchmark: The benchmark.
         epochs: Numbers of epochs.
         repeat: A training that the cells must have; any by default.
+        objectives: Figures that it must have of them: of a lab's own cells not every energy may have been noted.
 
     Returns:
         Bool, shape (cells,); None if it answers for all.
@@ -32,8 +35,12 @@ def present_cells(benchmark: Benchmark, epochs: tuple[int, ...], repeat: int | N
     present = np.zeros(len(rows), dtype=np.bool_)
     for number in epochs:
         trainings = table.trainings(number, rows)
-        present |= trainings.any(axis=1) if repeat is None else trainings[:, repeat]
+        there = trainings.any(axis=1) if repeat is None else trainings[:, repeat]
+        for name in set(objectives) & set(table.columns):
+            there &= ~np.isnan(table.values(name, number, repeat))
+        present |= there
     if not present.any():
-        raise OutOfDomainError(f"{benchmark.name!r} has no cell at {' or '.join(map(str, epochs))} epochs")
+        what = f" with {' and '.join(objectives)}" if objectives else ""
+        raise OutOfDomainError(f"{benchmark.name!r} has no cell{what} at {' or '.join(map(str, epochs))} epochs")
     present.flags.writeable = False
     return None if present.all() else present

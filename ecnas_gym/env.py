@@ -93,7 +93,7 @@ class _BuildEnv(gym.Env[NDArray[np.float32], np.int64], Generic[Reward]):
 
     def _restrict(self, epochs: tuple[int, ...]) -> None:
         """Keeps to the cells that the benchmark answers for at one of several numbers of epochs."""
-        arguments = self.benchmark, epochs, self.repeat if isinstance(self.repeat, int) else None
+        arguments = self.benchmark, epochs, self.repeat if isinstance(self.repeat, int) else None, self.objectives
         self._present = present_cells(*arguments)
         if self._present is None:
             self._builder = CellBuilder(self.cell_space)

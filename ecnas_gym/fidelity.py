@@ -132,8 +132,9 @@ class ChooseEpochs(gym.Wrapper[NDArray[np.float32], Any, Any, Any], RecordConstr
 
     def _known_epochs(self, row: int) -> list[bool]:
         """For which of the fidelities the benchmark has a cell."""
-        repeat = self._base.repeat if isinstance(self._base.repeat, int) else None
-        present = [present_cells(self._base.benchmark, (epochs,), repeat) for epochs in self.fidelities]
+        base = self._base
+        repeat = base.repeat if isinstance(base.repeat, int) else None
+        present = [present_cells(base.benchmark, (epochs,), repeat, base.objectives) for epochs in self.fidelities]
         return [cells is None or bool(cells[row]) for cells in present]
 
     def _train(self, held: int, epochs: int) -> Step:

@@ -505,7 +505,7 @@ class CellVectorEnv(_VectorEnv):
     ) -> None:
         super().__init__(num_envs, autoreset_mode, max_episode_steps, **kwargs)
         repeat = self.repeat if isinstance(self.repeat, int) else None
-        self._tables = automaton_of(self.benchmark, (self.epochs,), repeat)
+        self._tables = automaton_of(self.benchmark, (self.epochs,), repeat, self.objectives)
         # Three masks and a blank are taken as one number of four bytes.
         self._packed_masks = np.pad(self._tables.masks, ((0, 0), (0, 4 - NUM_ACTIONS))).view(np.uint32).ravel()
         self._layout = layout(self.cell_space)

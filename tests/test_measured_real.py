@@ -101,3 +101,34 @@ def test_evolution_among_a_handful_of_distant_cells():
     record = search.run(search.RegularisedEvolution(population_size=3, tournament_size=2), benchmark, budget=12)
     assert set(record.column("row").tolist()) <= set(rows)
     assert len(record) == 12
+
+
+@pytest.mark.parametrize("make", ["make", "make_vec"])
+def test_environments_meet_only_cells_that_can_be_judged(make):
+    """As above; an agent that follows the masks gets a reward of every cell."""
+    with PATH.open() as file:
+        lines = list(csv.DictReader(file))
+    for line in lines:
+        if int(line["hash"], 16) % 3 == 0:
+            line["energy_kwh"] = "n/a"
+    benchmark = ecnas.Benchmark(measured.read(lines).table)
+    rng = np.random.default_rng(0)
+    rewards = []
+    if make == "make":
+        env = gym.make("ECNAS-5V-v0", benchmark=benchmark)
+        for _ in range(40):
+            _, info = env.reset()
+            terminated = False
+            while not terminated:
+                _, reward, terminated, _, info = env.step(rng.choice(np.flatnonzero(info["action_mask"])))
+            rewards.append(reward)
+    else:
+        envs = gym.make_vec("ECNAS-5V-v0", num_envs=8, benchmark=benchmark)
+        _, info = envs.reset(seed=0)
+        for _ in range(70):
+            actions = np.array([rng.choice(np.flatnonzero(mask)) if mask.any() else 0 for mask in info["action_mask"]])
+            _, reward, terminated, _, info = envs.step(actions)
+            rewards += reward[terminated].tolist()
+    assert len(rewards) >= 40
+    assert np.isfinite(rewards).all()
+    assert min(rewards) >= 0  # and not the reward of an invalid action
