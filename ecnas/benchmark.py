@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, make_dataclass
+from dataclasses import dataclass, fields, make_dataclass, replace
+from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 import numpy as np
@@ -15,7 +16,8 @@ from ecnas.budget import Budget
 from ecnas.cell import Cell
 from ecnas.coerce import as_whole, budget_of, one_of, shown
 from ecnas.encoding import batch_to_frame
-from ecnas.errors import OutOfDomainError
+from ecnas.errors import CorruptFileError, OutOfDomainError
+from ecnas.files import state_of
 from ecnas.objectives import (
     OBJECTIVES,
     Normalisation,
@@ -25,7 +27,7 @@ from ecnas.objectives import (
     make_scalarisation,
 )
 from ecnas.space import Space
-from ecnas.table import COLUMNS, PROVENANCES, Provenance, Reader, Table
+from ecnas.table import COLUMNS, HEADER, PROVENANCES, Provenance, Reader, Table, open_table
 
 T = TypeVar("T")
 
@@ -643,6 +645,8 @@ class Benchmark:
         Of several equally good cells it is the first.
         """
         rewards = self.scalar_rewards(scalarisation, objectives, epochs)
+        if np.isnan(rewards).all():
+            raise OutOfDomainError(f"{self.name!r} lacks figures that {shown(scalarisation or 'linear')} needs")
         row = int(np.nanargmax(rewards))
         return self.space[row], float(rewards[row])
 
@@ -669,15 +673,20 @@ class Benchmark:
     def __reduce__(self) -> tuple[Any, ...]:
         if self.table.folder is None:
             return Benchmark, (self.table,)
-        return _reopen, (self.table.folder,)
+        return _reopen, (self.table.folder, self.name, self.digest)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Benchmark:
         return self  # it never changes but for its caches
 
 
-@functools.lru_cache(maxsize=32)
-def _reopen(folder: Any) -> Benchmark:
+def _reopen(folder: Path, name: str, digest: str) -> Benchmark:
     """Unpickling maps the same folder again instead of copying the table through a pipe."""
-    from ecnas.table import open_table
+    return _reopened(folder, name, digest, tuple(state_of(folder / HEADER)))
 
-    return Benchmark(open_table(folder))
+
+@functools.lru_cache(maxsize=32)
+def _reopened(folder: Path, name: str, digest: str, state: tuple[int, ...]) -> Benchmark:
+    table = open_table(folder)
+    if table.digest != digest:
+        raise CorruptFileError(f"{folder} held the table with digest {digest}, and now holds {table.digest}")
+    return Benchmark(replace(table, name=name))

@@ -11,17 +11,18 @@ from typing import Final
 
 from ecnas.benchmark import Benchmark
 from ecnas.coerce import whole
-from ecnas.errors import UnknownNameError, shown
+from ecnas.errors import CorruptFileError, UnknownNameError, shown
+from ecnas.files import state_of
 from ecnas.noise import noisy
 from ecnas.space import SPACES, Space
-from ecnas.table import Column, Table, open_table
+from ecnas.table import HEADER, Column, Table, open_table
 
 EMBEDDED_FOLDER: Final = Path(__file__).parent / "data" / "surrogate"
 EMBEDDED: Final = {f"surrogate-{name}": name for name in SPACES}
 
 
 def load(name_or_path: str | os.PathLike[str], *, noise_seed: int | None = None) -> Benchmark:
-    """Loads a benchmark; the same one twice is loaded once.
+    """Loads a benchmark; the same one twice is loaded once, until the file or table at its path changes.
 
     Args:
         name_or_path: An embedded benchmark ("surrogate-4V", "surrogate-5V", "surrogate-7V"); the stem of a published
@@ -55,11 +56,15 @@ def load(name_or_path: str | os.PathLike[str], *, noise_seed: int | None = None)
     if name in EMBEDDED:
         return _load_embedded(EMBEDDED[name])
     if (folder := _imported(name)) is not None:
-        return _load_folder(folder, (folder / "table.json").stat().st_mtime_ns)
-    path = Path(name)
-    if path.exists():
-        return _load_path(path.resolve())
-    return _load_published(name)
+        return _load_folder(folder, _states(folder))
+    path = _existing(name)
+    if path is None:
+        return _load_published(name)
+    if not path.is_dir():
+        return _load_file(path, tuple(state_of(path)))
+    if not (path / HEADER).exists():
+        raise CorruptFileError(_no_table(path))
+    return _load_folder(path, _states(path))
 
 
 @functools.cache
@@ -69,26 +74,56 @@ def _load_embedded(space_name: str) -> Benchmark:
 
 def _imported(name: str) -> Path | None:
     """The folder of an imported table, if there is one of this name (:mod:`ecnas.measured.store`)."""
-    if os.sep in name or not name:
-        return None
-    from ecnas.measured.store import folder_of
+    from ecnas.measured.store import folder_of, is_name
 
+    if not is_name(name):
+        return None
     folder = folder_of(name)
     return folder if (folder / "table.json").is_file() else None
 
 
-@functools.lru_cache(maxsize=32)
-def _load_folder(folder: Path, modified: int) -> Benchmark:
-    return Benchmark(open_table(folder))
+def _existing(name: str) -> Path | None:
+    """The path of something that exists, if it is one."""
+    try:
+        path = Path(name).expanduser()
+        return path.resolve() if name and path.exists() else None
+    except (OSError, RuntimeError, ValueError):  # too long for a path, no such home, a character that no path has
+        return None
+
+
+def _states(folder: Path) -> tuple[object, ...]:
+    """What differs when a file of a folder was written or replaced."""
+    return tuple((entry.name, *state_of(entry)) for entry in sorted(folder.iterdir()) if not entry.name.startswith("."))
+
+
+# What lies at a path is loaded again when it has changed; so these are not asked by the path alone.
 
 
 @functools.lru_cache(maxsize=32)
-def _load_path(path: Path) -> Benchmark:
-    if path.is_dir():
-        return Benchmark(open_table(path))
+def _load_folder(folder: Path, states: tuple[object, ...]) -> Benchmark:
+    table = open_table(folder)
+    table.check_figures()
+    return Benchmark(table)
+
+
+@functools.lru_cache(maxsize=32)
+def _load_file(path: Path, state: tuple[int, ...]) -> Benchmark:
+    if path.name == HEADER:
+        raise CorruptFileError(f"{path} is a part of a table: load its folder {path.parent}")
     from ecnas.official import table_of_file
 
     return Benchmark(table_of_file(path))
+
+
+def _no_table(folder: Path) -> str:
+    files = sorted(path.name for path in folder.rglob("*.tfrecord"))
+    if not files:
+        return f"{folder} holds no table ({HEADER})"
+    some = ", ".join(files[:3]) + (", …" if len(files) > 3 else "")
+    return (
+        f"{folder} holds no table ({HEADER}), but {some}: load one of these files, or load published ones by name with "
+        f"ECNAS_SOURCE={folder}"
+    )
 
 
 @functools.cache

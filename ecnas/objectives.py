@@ -72,6 +72,9 @@ def figures_of(evaluation: Any) -> dict[str, NDArray[np.float64]]:
 class Normalisation:
     """Scores from 0 (worst on the exact front) to 1 (best).
 
+    An objective with one value alone, which is the best there is and the worst, has the score 1 for it; a unit of score
+    is then a unit of the objective (of its logarithm).
+
     Attributes:
         names: The m objectives.
         ideal: Best value of each on the exact front, in natural units, shape (m,).
@@ -84,14 +87,17 @@ class Normalisation:
 
     def scores(self, figures: NDArray[np.float64]) -> NDArray[np.float64]:
         """Scores of figures in natural units, shape (..., m); below 0 where worse than the nadir, never above 1."""
-        low, extent = self._low_and_extent
-        scores: NDArray[np.float64] = (oriented(self.names, figures) - low) / extent
+        low, extent, least = self._bounds
+        scores: NDArray[np.float64] = (oriented(self.names, figures) - low) / extent + least
         return scores
 
     @cached_property
-    def _low_and_extent(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """On the scale of each objective: the lowest value, the extent, and the score of the lowest value."""
         low = oriented(self.names, np.array(self.nadir))
-        return low, oriented(self.names, np.array(self.ideal)) - low
+        extent = oriented(self.names, np.array(self.ideal)) - low
+        is_single = extent == 0.0
+        return low, np.where(is_single, 1.0, extent), np.where(is_single, 1.0, 0.0)
 
     def select(self, figures: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
         """The objectives out of figures by name (:func:`figures_of`): shape (..., m)."""
@@ -105,6 +111,9 @@ class Normalisation:
         """The figure in natural units that has the given score: the inverse of :meth:`scores` for one objective."""
         position = self.names.index(name)
         low, high = self.nadir[position], self.ideal[position]
+        if low == high:
+            distance = 1.0 - score if OBJECTIVES[name].maximise else score - 1.0
+            return low * math.exp(-distance) if OBJECTIVES[name].log else low - distance
         if OBJECTIVES[name].log:
             return math.exp(math.log(low) + score * math.log(high / low))
         return low + score * (high - low)

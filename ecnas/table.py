@@ -26,6 +26,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,8 +35,9 @@ from typing import Any, Final, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ecnas.coerce import one_of, ordered, shown, whole, whole_array
 from ecnas.errors import CorruptFileError
-from ecnas.files import replaced_folder
+from ecnas.files import open_regular, replaced_folder
 from ecnas.space import Space
 
 Provenance = Literal["measured", "scaled", "estimated", "surrogate"]
@@ -64,6 +66,10 @@ def impossible(column: str, figures: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 FORMAT: Final = "ecnas-table"
 VERSION: Final = 1
+HEADER: Final = "table.json"
+
+_LONGEST_HEADER: Final = 1 << 26
+_MOST_REPEATS: Final = 10_000
 
 
 @dataclass(frozen=True)
@@ -126,19 +132,28 @@ class Table:
     folder: Path | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        if not self.epochs or list(self.epochs) != sorted(set(self.epochs)) or self.epochs[0] <= 0:
+        epochs = tuple(whole("epochs", number, 1) for number in ordered("epochs", self.epochs, "whole numbers"))
+        if not epochs or list(epochs) != sorted(set(epochs)):
             raise ValueError(f"epochs must be positive and strictly ascending, got {self.epochs}")
-        if self.repeats < 1:
-            raise ValueError(f"repeats must be 1 or more, got {self.repeats}")
+        object.__setattr__(self, "epochs", epochs)
+        object.__setattr__(self, "repeats", whole("repeats", self.repeats, 1, _MOST_REPEATS))
         if set(self.provenance) != set(self.epochs):
             raise ValueError(f"provenance must name the epochs {self.epochs}, got {sorted(self.provenance)}")
+        for origin in self.provenance.values():
+            one_of("provenance", origin, PROVENANCES)
         full = (len(self.space), len(self.epochs), self.repeats)
         for name, column in self.columns.items():
             if name not in COLUMNS:
                 raise ValueError(f"column must be one of {COLUMNS}, got {name!r}")
-            for array in (column.values, column.provenance):
+            if not math.isfinite(column.scale) or not math.isfinite(column.offset):
+                raise ValueError(
+                    f"column {name!r} must have a finite scale and offset, got {column.scale}, {column.offset}"
+                )
+            for array, kinds in ((column.values, "fiu"), (column.provenance, "u")):
                 if array is None:
                     continue
+                if array.dtype.kind not in kinds:
+                    raise ValueError(f"column {name!r} must hold numbers, got dtype {array.dtype}")
                 shape = array.shape
                 if len(shape) != 3 or any(n not in (1, most) for n, most in zip(shape, full, strict=True)):
                     raise ValueError(f"column {name!r} must have the shape {full} (or 1 along an axis), got {shape}")
@@ -209,6 +224,31 @@ class Table:
     def reader(self, epochs: int) -> Reader:
         """What reads the figures of single cells at a number of epochs."""
         return Reader(self, epochs)
+
+    def check_figures(self) -> None:
+        """Looks at all figures once, for a table that others have made.
+
+        Raises:
+            CorruptFileError: A figure cannot be (:func:`impossible`); the message says which.
+        """
+        missing = np.array(sorted(self.missing), dtype=np.int64)
+        for name, column in self.columns.items():
+            for position, epochs in enumerate(self.epochs):
+                stored = column.values[:, position if column.values.shape[1] > 1 else 0, :]
+                factor, summand = column.decoding(epochs)
+                ends = np.array([np.fmin.reduce(stored, axis=None), np.fmax.reduce(stored, axis=None)], np.float64)
+                if not impossible(name, ends * factor + summand).any():
+                    continue
+                figures = stored * factor + summand
+                is_wrong = impossible(name, figures)
+                if len(is_wrong) > 1:
+                    is_wrong[missing] = False
+                if is_wrong.any():
+                    row, repeat = np.argwhere(is_wrong)[0].tolist()
+                    raise CorruptFileError(
+                        f"{self.folder or self.name}: {name} must be {allowed_figures(name)}, got "
+                        f"{figures[row, repeat]} for row {row}, {epochs} epochs, repeat {repeat}"
+                    )
 
     @property
     def is_mixed(self) -> bool:
@@ -282,7 +322,7 @@ class Table:
             "missing": sorted(self.missing),
             "notes": self.notes,
         }
-        (folder / "table.json").write_text(json.dumps(header, indent=1) + "\n", encoding="utf-8")
+        (folder / HEADER).write_text(json.dumps(header, indent=1) + "\n", encoding="utf-8")
 
 
 class _Place(NamedTuple):
@@ -374,32 +414,38 @@ def open_table(folder: Path) -> Table:
         FileNotFoundError: The folder holds no table.
         CorruptFileError: The header or a column is damaged, or of another version.
     """
-    path = folder / "table.json"
+    path = folder / HEADER
     try:
-        header = json.loads(path.read_text(encoding="utf-8"))
+        with open_regular(path) as file:
+            text = file.read(_LONGEST_HEADER + 1)
+        if len(text) > _LONGEST_HEADER:
+            raise CorruptFileError(f"{path}: must have at most {_LONGEST_HEADER:,} bytes")
+        header = json.loads(text)
         if (header["format"], header["version"]) != (FORMAT, VERSION):
             raise CorruptFileError(
-                f"{path}: must be {FORMAT} version {VERSION}, is {header['format']} {header['version']}"
+                f"{path}: must be {FORMAT} version {VERSION}, is {shown((header['format'], header['version']))}"
             )
         columns = {}
         for name, stored in header["columns"].items():
             columns[name] = Column(
-                _mapped(folder / stored["file"]),
+                _mapped(folder, stored["file"]),
                 float(stored["scale"]),
                 float(stored["offset"]),
                 bool(stored["per_epoch"]),
-                _mapped(folder / stored["provenance_file"]) if "provenance_file" in stored else None,
+                _mapped(folder, stored["provenance_file"]) if "provenance_file" in stored else None,
             )
+        space = Space(header["space"])
+        missing = whole_array("missing", header["missing"], 0, len(space) - 1)
         return Table(
-            name=header["name"],
-            space=Space(header["space"]),
+            name=_text(header, "name"),
+            space=space,
             epochs=tuple(header["epochs"]),
             repeats=header["repeats"],
             provenance={int(epochs): origin for epochs, origin in header["provenance"].items()},
             columns=columns,
-            digest=header["digest"],
-            missing=frozenset(header["missing"]),
-            notes=header["notes"],
+            digest=_text(header, "digest"),
+            missing=frozenset(missing.tolist()),
+            notes=_text(header, "notes"),
             folder=folder,
         )
     except FileNotFoundError as error:
@@ -408,13 +454,25 @@ def open_table(folder: Path) -> Table:
         raise CorruptFileError(f"{folder}: the column file {error.filename} is missing") from error
     except CorruptFileError:
         raise
-    except (ValueError, TypeError, KeyError, EOFError, AttributeError) as error:
-        raise CorruptFileError(f"{folder}: damaged table ({type(error).__name__}: {error})") from error
+    except (ValueError, TypeError, LookupError, EOFError, AttributeError, RecursionError, OverflowError) as error:
+        raise CorruptFileError(f"{folder}: damaged table ({type(error).__name__}: {error!s:.300})") from error
 
 
-def _mapped(path: Path) -> NDArray[Any]:
+def _text(header: dict[str, Any], key: str) -> str:
+    value = header[key]
+    if not isinstance(value, str):
+        raise ValueError(f"{key} must be a text, got {shown(value)}")
+    if key == "digest" and not re.fullmatch("[0-9a-f]{64}", value):
+        raise ValueError(f"digest must be 64 hexadecimal digits, got {shown(value)}")
+    return value
+
+
+def _mapped(folder: Path, name: str) -> NDArray[Any]:
+    if Path(name).name != name:  # a table refers to nothing outside of its folder
+        raise ValueError(f"file must be a name without a folder, got {shown(name)}")
+    open_regular(folder / name).close()  # nothing else would end
     # A plain ndarray over the map: the memmap subclass makes every look-up several times slower.
-    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    return np.asarray(np.load(folder / name, mmap_mode="r", allow_pickle=False))
 
 
 def _one_of(chosen: NDArray[Any], repeat: int | NDArray[np.integer]) -> NDArray[Any]:
