@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Final
 
 
 def shown(value: object, most: int = 120) -> str:
@@ -62,6 +63,39 @@ class _RestoredUnknownNameError(UnknownNameError):
     def __init__(self, message: str) -> None:
         self.message = message
         KeyError.__init__(self, message)
+
+
+EXTRAS: Final = {
+    "codecarbon": "network",
+    "jax": "jax",
+    "keras": "network",
+    "matplotlib": "plots",
+    "mo_gymnasium": "mo",
+    "moocore": "search",
+    "pandas": "search",
+    "plotly": "report",
+    "pyarrow": "measured",
+    "pymoo": "search",
+    "ray": "cluster",
+    "scipy": "surrogate",
+    "sklearn": "search",
+    "stable_baselines3": "agents",
+    "sb3_contrib": "agents",
+    "tensorflow": "official",
+    "torch": "surrogate",
+    "tyro": "agents",
+}
+"""The extra that installs a package which is imported only where it is used."""
+
+
+class MissingExtraError(ECNASError, ImportError):
+    """A package is needed that an extra installs."""
+
+    def __init__(self, package: str) -> None:
+        super().__init__(f"this needs {package}: pip install 'ecnas-gym[{EXTRAS[package]}]'", name=package)
+
+    def __reduce__(self) -> tuple[type[Exception], tuple[str | None]]:
+        return MissingExtraError, (self.name,)
 
 
 class CorruptFileError(ECNASError, OSError):

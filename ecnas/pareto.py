@@ -7,13 +7,23 @@ which is imported when it is needed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ecnas.errors import MissingExtraError
+
 # Few enough that their own front is found at once, enough that they dominate nearly all of a large table.
 _PILOTS = 2048
+
+
+def _moocore() -> Any:
+    try:
+        import moocore
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("moocore") from error
+    return moocore
 
 
 def non_dominated(points: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -32,7 +42,7 @@ def non_dominated(points: NDArray[np.float64]) -> NDArray[np.int64]:
         return _front_2d(points[:, 0], points[:, 1], candidates)
     if points.shape[1] == 1:
         return candidates[[np.argmax(points[candidates, 0])]] if len(candidates) else candidates
-    import moocore
+    moocore = _moocore()
 
     kept = moocore.is_nondominated(points[candidates], maximise=True, keep_weakly=False)
     front: NDArray[np.int64] = candidates[kept]
@@ -85,7 +95,7 @@ def hypervolume(points: NDArray[np.float64], reference: NDArray[np.float64]) -> 
         return 0.0
     if points.shape[1] == 1:
         return max(float(points.max() - reference[0]), 0.0)
-    import moocore
+    moocore = _moocore()
 
     return float(moocore.hypervolume(points, ref=reference, maximise=True))
 
@@ -103,7 +113,7 @@ def contributions(points: NDArray[np.float64], reference: NDArray[np.float64]) -
     if points.shape[1] == 1:
         whole = hypervolume(points, reference)
         return np.array([whole - hypervolume(np.delete(points, i, axis=0), reference) for i in range(len(points))])
-    import moocore
+    moocore = _moocore()
 
     result: NDArray[np.float64] = moocore.hv_contributions(points, ref=reference, maximise=True)
     return result
@@ -121,7 +131,7 @@ def igd_plus(points: NDArray[np.float64], front: NDArray[np.float64]) -> float:
     Returns:
         The distance in units of the coordinates, which should be normalised; infinite for no points.
     """
-    import moocore
+    moocore = _moocore()
 
     return float(moocore.igd_plus(points, ref=front, maximise=True)) if len(points) else float("inf")
 
@@ -138,7 +148,7 @@ def additive_epsilon(points: NDArray[np.float64], front: NDArray[np.float64]) ->
     Returns:
         The shift in units of the coordinates, which should be normalised; infinite for no points.
     """
-    import moocore
+    moocore = _moocore()
 
     return float(moocore.epsilon_additive(points, ref=front, maximise=True)) if len(points) else float("inf")
 
@@ -157,7 +167,7 @@ def attainment_surfaces(fronts: Sequence[NDArray[np.float64]], parts: Sequence[f
     Raises:
         ValueError: There is no run, a run found nothing, or a part is not in (0, 1].
     """
-    import moocore
+    moocore = _moocore()
 
     if not fronts or not all(len(front) for front in fronts):
         raise ValueError("fronts must hold one or more runs with one or more points each")

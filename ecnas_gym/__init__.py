@@ -12,6 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 
+import ecnas
+
+if not hasattr(ecnas, "Benchmark"):
+    raise ImportError(
+        f"ecnas_gym found another package called ecnas in {list(ecnas.__path__)}, such as that of EC-NAS-Bench, which "
+        "has the same name. Install ecnas-gym into an environment without it (python -m venv), and run scripts outside "
+        "of a checkout of it"
+    )
+
 from ecnas.space import SPACES
 from ecnas_gym.env import INVALID_REWARD, CellEnv, MOCellEnv
 

@@ -2,16 +2,20 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import signal
+import socket
 import subprocess
 import sys
 from dataclasses import asdict
 
 import pytest
-from conftest import needs_official, synthetic_table
+from conftest import ROOT, needs_official, synthetic_table
 
 import ecnas
 from ecnas import cli
 from ecnas.cli import main
+from ecnas.errors import MissingExtraError
 from ecnas.interchange import read_cell
 
 
@@ -123,6 +127,102 @@ def test_what_a_user_does_wrong_is_said_in_one_line(capsys, table, arguments, re
     assert err.startswith(f"ecnas {arguments[0]}: ")
     assert reason in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["0110001100010000", "conv1x1,conv3x3"],
+        ["0110001100010000", "conv1x1 conv3x3"],
+        ["0110001100010000", "conv1x1", "conv3x3"],
+        ["0110001100010000", "input", "conv1x1-bn-relu", "conv3x3-bn-relu", "output"],
+        ["0110", "0011", "0001", "0000", "conv1x1", "conv3x3"],
+        ["0110", "0011", "0001", "0000", "conv1x1,conv3x3"],
+        ["[[0,1,1,0],", "[0,0,1,1],", "[0,0,0,1],", "[0,0,0,0]]", "conv1x1,", "conv3x3"],
+        ["0110001100010000", "1", "0"],
+        ["0110001100010000", "1,0"],
+    ],
+)
+def test_cells_in_one_word_or_several(capsys, table, words):
+    code, out, err = run(capsys, "query", table, "--json", "--cell", *words)
+    assert (code, err) == (0, "")
+    matrix = [[0, 1, 1, 0], [0, 0, 1, 1], [0, 0, 0, 1], [0, 0, 0, 0]]
+    assert json.loads(out)["row"] == ecnas.Cell(matrix, ["conv1x1", "conv3x3"]).row
+
+
+def test_the_mean_of_repeats_by_its_name(capsys, table):
+    assert run(capsys, "query", table, "--row", "1", "--repeat", "mean") == run(capsys, "query", table, "--row", "1")
+
+
+def test_a_missing_package_names_its_extra(capsys, table, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    code, _, err = run(capsys, "plot", "cell", table, "--row", "1")
+    assert code == 2
+    assert "pip install 'ecnas-gym[plots]'" in err
+    monkeypatch.setitem(sys.modules, "moocore", None)
+    with pytest.raises(MissingExtraError, match=r"needs moocore: pip install 'ecnas-gym\[search\]'"):
+        ecnas.load("surrogate-4V").pareto_front(("val_accuracy", "energy", "trainable_parameters"))
+
+
+def test_a_fault_of_ours_is_no_fault_of_the_user(table, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ecnas.interchange", None)
+    monkeypatch.delitem(sys.modules, "ecnas.cli.query", raising=False)
+    with pytest.raises(ImportError):
+        main(["query", table, "--row", "1"])
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["info"], ["info", "surrogate-4V"], ["query", "--help"]])
+def test_a_closed_pipe_ends_quietly(arguments):
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "ecnas", *arguments], stdout=writer, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_ctrl_c_ends_quietly(tmp_path):
+    """In the middle of a download from a source that gives nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        command = [sys.executable, "-m", "ecnas", "fetch", "energy_4V9E_rtx3060", "--cache", str(tmp_path / "cache")]
+        process = subprocess.Popen(
+            [*command, "--source", f"http://127.0.0.1:{silent.getsockname()[1]}"], stderr=subprocess.PIPE, text=True
+        )
+        silent.accept()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert err.strip() == ""
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+
+
+def test_a_terminal_without_unicode(table):
+    done = subprocess.run(
+        [sys.executable, "-m", "ecnas", "query", table, "--row", "1"],
+        capture_output=True,
+        check=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert b"trainable parameters" in done.stdout
+
+
+def test_another_package_called_ecnas_is_told(tmp_path):
+    (tmp_path / "ecnas").mkdir()
+    (tmp_path / "ecnas" / "__init__.py").write_text("from . import utils")
+    (tmp_path / "ecnas" / "utils.py").touch()
+    done = subprocess.run(
+        [sys.executable, "-c", "import ecnas_gym"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("ImportError: ecnas_gym found another package called ecnas in [")
+    assert str(tmp_path / "ecnas") in last
 
 
 def test_ways_to_write_a_cell():

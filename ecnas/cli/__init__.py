@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 import warnings
@@ -15,7 +16,7 @@ from collections.abc import Sequence
 from typing import Final, TextIO
 
 import ecnas
-from ecnas.errors import ECNASError
+from ecnas.errors import EXTRAS, ECNASError, MissingExtraError
 
 USER_ERROR: Final = 2
 INTERRUPTED: Final = 130
@@ -58,17 +59,30 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
-    arguments = make_parser().parse_args(argv)
+    command = "ecnas"
     try:
+        for stream in (sys.stdout, sys.stderr):  # a terminal without some letter shows another one
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
-            arguments.run(arguments)
-            sys.stdout.flush()
+            try:
+                arguments = make_parser().parse_args(argv)
+                command = f"ecnas {arguments.command}"
+                arguments.run(arguments)
+            finally:
+                sys.stdout.flush()
     except BrokenPipeError:  # the reader of the output, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ECNASError, ValueError, OSError) as error:
-        print(f"ecnas {arguments.command}: {error}", file=sys.stderr)
+        print(f"{command}: {error}", file=sys.stderr)
+        return USER_ERROR
+    except ImportError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in EXTRAS:
+            raise
+        print(f"{command}: {MissingExtraError(package)}", file=sys.stderr)
         return USER_ERROR
     except KeyboardInterrupt:
         print(file=sys.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Final
@@ -40,14 +41,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument(
         "--cell",
-        nargs=2,
+        nargs="+",
         metavar=("ADJACENCY", "OPS"),
-        help="V×V digits 0 and 1, row by row, and the names of the operations with commas between",
+        help="V×V digits 0 and 1, row by row, and the names of the operations, with commas or spaces between",
     )
     which.add_argument("--hash", metavar="HASH", help="published module hash")
-    which.add_argument("--row", type=int, metavar="ROW", help="number in the enumeration of the space, from 0")
-    parser.add_argument("--epochs", type=int, nargs="+", metavar="N", help="numbers of epochs; all by default")
-    parser.add_argument("--repeat", type=int, metavar="K", help="which of several trainings; the mean by default")
+    which.add_argument("--row", type=_number, metavar="ROW", help="number in the enumeration of the space, from 0")
+    parser.add_argument("--epochs", type=_number, nargs="+", metavar="N", help="numbers of epochs; all by default")
+    parser.add_argument(
+        "--repeat", type=_number, metavar="K", help='which of several trainings; "mean", the mean of all, by default'
+    )
     parser.add_argument("--json", action="store_true", help="print JSON, with null for what the benchmark lacks")
 
 
@@ -73,12 +76,28 @@ def run(arguments: argparse.Namespace) -> None:
 def _cell(benchmark: ecnas.Benchmark, arguments: argparse.Namespace) -> ecnas.Cell:
     space = benchmark.space
     if arguments.cell:
-        return read_cell(*arguments.cell)
+        return read_cell(*_split(arguments.cell))
     if arguments.hash:
         from ecnas.official.hashes import row_of_hash
 
         return space[row_of_hash(benchmark, arguments.hash)]
     return space[arguments.row]
+
+
+def _number(text: str) -> int | str:
+    """A whole number; what is none is left for the benchmark to refuse."""
+    return int(text) if re.fullmatch(r"-?[0-9]{1,20}", text, re.ASCII) else text
+
+
+def _split(words: Sequence[str]) -> tuple[str, str]:
+    """The matrix and the operations of a cell, both of which may be written in several words."""
+    for count in range(1, len(words) + 1):
+        digits = re.sub(r"[^0-9]", "", "".join(words[:count]))
+        ops = [op for word in words[count:] for op in re.split(r"[\s,;|]+", word) if op]
+        num_vertices = math.isqrt(len(digits))
+        if num_vertices**2 == len(digits) and len(ops) in (num_vertices - 2, num_vertices):
+            return " ".join(words[:count]), ",".join(ops)
+    return words[0], " ".join(words[1:])  # it does not fit together; reading it says why
 
 
 def _as_json(benchmark: ecnas.Benchmark, cell: ecnas.Cell, evaluations: Sequence[ecnas.Evaluation]) -> dict[str, Any]:
