@@ -64,7 +64,12 @@ def _register() -> None:
                 vector_entry_point=f"ecnas_gym.vector:{kind}CellVectorEnv",
                 **options,
             )
-            gym.register(f"{prefix}ECNAS-{space}-Edit-v0", entry_point=f"ecnas_gym.edit_env:{kind}EditEnv", **options)
+            gym.register(
+                f"{prefix}ECNAS-{space}-Edit-v0",
+                entry_point=f"ecnas_gym.edit_env:{kind}EditEnv",
+                vector_entry_point=f"ecnas_gym.edit_vector:{kind}EditVectorEnv",
+                **options,
+            )
 
 
 def __getattr__(name: str) -> Any:

@@ -335,8 +335,6 @@ class MOEditEnv(_EditEnv[NDArray[np.float64]], MOCellEnv):
         return self._front_rows[int(self.np_random.integers(len(self._front_rows)))]
 
     def _remember(self, row: int, reward: NDArray[np.float64]) -> None:
-        if (row, self.epochs) in self._evaluated:
-            return
         self._evaluated.add((row, self.epochs))
         if self.epochs < self._front_epochs:
             return

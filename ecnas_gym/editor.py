@@ -94,24 +94,36 @@ class Edits:
         Returns:
             Bool, shape (num_actions,).
         """
-        edge_bits, op_codes = self.apply(
-            np.array(placed.edge_bits), np.array(placed.op_code), np.arange(self.num_actions)
-        )
-        rows = self.rows(edge_bits, op_codes)
+        masks = self.masks(np.array([placed.edge_bits]), np.array([placed.op_code]), np.array([edits_left]), present)
+        mask: NDArray[np.bool_] = masks[0]
+        return mask
+
+    def masks(
+        self,
+        edge_bits: NDArray[np.int64],
+        op_codes: NDArray[np.int64],
+        edits_left: NDArray[np.int64],
+        present: NDArray[np.bool_] | None = None,
+    ) -> NDArray[np.bool_]:
+        """The :meth:`mask` of B placed cells, bool of shape (B, num_actions)."""
+        bits, codes = self.apply(edge_bits[:, None], op_codes[:, None], np.arange(self.num_actions))
+        rows = self.rows(bits, codes)
         allowed: NDArray[np.bool_] = rows >= 0
-        allowed &= (edge_bits != placed.edge_bits) | (op_codes != placed.op_code)
-        allowed &= edits_left > 0
-        allowed[self.stop] = True
-        if present is not None:
-            there = (rows >= 0) & present[rows]
-            if edits_left == 1 or not there[self.stop]:  # else what was edited can be undone
-                away = (allowed & ~there).nonzero()[0]
-                allowed[away] = False
-                if edits_left > 1:
-                    bits, codes = self.apply(edge_bits[away, None], op_codes[away, None], np.arange(self.stop))
-                    neighbours = self.rows(bits, codes)
-                    allowed[away] = ((neighbours >= 0) & present[neighbours]).any(axis=1)
-            allowed[self.stop] = there[self.stop]
+        allowed &= (bits != edge_bits[:, None]) | (codes != op_codes[:, None])
+        allowed &= edits_left[:, None] > 0
+        allowed[:, self.stop] = True
+        if present is None:
+            return allowed
+        there = allowed & present[rows]
+        # With two edits or more, what leads away from a cell that is there can be undone. Otherwise:
+        unsure = allowed & ~there & ((edits_left == 1) | ~there[:, self.stop])[:, None]
+        allowed[unsure] = False
+        unsure &= (edits_left > 1)[:, None]
+        if unsure.any():
+            bits, codes = self.apply(bits[unsure][:, None], codes[unsure][:, None], np.arange(self.stop))
+            neighbours = self.rows(bits, codes)
+            allowed[unsure] = ((neighbours >= 0) & present[neighbours]).any(axis=1)
+        allowed[:, self.stop] = there[:, self.stop]
         return allowed
 
     def first_placements(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
