@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "train": "train",
     "measure": "measure",
     "report": "report",
+    "explore": "explore",
     "plot": "plot",
 }
 """The module of each command."""
