@@ -238,7 +238,8 @@ def test_density_becomes_single_cells(explore):
 
 
 INK = """() => {
-  const { scatter } = explorer, gl = scatter.regl._gl, [width, height] = [gl.drawingBufferWidth, gl.drawingBufferHeight];
+  const { scatter } = explorer, gl = scatter.regl._gl;
+  const width = gl.drawingBufferWidth, height = gl.drawingBufferHeight;
   const ink = new Uint8Array(4 * width * height);
   scatter.draw(() => {});
   gl.readPixels(0, 0, width, height, gl.RGBA, gl.UNSIGNED_BYTE, ink);
