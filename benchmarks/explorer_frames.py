@@ -17,7 +17,7 @@ import ecnas
 from ecnas.explorer import render
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from browser import open_browser, open_page
+from browser import open_browser, open_page  # type: ignore[import-not-found]
 
 SECONDS = 2
 MOVES = {
