@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "sweep": "sweep",
     "train": "train",
     "measure": "measure",
+    "plan": "plan",
     "report": "report",
     "explore": "explore",
     "plot": "plot",

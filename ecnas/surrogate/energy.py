@@ -71,8 +71,12 @@ class EnergyModel:
 
     def predict(self, rows: NDArray[np.integer]) -> NDArray[np.float64]:
         """Predicted kWh of :attr:`epochs` epochs for rows of the 7V space: shape (m,)."""
-        embedded, features = _embedded(rows), _features(rows)
+        embedded, features = _embedded(rows), features_of_rows(rows)
         return np.exp(self.intercept + self.slope * embedded + self.process.predict(features))
+
+    def covariance(self, rows: NDArray[np.integer]) -> NDArray[np.float64]:
+        """Covariance of the logarithms of energies, given the measurements: rows of the 7V space to shape (m, m)."""
+        return self.process.covariance(features_of_rows(rows))
 
     def table(
         self, space: str = "7V", name: str = "fitted-energy", epochs: Sequence[int] = (4, 12, 36, 108), co2: float = 0.0
@@ -148,7 +152,7 @@ def fit(measured: Measurements, seed: int = 0) -> EnergyModel:
     residuals = energies - intercept - slope * embedded
     good = np.abs(residuals) <= OUTLYING * 1.4826 * np.median(np.abs(residuals)) + 1e-9
     process = GaussianProcess(one_length=number <= FEW, seed=seed)
-    process.fit(_features(measured.rows[good]), residuals[good])
+    process.fit(features_of_rows(measured.rows[good]), residuals[good])
     return EnergyModel(slope, intercept, process, measured.epochs)
 
 
@@ -167,7 +171,8 @@ def _embedded(rows: NDArray[np.integer]) -> NDArray[np.float64]:
     return logarithms
 
 
-def _features(rows: NDArray[np.integer]) -> NDArray[np.float64]:
+def features_of_rows(rows: NDArray[np.integer]) -> NDArray[np.float64]:
+    """What the process sees of rows of the 7V space: shape (m, features)."""
     features = features_of(SpaceArrays(*(array[rows] for array in Space("7V").cells)))
     return np.column_stack([_embedded(rows), features.cells]).astype(np.float64)
 

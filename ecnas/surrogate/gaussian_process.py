@@ -51,7 +51,18 @@ class GaussianProcess:
             for _ in range(4):  # the weights settle within three rounds
                 inverse, self._solved = self._solve(points, values, weights)
                 weights = self._new_weights(inverse, self._solved, weights)
-        self._known = points
+            self._known, self._known_factor = points, self._factor(points, weights)
+        return self
+
+    def fit_nothing(self, features: Floats) -> GaussianProcess:
+        """What is believed before anything is measured of cells with these features: only uncertainty is known."""
+        features = features.astype(np.float64)
+        self._mean, self._scale = features.mean(axis=0), features.std(axis=0) + 1e-9
+        self._centre, self._spread = 0.0, 1.0
+        self._start(features.shape[1])
+        with torch.no_grad():
+            self._known, self._solved = self._points(features[:0]), torch.zeros(0, dtype=torch.float64)
+            self._known_factor = torch.zeros((0, 0), dtype=torch.float64)
         return self
 
     def predict(self, features: Floats) -> Floats:
@@ -61,6 +72,28 @@ class GaussianProcess:
             parts = [self._points(features[start : start + 8192]) for start in starts]
             means = torch.cat([self._kernel(part, self._known) @ self._solved for part in parts])
         return np.asarray(means.numpy() * self._spread + self._centre, dtype=np.float64)
+
+    def covariance(self, features: Floats) -> Floats:
+        """How uncertain the targets of m cells are, and how much they have in common, given what was measured.
+
+        Args:
+            features: Shape (m, F).
+
+        Returns:
+            Covariance of the noiseless targets, shape (m, m), in squares of their unit (Rasmussen and Williams 2006,
+            equation 2.26).
+        """
+        with torch.no_grad():
+            points = self._points(features)
+            shared = torch.linalg.solve_triangular(self._known_factor, self._kernel(self._known, points), upper=False)
+            covariance = self._kernel(points, points) - shared.T @ shared
+        return np.asarray(covariance.numpy() * self._spread**2, dtype=np.float64)
+
+    @property
+    def noise(self) -> float:
+        """Variance of a measurement that is not wrong, in squares of the targets' unit."""
+        with torch.no_grad():
+            return float(torch.exp(self._log_noise)) * self._spread**2
 
     def _points(self, features: Floats) -> Tensor:
         return torch.from_numpy((features - self._mean) / self._scale)

@@ -1,0 +1,197 @@
+"""What a measurement campaign will cost, and which cells to measure next.
+
+Costs are those of the embedded surrogate, which knows another machine, until a few cells are measured on this one: from
+five on, energy and time are learned as in :mod:`ecnas.surrogate.energy`.
+
+The next cells are those that tell most of all others: each lowers the mean variance of the predicted energies as far as
+one measurement can (Cohn, Ghahramani and Jordan 1996, https://arxiv.org/abs/cs/9603104, whose criterion has a closed
+form for a Gaussian process). The variance is that of the energy's own Gaussian process; it does not depend on what the
+measurements will turn out to be, so many cells can be chosen at once. docs/measure.md shows what it gains.
+
+Needs torch (``pip install 'ecnas-gym[surrogate]'``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecnas.errors import ECNASError
+from ecnas.loading import load
+from ecnas.table import Table
+
+if TYPE_CHECKING:
+    from ecnas.surrogate.energy import EnergyModel
+
+MOST: Final = 3000
+"""Among so many cells, drawn at random where there are more, the next ones are chosen."""
+
+PRIOR_NOISE: Final = 0.01
+"""Variance of a measurement, next to one of what is to be learned, while nothing is measured."""
+
+Floats = NDArray[np.float64]
+
+
+class SurrogateExtraMissingError(ECNASError, ImportError):
+    """What learning needs is not installed."""
+
+    def __init__(self) -> None:
+        super().__init__("planning needs torch: pip install 'ecnas-gym[surrogate]'")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What trainings will cost.
+
+    Attributes:
+        trainings: How many there are.
+        energy: kWh of all.
+        seconds: Of all, one after the other; without evaluations.
+        source: What energy and time are predicted from.
+    """
+
+    trainings: int
+    energy: float
+    seconds: float
+    source: str
+
+
+def cost(rows: Sequence[int] | NDArray[np.integer], epochs: int, measured: Table | None = None) -> Cost:
+    """Predicts what trainings will cost.
+
+    Args:
+        rows: Rows of the cells in the 7V space, once for each training.
+        epochs: Of each training; energy and time grow in proportion.
+        measured: What was measured so far on the machine in question.
+
+    Raises:
+        SurrogateExtraMissingError: There are five measured cells to learn from, and torch is not installed.
+    """
+    chosen = np.asarray(rows, dtype=np.int64)
+    if not len(chosen):
+        return Cost(0, 0.0, 0.0, "nothing is to be trained")
+    embedded = load("surrogate-7V")
+    sources, totals = [], []
+    for name, machine in (("energy", "a Quadro RTX 6000"), ("training_time", "NASBench-101's accelerator")):
+        predicted = embedded.values(name, 4)[chosen] * epochs / 4
+        known, figures, of_epochs = _known(measured, name)
+        model = _model(known, figures, of_epochs)
+        if model is not None:
+            predicted = model.predict(chosen) * epochs / of_epochs
+            sources.append(f"{name}: learned from {len(known)} measured cells")
+        elif len(known):
+            factor = float(np.median(figures / embedded.values(name, 4)[known] * 4 / of_epochs))
+            predicted = predicted * factor
+            sources.append(f"{name}: {factor:.3g} × that of {machine}, from {len(known)} measured cells")
+        else:
+            sources.append(f"{name}: that of {machine}; nothing is measured yet")
+        totals.append(float(predicted.sum()))
+    return Cost(len(chosen), totals[0], totals[1], "; ".join(sources))
+
+
+def next_rows(
+    rows: Sequence[int] | NDArray[np.integer], number: int, measured: Table | None = None, seed: int = 0
+) -> list[int]:
+    """Chooses cells to measure next, so that the energies of all others are predicted best.
+
+    Args:
+        rows: Rows of the cells in the 7V space whose energies are wanted, and out of which some are measured.
+        number: How many to choose; fewer if there are not so many.
+        measured: What was measured so far on the machine in question.
+        seed: Of the draw where there are more than :data:`MOST` cells.
+
+    Returns:
+        Their rows, the most telling first.
+
+    Raises:
+        SurrogateExtraMissingError: torch is not installed.
+    """
+    if number < 1:
+        raise ValueError(f"number must be 1 or more, got {number!r}")
+    known, figures, epochs = _known(measured, "energy")
+    wanted = np.unique(np.asarray(rows, dtype=np.int64))
+    open_rows = np.setdiff1d(wanted, known)
+    if len(wanted) > MOST:
+        wanted = np.random.default_rng(seed).choice(wanted, MOST, replace=False)
+        open_rows = np.setdiff1d(wanted, known)
+    model = _model(known, figures, epochs)
+    if model is not None:
+        covariance, noise = model.covariance(wanted), model.process.noise
+    else:
+        covariance, noise = _prior(wanted, known)
+    allowed = np.isin(wanted, open_rows)
+    chosen = most_telling(covariance, noise, min(number, int(allowed.sum())), allowed)
+    return [int(row) for row in wanted[chosen]]
+
+
+def most_telling(covariance: Floats, noise: float, number: int, allowed: NDArray[np.bool_]) -> list[int]:
+    """Chooses what to measure, one after the other, so that the sum of all variances falls as far as it can each time.
+
+    Args:
+        covariance: Of n quantities that are jointly normal, shape (n, n).
+        noise: Variance of a measurement of one of them.
+        number: How many to choose, at most as many as are allowed.
+        allowed: Which can be measured, shape (n,).
+
+    Returns:
+        Indices in the order of the choice.
+    """
+    left, open_ = covariance.copy(), allowed.copy()
+    chosen: list[int] = []
+    for _ in range(number):
+        gain = np.einsum("ij,ij->j", left, left) / (np.diag(left) + noise)
+        best = int(np.argmax(np.where(open_, gain, -np.inf)))
+        left -= np.outer(left[:, best], left[best] / (left[best, best] + noise))
+        open_[best] = False
+        chosen.append(best)
+    return chosen
+
+
+def _known(measured: Table | None, name: str) -> tuple[NDArray[np.int64], Floats, int]:
+    """Rows and figures of the measured cells, at the number of epochs that most of them have; and that number."""
+    if measured is None or name not in measured.columns:
+        return np.zeros(0, dtype=np.int64), np.zeros(0), 1
+    by_epochs = {epochs: measured.values(name, epochs) for epochs in measured.epochs}
+    epochs = max(by_epochs, key=lambda number: int(np.isfinite(by_epochs[number]).sum()))
+    figures = by_epochs[epochs]
+    known = np.flatnonzero(np.isfinite(figures) & (figures > 0))
+    return known, figures[known], epochs
+
+
+def _model(known: NDArray[np.int64], figures: Floats, epochs: int) -> EnergyModel | None:
+    from ecnas.surrogate import energy
+
+    if len(known) < energy.LEAST:
+        return None
+    try:
+        return energy.fit(energy.Measurements(known, figures, epochs))
+    except ImportError as error:
+        raise SurrogateExtraMissingError from error
+
+
+def _prior(wanted: NDArray[np.int64], known: NDArray[np.int64]) -> tuple[Floats, float]:
+    """Covariance of energies before there are enough measurements to learn anything but where they were made."""
+    try:
+        from ecnas.surrogate.gaussian_process import GaussianProcess
+    except ImportError as error:
+        raise SurrogateExtraMissingError from error
+    from ecnas.surrogate.energy import features_of_rows
+
+    everyone = np.union1d(wanted, known)
+    covariance = GaussianProcess().fit_nothing(features := features_of_rows(everyone)).covariance(features)
+    for place in np.searchsorted(everyone, known):
+        covariance -= np.outer(covariance[place], covariance[place]) / (covariance[place, place] + PRIOR_NOISE)
+    places = np.searchsorted(everyone, wanted)
+    return covariance[np.ix_(places, places)], PRIOR_NOISE
+
+
+def hours(seconds: float) -> str:
+    """A time for people."""
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{math.ceil(seconds / 86400)} days"
