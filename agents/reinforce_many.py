@@ -14,21 +14,67 @@ with the same random numbers; see docs/performance.md for how far the two agree.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import gymnasium as gym
 import numpy as np
 import tyro
+from ecnas_gym.agents.tabular import Drawn, draw_cells
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+import ecnas
+from ecnas.runs import Evaluator
+from ecnas.runs.many import evaluate_rows
+from ecnas.task import Task
 from ecnas_gym.builder import NUM_ACTIONS, decisions
-from ecnas_gym.vector import CellVectorEnv
+from ecnas_gym.env import INVALID_REWARD
 
 NOISE_BLOCK = 64
 """Cells for which a run draws its random numbers at once."""
+
+
+@dataclass(frozen=True)
+class CategoricalREINFORCE:
+    """Search with REINFORCE and a table of logits, many runs at once; what ``REINFORCE`` does by default."""
+
+    learning_rate: float = 0.5
+    """Step size of gradient descent."""
+    baseline_decay: float = 0.9
+    """Decay of the moving average of rewards that a reward must beat to be reinforced."""
+    log_regret: bool = False
+    """Learn from −log(1.001 − reward) instead of the reward, which spreads out the best cells."""
+
+    name: ClassVar[str] = "REINFORCE"
+
+    def run(self, evaluate: Evaluator, rng: np.random.Generator) -> None:
+        """Learns until the budget is spent."""
+        self.run_many([evaluate], [rng])
+
+    def run_many(self, evaluates: Sequence[Evaluator], rngs: Sequence[np.random.Generator]) -> None:
+        """Learns until all budgets are spent."""
+        evaluates, rngs = list(evaluates), list(rngs)
+        space = evaluates[0].benchmark.space
+        shape = (len(decisions(space)), NUM_ACTIONS)
+        logits = np.zeros((len(rngs), *shape), dtype=np.float32)
+        average, weight = np.zeros(len(rngs)), 0.0
+        while evaluates:
+            cells = draw_cells(space, logits, np.stack([rng.gumbel(size=shape) for rng in rngs]))
+            rewards, going = evaluate_rows(evaluates, cells.rows[:, None])
+            if not going.all():
+                cells, rewards, logits, average = cells.some(going), rewards[going], logits[going], average[going]
+                evaluates, rngs = list(compress(evaluates, going)), list(compress(rngs, going))
+            learned = np.nan_to_num(rewards[:, 0], nan=INVALID_REWARD).astype(np.float32)
+            if self.log_regret:
+                learned = -np.log(np.float32(1.001) - learned)
+            average = self.baseline_decay * average + (1 - self.baseline_decay) * learned.astype(np.float64)
+            weight = self.baseline_decay * weight + (1 - self.baseline_decay)
+            advantages = learned - (average / weight).astype(np.float32)
+            logits -= np.float32(self.learning_rate) * policy_gradient(logits, cells, advantages)
 
 
 @dataclass
@@ -77,11 +123,12 @@ class Evaluations(NamedTuple):
 
 def search(args: Args) -> Evaluations:
     """Carries out the runs."""
-    kwargs: dict[str, Any] = {"benchmark": args.benchmark, "epochs": args.epochs, "objectives": args.objectives}
-    kwargs["scalarisation"] = args.scalarisation
-    envs = _make(args, args.runs, kwargs)
-    benchmark, epochs = envs.benchmark, envs.epochs
-    num_decisions = len(decisions(envs.cell_space))
+    spec = gym.spec(args.env_id)
+    benchmark = ecnas.load(args.benchmark or f"surrogate-{spec.kwargs['space']}")
+    task = Task.of(benchmark, args.objectives, args.scalarisation, args.epochs)
+    space, epochs = benchmark.space, task.epochs
+    num_decisions = len(decisions(space))
+    reward_of_row = benchmark.scalar_rewards(task.scalarisation, task.objectives, epochs).astype(np.float32)
     seconds_of_row = benchmark.values("training_time", epochs)
 
     running = np.arange(args.runs)  # numbers of the runs that have not ended; all arrays below are in their order
@@ -95,75 +142,39 @@ def search(args: Args) -> Evaluations:
     while len(running):
         if episode % NOISE_BLOCK == 0:
             shape = (NOISE_BLOCK, num_decisions, NUM_ACTIONS)
-            noise = np.stack([generators[run].gumbel(size=shape) for run in running], axis=2)
-        actions, masks, rows, rewards = build_cells(envs, logits, noise[episode % NOISE_BLOCK])
+            noise = np.stack([generators[run].gumbel(size=shape) for run in running])
+        cells = draw_cells(space, logits, noise[:, episode % NOISE_BLOCK])
         episode += 1
 
-        after = spent + seconds_of_row[rows]
+        after = spent + seconds_of_row[cells.rows]
         fits = after <= args.seconds
         if not fits.all():  # these runs end, before the evaluation that they cannot pay
             bar.update(int(len(fits) - fits.sum()))
             running, logits, average, after = running[fits], logits[fits], average[fits], after[fits]
-            actions, masks, rows, rewards = actions[fits], masks[fits], rows[fits], rewards[fits]
-            noise = noise[:, :, fits]
+            cells, noise = cells.some(fits), noise[fits]
             if not len(running):
                 break
-            envs = _make(args, len(running), kwargs)
         spent = after
-        history.append((running, rows, rewards))
+        rewards = reward_of_row[cells.rows]
+        history.append((running, cells.rows, rewards))
 
         average = args.baseline_decay * average + (1 - args.baseline_decay) * rewards.astype(np.float64)
         weight = args.baseline_decay * weight + (1 - args.baseline_decay)
         advantages = rewards - (average / weight).astype(np.float32)
-        logits -= np.float32(args.learning_rate) * policy_gradient(logits, actions, masks, advantages)
+        logits -= np.float32(args.learning_rate) * policy_gradient(logits, cells, advantages)
     bar.close()
     return _by_run(args.runs, history)
 
 
-def build_cells(
-    envs: CellVectorEnv, logits: NDArray[np.float32], noise: NDArray[np.float64]
-) -> tuple[NDArray[np.intp], NDArray[np.bool_], NDArray[np.int64], NDArray[np.float32]]:
-    """Builds one cell for each of N runs.
-
-    Args:
-        envs: N environments.
-        logits: (N, T, 3).
-        noise: Gumbel noise, (T, N, 3). The largest of logits plus Gumbel noise is a draw from their softmax.
-
-    Returns:
-        Actions (N, T), masks (N, T, 3), rows and rewards of the cells (N,).
-    """
-    _, info = envs.reset()
-    masks = np.empty(logits.shape, dtype=np.bool_)
-    actions = np.empty(logits.shape[:2], dtype=np.intp)
-    for position, draws in enumerate(noise):
-        masks[:, position] = info["action_mask"]
-        noisy = np.where(masks[:, position], logits[:, position] + draws, -np.inf)
-        actions[:, position] = noisy.argmax(axis=1)
-        _, rewards, _, _, info = envs.step(actions[:, position])
-    return actions, masks, info["row"], rewards.astype(np.float32)
-
-
-def policy_gradient(
-    logits: NDArray[np.float32],
-    actions: NDArray[np.intp],
-    masks: NDArray[np.bool_],
-    advantages: NDArray[np.float32],
-) -> NDArray[np.float32]:
+def policy_gradient(logits: NDArray[np.float32], cells: Drawn, advantages: NDArray[np.float32]) -> NDArray[np.float32]:
     """Gradient of −advantage · log p(cell) for each run: (N, T, 3)."""
-    allowed = np.where(masks, logits, np.float32(-1e9))
+    allowed = np.where(cells.masks, logits, np.float32(-1e9))
     shifted = allowed - allowed.max(axis=2, keepdims=True)
     probabilities = np.exp(shifted)
     probabilities /= probabilities.sum(axis=2, keepdims=True)
-    taken = np.arange(NUM_ACTIONS) == actions[:, :, None]
+    taken = np.arange(NUM_ACTIONS) == cells.actions[:, :, None]
     gradient: NDArray[np.float32] = (probabilities - taken) * advantages[:, None, None]
-    return np.where(masks, gradient, np.float32(0.0))
-
-
-def _make(args: Args, num_envs: int, kwargs: dict[str, Any]) -> CellVectorEnv:
-    envs = gym.make_vec(args.env_id, num_envs=num_envs, autoreset_mode="Disabled", **kwargs)
-    assert isinstance(envs, CellVectorEnv)
-    return envs
+    return np.where(cells.masks, gradient, np.float32(0.0))
 
 
 def _by_run(

@@ -8,7 +8,8 @@ import pytest
 pytest.importorskip("tyro")
 pytest.importorskip("tqdm")
 
-from ecnas_gym.agents.reinforce_many import Args, policy_gradient, search
+from ecnas_gym.agents.reinforce_many import Args, CategoricalREINFORCE, policy_gradient, search
+from ecnas_gym.agents.tabular import Drawn
 
 from ecnas.runs.script import RunSettings, run_method
 from ecnas_gym.vector import CellVectorEnv
@@ -63,14 +64,26 @@ def test_gradient_is_that_of_finite_differences():
         log_p = allowed - np.log(np.exp(allowed).sum(axis=2, keepdims=True))
         return -(advantages * np.take_along_axis(log_p, actions[:, :, None], axis=2).sum(axis=(1, 2))).sum()
 
-    gradient = policy_gradient(logits, actions, masks, advantages)
+    gradient = policy_gradient(logits, Drawn(actions, masks, np.zeros(4, dtype=np.int64)), advantages)
     for index in np.ndindex(logits.shape):
         step = np.zeros(logits.shape)
         step[index] = 1e-5
         assert gradient[index] == pytest.approx((loss(logits + step) - loss(logits - step)) / 2e-5, abs=1e-5)
 
 
-def test_tensorflow_has_the_same_run(tmp_path):
+@pytest.mark.parametrize("log_regret", [False, True])
+def test_tensorflow_has_the_same_run_in_a_sweep(log_regret):
+    pytest.importorskip("tensorflow")
+    from ecnas_gym.agents import reinforce
+
+    settings = RunSettings(space="5V", seed=2, budget=40, save=False, progress=False)
+    theirs = run_method(reinforce.REINFORCE(log_regret=log_regret), settings)
+    ours = run_method(CategoricalREINFORCE(log_regret=log_regret), settings)
+    assert ours.column("row").tolist() == theirs.column("row").tolist()
+    assert ours.column("reward").tolist() == theirs.column("reward").tolist()
+
+
+def test_tensorflow_has_the_same_run():
     pytest.importorskip("tensorflow")
     from ecnas_gym.agents import reinforce
 
