@@ -11,15 +11,19 @@ Source: Abolafia et al. 2018, https://arxiv.org/abs/1801.03526, without its poli
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from itertools import compress
+from typing import ClassVar, NamedTuple
 
 import numpy as np
+from ecnas_gym.agents.tabular import Drawn, draw_cells
 from numpy.typing import NDArray
 
+from ecnas import Space
 from ecnas.runs import Evaluator, script
-from ecnas_gym import make_env
-from ecnas_gym.builder import NUM_ACTIONS, CellBuilder, decisions
+from ecnas.runs.many import evaluate_rows
+from ecnas_gym.builder import NUM_ACTIONS, decisions
 
 
 @dataclass(frozen=True)
@@ -41,59 +45,112 @@ class PriorityQueueTraining:
 
     def run(self, evaluate: Evaluator, rng: np.random.Generator) -> None:
         """Searches until the budget is spent."""
-        env = make_env(evaluate)
-        builder = CellBuilder(evaluate.benchmark.space)
-        logits = np.zeros((len(decisions(evaluate.benchmark.space)), NUM_ACTIONS))
-        queue: list[tuple[float, int, list[int], np.ndarray]] = []  # reward, −index, actions, masks; best first
-        tried: set[int] = set()
+        self.run_many([evaluate], [rng])
 
-        while True:  # the budget ends this: the environment raises at the first cell that it does not allow
-            actions, masks = draw(logits, builder, rng)
-            for _ in range(100):
-                if not self.avoid_known or builder.cell().row not in tried:
-                    break
-                actions, masks = draw(logits, builder, rng)
-            env.reset()
-            for action in actions:
-                _, reward, _, _, info = env.step(action)
-            if "cell" not in info:  # the benchmark lacks it; nothing was charged
-                tried.add(builder.cell().row)
-                continue
-            if info["cell"].row not in tried:  # an equal cell in another guise takes one place in the queue
-                queue.append((float(reward), -len(tried), actions, masks))
-                queue = sorted(queue, key=lambda entry: entry[:2], reverse=True)[: self.queue_size]
-            tried.add(info["cell"].row)
-            if len(tried) >= self.num_random:
-                best = np.array([entry[2] for entry in queue])
-                best_masks = np.array([entry[3] for entry in queue])
-                logits += self.learning_rate * ascent(logits, best, best_masks, self.entropy_coefficient)
+    def run_many(self, evaluates: Sequence[Evaluator], rngs: Sequence[np.random.Generator]) -> None:
+        """Searches until all budgets are spent."""
+        space = evaluates[0].benchmark.space
+        runs = [Search(evaluate, rng, set()) for evaluate, rng in zip(evaluates, rngs, strict=True)]
+        logits = np.zeros((len(runs), len(decisions(space)), NUM_ACTIONS))
+        queue = Queue.empty(len(runs), self.queue_size, len(decisions(space)))
+        while runs:
+            cells = self._draw(space, logits, runs)
+            rewards, going = evaluate_rows([run.evaluate for run in runs], cells.rows[:, None])
+            if not going.all():
+                runs, logits, queue = list(compress(runs, going)), logits[going], queue.some(going)
+                cells, rewards = cells.some(going), rewards[going]
+            paid = ~np.isnan(rewards[:, 0])
+            for number, (run, row) in enumerate(zip(runs, cells.rows.tolist(), strict=True)):
+                if row in run.tried:  # an equal cell in another guise takes one place in the queue
+                    rewards[number] = np.nan
+                run.tried.add(row)
+            queue = queue.with_cells(cells, rewards[:, 0])
+            learn = paid & np.array([len(run.tried) >= self.num_random for run in runs], dtype=np.bool_)
+            if learn.any():
+                logits[learn] += self.learning_rate * ascent(logits[learn], queue.some(learn), self.entropy_coefficient)
+
+    def _draw(self, space: Space, logits: NDArray[np.float64], runs: list[Search]) -> Drawn:
+        """A cell of each policy: if need be, the first of a hundred more draws that the run has not tried."""
+        shape = logits.shape[1:]
+        cells = draw_cells(space, logits, np.stack([run.rng.gumbel(size=shape) for run in runs]))
+        known = [number for number, run in enumerate(runs) if cells.rows[number] in run.tried]
+        for size in REDRAWS if self.avoid_known else ():
+            if not known:
+                break
+            noise = np.concatenate([runs[number].rng.gumbel(size=(size, *shape)) for number in known])
+            more = draw_cells(space, np.repeat(logits[known], size, axis=0), noise)
+            still = []
+            for place, number in enumerate(known):
+                tried = runs[number].tried
+                rows = more.rows[place * size : (place + 1) * size].tolist()
+                chosen = next((k for k, row in enumerate(rows) if row not in tried), size - 1)
+                for ours, theirs in zip(cells, more, strict=True):
+                    ours[number] = theirs[place * size + chosen]
+                if rows[chosen] in tried:
+                    still.append(number)
+            known = still
+        return cells
 
 
-def draw(logits: NDArray[np.float64], builder: CellBuilder, rng: np.random.Generator) -> tuple[list[int], np.ndarray]:
-    """Draws a cell into the builder: actions, and the masks under which they were drawn, bool (T, 3)."""
-    builder.reset()
-    noisy = logits + rng.gumbel(size=logits.shape)  # its largest entry is a draw from the softmax
-    masks = np.zeros(logits.shape, dtype=bool)
-    actions = []
-    for position in range(len(logits)):
-        allowed = [action for action in range(NUM_ACTIONS) if builder.mask >> action & 1]
-        masks[position, allowed] = True
-        actions.append(max(allowed, key=lambda action: noisy[position, action]))
-        builder.apply(actions[-1])
-    return actions, masks
+REDRAWS = (4, 16, 80)
+"""So many cells a policy draws at once, as long as all are known: a hundred in the end."""
 
 
-def ascent(
-    logits: NDArray[np.float64], actions: NDArray[np.int64], masks: NDArray[np.bool_], entropy_coefficient: float
-) -> NDArray[np.float64]:
-    """Gradient, in the logits, of mean log-likelihood + coefficient · mean entropy: actions (K, T), masks (K, T, 3)."""
-    exponentials = np.where(masks, np.exp(logits - logits.max(axis=1, keepdims=True)), 0.0)
-    p = exponentials / exponentials.sum(axis=2, keepdims=True)  # (K, T, 3): masks differ from cell to cell
+class Search(NamedTuple):
+    """One of the runs: the rows of the cells that it has tried, and what it needs to try others."""
+
+    evaluate: Evaluator
+    rng: np.random.Generator
+    tried: set[int]
+
+
+class Queue(NamedTuple):
+    """The best cells so far of each of S runs, best first and of equally good ones the older; −∞ where there is none.
+
+    Attributes:
+        rewards: (S, Q).
+        actions: (S, Q, T).
+        masks: Under which they were drawn, bool (S, Q, T, 3).
+    """
+
+    rewards: NDArray[np.float64]
+    actions: NDArray[np.intp]
+    masks: NDArray[np.bool_]
+
+    @classmethod
+    def empty(cls, num_runs: int, size: int, num_decisions: int) -> Queue:
+        """Queues that hold nothing."""
+        actions = np.zeros((num_runs, size, num_decisions), dtype=np.intp)
+        return cls(np.full((num_runs, size), -np.inf), actions, np.ones((*actions.shape, NUM_ACTIONS), dtype=np.bool_))
+
+    def some(self, chosen: NDArray[np.bool_]) -> Queue:
+        """The queues of some of the runs."""
+        return Queue(self.rewards[chosen], self.actions[chosen], self.masks[chosen])
+
+    def with_cells(self, cells: Drawn, rewards: NDArray[np.float64]) -> Queue:
+        """The queues with a cell more, if it is good enough; rewards are NaN for those that must not enter, (S,)."""
+        new = np.where(np.isnan(rewards), -np.inf, rewards)
+        every = np.concatenate([self.rewards, new[:, None]], axis=1)
+        order = np.argsort(-every, axis=1, kind="stable")[:, : self.rewards.shape[1]]
+        runs = np.arange(len(new))[:, None]
+        return Queue(
+            every[runs, order],
+            np.concatenate([self.actions, cells.actions[:, None]], axis=1)[runs, order],
+            np.concatenate([self.masks, cells.masks[:, None]], axis=1)[runs, order],
+        )
+
+
+def ascent(logits: NDArray[np.float64], queue: Queue, entropy_coefficient: float) -> NDArray[np.float64]:
+    """Gradients, in the logits (S, T, 3), of mean log-likelihood + coefficient · mean entropy of the queues' cells."""
+    exponentials = np.where(queue.masks, np.exp(logits - logits.max(axis=2, keepdims=True))[:, None], 0.0)
+    p = exponentials / exponentials.sum(axis=3, keepdims=True)  # (S, Q, T, 3): masks differ from cell to cell
     log_p = np.log(np.maximum(p, 1e-12))
-    likelihood = (np.arange(NUM_ACTIONS) == actions[:, :, None]) - p
-    entropy = -(p * log_p).sum(axis=2, keepdims=True)
-    gradient: NDArray[np.float64] = (likelihood - entropy_coefficient * p * (log_p + entropy)).mean(axis=0)
-    return gradient
+    likelihood = (np.arange(NUM_ACTIONS) == queue.actions[..., None]) - p
+    entropy = -(p * log_p).sum(axis=3, keepdims=True)
+    there = (queue.rewards > -np.inf)[:, :, None, None]
+    gradients = (likelihood - entropy_coefficient * p * (log_p + entropy)) * there
+    total: NDArray[np.float64] = gradients.sum(axis=1) / np.maximum(there.sum(axis=1), 1)
+    return total
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 
 import numpy as np
@@ -16,8 +17,11 @@ from ecnas.runs import analysis
 pytest.importorskip("tyro", reason="the controllers need ecnas-gym[agents]")
 
 from ecnas_gym.agents.critic import Imagination, Network, cell_features, rank_scores, standardised
+from ecnas_gym.agents.tabular import Drawn, draw_cells
 
+from ecnas.runs.run import begun, run_task
 from ecnas.runs.script import RunSettings, run_method
+from ecnas.task import Task
 from ecnas_gym.agents import edit, morl, pqt, qlearning
 from ecnas_gym.builder import CellBuilder
 from ecnas_gym.editor import Edits
@@ -135,37 +139,69 @@ def test_replay_carries_a_reward_to_the_first_step_at_once():
 
 
 def test_ascent_is_the_gradient():
+    """Of full queues, and of one that is not."""
     rng = np.random.default_rng(0)
-    builder = CellBuilder(Space("4V"))
-    logits = rng.standard_normal((8, 3))
-    drawn = [pqt.draw(logits, builder, rng) for _ in range(4)]
-    actions, masks = np.array([a for a, _ in drawn]), np.array([m for _, m in drawn])
+    logits = rng.standard_normal((2, 8, 3))
+    drawn = draw_cells(Space("4V"), np.repeat(logits, 4, axis=0), rng.gumbel(size=(8, 8, 3)))
+    queue = pqt.Queue(
+        np.array([[0.9, 0.8, 0.7, 0.6], [0.5, 0.4, -np.inf, -np.inf]]),
+        drawn.actions.reshape(2, 4, 8),
+        drawn.masks.reshape(2, 4, 8, 3),
+    )
 
-    def objective(x):
+    def objective(x, run, size):
         total = 0.0
-        for k in range(4):
+        for k in range(size):
             for t in range(8):
-                p = np.exp(x[t]) * masks[k, t]
+                p = np.exp(x[t]) * queue.masks[run, k, t]
                 p /= p.sum()
-                used = p[masks[k, t]]
-                total += np.log(p[actions[k, t]]) - 0.3 * (used * np.log(used)).sum()
-        return total / 4
+                used = p[queue.masks[run, k, t]]
+                total += np.log(p[queue.actions[run, k, t]]) - 0.3 * (used * np.log(used)).sum()
+        return total / size
 
-    gradient = pqt.ascent(logits, actions, masks, 0.3)
-    for index in np.ndindex(logits.shape):
-        step = np.zeros_like(logits)
-        step[index] = 1e-5
-        numeric = (objective(logits + step) - objective(logits - step)) / 2e-5
-        assert gradient[index] == pytest.approx(numeric, abs=1e-6)
+    gradients = pqt.ascent(logits, queue, 0.3)
+    for run, size in enumerate((4, 2)):
+        for index in np.ndindex(8, 3):
+            step = np.zeros((8, 3))
+            step[index] = 1e-5
+            numeric = (objective(logits[run] + step, run, size) - objective(logits[run] - step, run, size)) / 2e-5
+            assert gradients[run][index] == pytest.approx(numeric, abs=1e-6)
 
 
-def test_draws_follow_the_logits_and_the_mask():
-    builder = CellBuilder(Space("5V"))
-    rng = np.random.default_rng(0)
-    logits = np.zeros((13, 3))
-    logits[0] = (0.0, np.log(3.0), 0.0)
-    first = [pqt.draw(logits, builder, rng)[0][0] for _ in range(2000)]
-    assert np.mean(np.array(first) == 1) == pytest.approx(0.6, abs=0.04)
+def test_a_queue_keeps_the_best_and_of_equals_the_older():
+    queue = pqt.Queue.empty(1, 2, 1)
+    for action, reward in enumerate((0.5, 0.9, np.nan, 0.9, 0.5, 1.0)):
+        cell = Drawn(np.array([[action]]), np.ones((1, 1, 3), dtype=bool), np.array([0]))
+        queue = queue.with_cells(cell, np.array([reward]))
+    assert queue.rewards.tolist() == [[1.0, 0.9]]
+    assert queue.actions.ravel().tolist() == [5, 1]
+
+
+def test_draws_are_cells_of_the_environment_and_follow_the_logits():
+    space, builder = Space("5V"), CellBuilder(Space("5V"))
+    logits = np.zeros((2000, 13, 3))
+    logits[:, 0, 1] = np.log(3.0)
+    drawn = draw_cells(space, logits, np.random.default_rng(0).gumbel(size=logits.shape))
+    assert np.mean(drawn.actions[:, 0] == 1) == pytest.approx(0.6, abs=0.04)
+    for actions, masks, row in zip(drawn.actions[:200].tolist(), drawn.masks, drawn.rows, strict=False):
+        builder.reset()
+        for t, action in enumerate(actions):
+            assert [builder.mask >> a & 1 for a in range(3)] == masks[t].tolist()
+            builder.apply(action)
+        assert builder.cell().row == row
+
+
+@pytest.mark.parametrize(("kind", "space"), [(pqt.PriorityQueueTraining, "4V"), (pqt.PriorityQueueTraining, "7V")])
+def test_of_many_runs_each_is_the_one_that_it_is_alone(kind, space):
+    budgets = {3: 40, 4: 25, 5: 70}
+    task = Task.of(ecnas.load(f"surrogate-{space}"))
+    alone = {seed: run_task(kind(), task, budget, seed) for seed, budget in budgets.items()}
+    with contextlib.ExitStack() as stack:
+        starts = [stack.enter_context(begun(kind(), task, budget, seed)) for seed, budget in budgets.items()]
+        kind().run_many(*zip(*starts, strict=True))
+    for start, (seed, budget) in zip(starts, budgets.items(), strict=True):
+        assert len(start.evaluate.record) == budget
+        np.testing.assert_array_equal(start.evaluate.record.column("row"), alone[seed].column("row"))
 
 
 # --- What editing agents share ---------------------------------------------------------------------------------------
