@@ -342,7 +342,7 @@ class NoisyBenchmark(Benchmark):
         return noisy, (self._expected, self.noise_seed)
 
 
-@functools.lru_cache(maxsize=4)  # a world that has been searched takes some 20 MB
+@functools.lru_cache(maxsize=16)  # a world that has been searched takes some 20 MB
 def noisy(expected: Benchmark, seed: int) -> NoisyBenchmark:
     """The world of a seed; the same one twice is drawn once."""
     return NoisyBenchmark(expected, seed)

@@ -19,7 +19,7 @@ from ecnas.cli import main
 from ecnas.runs import RunRecord, benchmark_of
 from ecnas.runs.claim import claimed
 from ecnas.runs.executors import _begin_worker, on_processes, on_ray, run_sweep
-from ecnas.runs.sweep import Sweep, SweepError, execute
+from ecnas.runs.sweep import Sweep, SweepError, batches, execute
 
 SWEEP = """
 spaces = ["4V"]
@@ -535,3 +535,13 @@ def test_what_a_method_of_ours_lacks_is_told_before_anything_runs(folder, monkey
     text = SWEEP + '\n[[algorithm]]\nname = "PPO"\nuse = "ecnas_gym.agents.ppo:PPO"\n'
     with pytest.raises(SweepError, match=r"'PPO': needs sb3_contrib, torch \(pip install 'ecnas-gym\[agents\]'\)"):
         Sweep.load(write(folder, text))
+
+
+def test_batches_keep_the_order_of_seeds(folder, many):
+    text = many.read_text().replace("seeds = 5", "seeds = 7") + '\n[[algorithm]]\nuse = "mine.py:Mine"\n'
+    jobs = Sweep.load(write(folder, text)).jobs()
+    made = batches(jobs, 3)
+    assert sorted(map(str, jobs)) == sorted(str(job) for batch in made for job in batch)
+    seeds = [(batch[0].algorithm.name, [job.seed for job in batch]) for batch in made]
+    assert [where for name, where in seeds if name == "many"] == [[0, 1, 2], [3, 4, 5], [6]]
+    assert seeds.index(("many", [3, 4, 5])) > seeds.index(("mine.py:Mine", [2]))

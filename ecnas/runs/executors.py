@@ -24,8 +24,9 @@ from ecnas.runs.sweep import Job, Outcome, Sweep, batches, execute, set_aside_da
 MAX_ATTEMPTS = 3
 """Attempts before a run whose process dies counts as failed."""
 
-MOST_AT_ONCE = 64
-"""Runs that one process carries out at once, of methods that can; more would hardly be faster."""
+MOST_AT_ONCE = 16
+"""Runs that one process carries out at once, of methods that can. More would hardly be faster; and where every seed has
+a world of its own, so many worlds are kept (:func:`ecnas.noise.noisy`) until all methods have searched them."""
 
 POLL_SECONDS = 1.0
 """Between two looks at the runs that other processes are working on."""

@@ -211,16 +211,23 @@ class Outcome(NamedTuple):
 def batches(jobs: Iterable[Job], most: int) -> list[list[Job]]:
     """Jobs that one process carries out at once: of one method that can (:class:`ManyRuns`); otherwise one by one.
 
+    Batches are in the order of their first jobs.
+
     Args:
         jobs: Jobs.
         most: Of a batch.
     """
-    together: dict[Any, list[Job]] = {}
-    for number, job in enumerate(jobs):
-        many = isinstance(job.sweep.method(job.algorithm), ManyRuns)
-        key = (job.algorithm.name, job.benchmark, job.budget) if many else number
-        together.setdefault(key, []).append(job)
-    return [group[start : start + most] for group in together.values() for start in range(0, len(group), most)]
+    made: list[list[Job]] = []
+    open_batches: dict[Any, list[Job]] = {}
+    for job in jobs:
+        key = (job.algorithm.name, job.benchmark, job.budget)
+        if key in open_batches and len(open_batches[key]) < most:
+            open_batches[key].append(job)
+            continue
+        made.append([job])
+        if isinstance(job.sweep.method(job.algorithm), ManyRuns):
+            open_batches[key] = made[-1]
+    return made
 
 
 def execute(jobs: Sequence[Job]) -> list[Outcome]:
