@@ -551,3 +551,10 @@ def test_what_is_no_benchmark_is_shown_as_given(name):
 def test_a_benchmark_or_its_name(synthetic_4v):
     assert benchmark_of(synthetic_4v) is synthetic_4v
     assert benchmark_of("surrogate-4V") is ecnas.load("surrogate-4V")
+
+
+def test_an_optimum_that_nothing_has_is_told():
+    columns = {"val_accuracy": synthetic_table("4V").columns["val_accuracy"]}
+    benchmark = Benchmark(synthetic_table("4V", columns=columns))
+    with pytest.raises(OutOfDomainError, match=r"lacks figures that EnergyCap\(cap=0.5\) needs"):
+        benchmark.optimum(ecnas.EnergyCap(0.5), ("val_accuracy",))

@@ -84,3 +84,15 @@ def test_other_bad_parameters():
         make_scalarisation("linaer", BOUNDS)
     with pytest.raises(ValueError, match="weights must be 2 numbers"):
         call(Linear((1, 2, 3)), [0.5, 0.5])
+
+
+@pytest.mark.parametrize("name", ["val_accuracy", "energy"])
+def test_an_objective_with_one_value_is_at_its_best(name):
+    normalisation = Normalisation((name,), (0.25,), (0.25,))
+    better, worse = (0.3, 0.2) if name == "val_accuracy" else (0.2, 0.3)
+    scores = normalisation.scores(np.array([[0.25], [better], [worse]]))[:, 0]
+    assert scores[0] == 1.0
+    assert scores[2] < 1.0 < scores[1]
+    for score in (-0.1, 0.5, 1.0):
+        figure = normalisation.figure(name, score)
+        assert normalisation.scores(np.array([figure]))[0] == pytest.approx(score)

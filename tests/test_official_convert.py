@@ -37,7 +37,7 @@ from ecnas.loading import restrict
 from ecnas.official import CATALOGUE, cache, convert, table_of_file, table_of_published
 from ecnas.official.curves import learning_curve
 from ecnas.official.export import column_records, export
-from ecnas.official.hashes import row_of_hash
+from ecnas.official.hashes import are_all_hashes, row_of_hash
 from ecnas.official.source import Source, has_source
 from ecnas.table import open_table
 
@@ -381,6 +381,100 @@ def test_wrong_hashes_are_found(tmp_path, in_memory):
         in_memory([*rows_of(list(SPACE)[:-1]), bad], tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("figure", "value", "allowed"),
+    [
+        ("energy", -1.0, "finite and above 0"),
+        ("energy", 0.0, "finite and above 0"),
+        ("energy", math.inf, "finite and above 0"),
+        ("co2", -0.5, "finite and above 0"),
+        ("training_time", -math.inf, "finite and above 0"),
+        ("val_accuracy", 1.0000001, "from 0 to 1"),
+        ("test_accuracy", -1e-300, "from 0 to 1"),
+        ("train_accuracy", 94.3, "from 0 to 1"),
+    ],
+)
+def test_figures_that_cannot_be(tmp_path, in_memory, figure, value, allowed):
+    rows = rows_of([SPACE[row] for row in range(10)])
+    rows[7] = record(SPACE[3], 12, energy_message(SPACE[3], 12, **{figure: value}))
+    offset = sum(len(row) + 16 for row in rows[:7])
+    with pytest.raises(CorruptFileError, match=f"record 7 at byte {offset}: {figure} must be {allowed}, got {value}"):
+        in_memory(rows, tmp_path)
+
+
+def test_every_hash_is_checked(tmp_path, in_memory):
+    """Also those of two cells that are exchanged far behind in a large file."""
+    space = Space("7V")
+    cells = [space[row] for row in range(3000)]
+    rows = rows_of(cells, epochs=(4,))
+    rows[2650] = record(cells[2650], 4, energy_message(cells[2650], 4), hash=cells[2750].hash)
+    rows[2750] = record(cells[2750], 4, energy_message(cells[2750], 4), hash=cells[2650].hash)
+    with pytest.raises(CorruptFileError, match=f"record 2650 at byte .* of this cell is {cells[2650].hash}"):
+        in_memory(rows, tmp_path)
+
+
+def test_the_hashes_of_whole_spaces_are_known_beforehand(tmp_path, in_memory, monkeypatch):
+    for name in ("4V", "5V"):
+        hashes = np.frombuffer(bytes.fromhex("".join(cell.hash for cell in Space(name))), np.uint8).reshape(-1, 16)
+        assert are_all_hashes(hashes, Space(name))
+        hashes = hashes.copy()
+        hashes[[1, 2]] = hashes[[2, 1]]
+        assert not are_all_hashes(hashes, Space(name))
+    rows = rows_of(SPACE)
+    monkeypatch.setattr(ecnas.Cell, "hash", property(lambda cell: pytest.fail("computed")))
+    assert len(in_memory(rows, tmp_path).space) == 91
+
+
+@pytest.mark.parametrize("epochs_and_repeats", [(400, 1), (1, 400), (20, 20)])
+def test_no_table_is_much_larger_than_what_fills_it(tmp_path, in_memory, epochs_and_repeats):
+    """Some kilobytes that would make gigabytes: a cell of 7V, and one of 4V with many epochs and repeats."""
+    num_epochs, repeats = epochs_and_repeats
+    large, small = Space("7V")[400_000], SPACE[3]
+    rows = rows_of([large], epochs=(4,))
+    rows += [record(small, number, energy_message(small, number)) for number in range(5, 4 + num_epochs)]
+    rows += [record(small, 4, energy_message(small, 4, energy=0.1 + 0.001 * k)) for k in range(repeats)]
+    with pytest.raises(CorruptFileError, match="would be nearly empty, and too large"):
+        in_memory(rows, tmp_path)
+    assert sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) < 100 * sum(map(len, rows))
+
+
+def test_few_cells_of_the_largest_space_are_a_table(tmp_path, in_memory):
+    cells = [Space("7V")[row] for row in (5, 400_000)]
+    assert in_memory(rows_of(cells, epochs=(4, 12, 36, 108)), tmp_path).space.name == "7V"
+
+
+def test_long_records_and_long_values(tmp_path):
+    cell = SPACE[3]
+    for changes in (
+        {"hash": "x" * 10**5},
+        {"epochs": [1] * 10**5},
+        {"operations": "y" * 10**5},
+        {"adjacency": "1" * 10**5},
+    ):
+        path = written(tmp_path, [record(cell, 4, energy_message(cell, 4), **changes)])
+        with pytest.raises(CorruptFileError, match="record 0 at byte 0") as told:
+            table_of_file(path)
+        assert len(str(told.value)) < 500 + len(str(path))
+    good = record(cell, 4, energy_message(cell, 4))
+    path = written(tmp_path, [good, record(cell, 4, b"", metrics="A" * (1 << 20))])
+    place = f"record 1 at byte {len(good) + 16}"
+    with pytest.raises(CorruptFileError, match=f"{place} must have at most 1,048,576 bytes, has 1,048"):
+        table_of_file(path)
+
+
+def test_one_cell_is_the_best_there_is(tmp_path, in_memory):
+    benchmark = ecnas.Benchmark(in_memory(rows_of([SPACE[30]]), tmp_path))
+    for objectives in (("val_accuracy",), ("energy",), ("val_accuracy", "energy"), ("energy", "trainable_parameters")):
+        cell, reward = benchmark.optimum(objectives=objectives)
+        assert (cell, reward) == (SPACE[30], 1.0)
+        assert benchmark.optimum("chebyshev", objectives)[1] == 0.0
+        assert benchmark.vector_rewards(objectives)[30].tolist() == [1.0] * len(objectives)
+        assert benchmark.pareto_front(objectives).scores.tolist() == [[1.0] * len(objectives)]
+        assert np.isnan(benchmark.scalar_rewards("linear", objectives)).sum() == 90
+        reference = benchmark.reference_point(objectives)
+        assert benchmark.normalisation(objectives).scores(reference) == pytest.approx([-0.1] * len(objectives))
+
+
 def test_copies_of_rows_are_refused(tmp_path, in_memory):
     rows = rows_of(SPACE)
     with pytest.raises(CorruptFileError, match="record 182 is a copy of record 4"):
@@ -462,6 +556,66 @@ def test_a_changed_file_is_noticed(mine):
     assert table_of_file(path).values("train_accuracy", 4)[0] == 0.5
 
 
+@pytest.mark.parametrize("when", ["before the copy", "after the copy"])
+def test_what_is_hashed_is_what_is_converted(tmp_path, monkeypatch, when):
+    """A file that is replaced between its checksum and its reading, and back."""
+    monkeypatch.setenv("ECNAS_CACHE", str(tmp_path / "cache"))
+    first, second = rows_of(SPACE), rows_of(SPACE, train_accuracy=0.5)
+    path = written(tmp_path, first)
+    digest_of, convert_copy = cache._digest_of, convert.convert
+
+    def replaced(path):
+        digest = digest_of(path)
+        if when == "before the copy":
+            written(tmp_path, second)
+        return digest
+
+    def converted(copy, *arguments, **keywords):
+        if when == "after the copy":
+            written(tmp_path, second)
+        return convert_copy(copy, *arguments, **keywords)
+
+    monkeypatch.setattr(cache, "_digest_of", replaced)
+    monkeypatch.setattr(convert, "convert", converted)
+    table_of_file(path)
+    monkeypatch.undo()
+    monkeypatch.setenv("ECNAS_CACHE", str(tmp_path / "cache"))
+    for rows, accuracy in ((first, 0.9), (second, 0.5)):
+        path = written(tmp_path, rows)
+        table = table_of_file(path)
+        assert table.digest == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert (table.values("train_accuracy", 4) == accuracy).all()
+
+
+def test_a_file_of_the_same_size_and_time_is_another_file(mine):
+    path, _ = mine
+    before = path.stat()
+    write_file(path, rows_of(SPACE, train_accuracy=0.5))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+    assert (table_of_file(path).values("train_accuracy", 4) == 0.5).all()
+    assert (ecnas.load(path).values("train_accuracy", 4) == 0.5).all()
+    write_file(path, rows_of(SPACE))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (ecnas.load(path).values("train_accuracy", 4) == 0.9).all()
+
+
+def _flip_and_set_back_the_clock(folder):
+    before = (folder / "energy.npy").stat()
+    _flip(folder)
+    os.utime(folder / "energy.npy", ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def _forget_a_file(folder):
+    noted = json.loads((folder / "files.json").read_text())
+    del noted["files"]["energy.npy"]
+    (folder / "files.json").write_text(json.dumps(noted))
+
+
+def _nest(folder):
+    (folder / "files.json").write_text("[" * 100_000)
+
+
 def _truncate(folder):
     path = folder / "energy.npy"
     path.write_bytes(path.read_bytes()[:-8])
@@ -490,7 +644,20 @@ def _remove_header(folder):
     (folder / "table.json").unlink()
 
 
-@pytest.mark.parametrize("damage", [_truncate, _flip, _scribble, _scribble_in_notes, _remove_messages, _remove_header])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        _truncate,
+        _flip,
+        _flip_and_set_back_the_clock,
+        _forget_a_file,
+        _nest,
+        _scribble,
+        _scribble_in_notes,
+        _remove_messages,
+        _remove_header,
+    ],
+)
 def test_a_damaged_table_is_told_and_made_anew(mine, damage):
     path, table = mine
     energy = table.values("energy", 12)
