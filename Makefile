@@ -1,11 +1,11 @@
-# make demo | test | lint | surrogate      (each makes .venv on its own)
+# make demo | test | test-core | lint | docs | surrogate      (each makes .venv on its own)
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint surrogate clean
+.PHONY: demo test test-core lint docs surrogate clean
 
 demo: $(STAMP)  ## train PPO and REINFORCE on ECNAS-7V-v0 and leave plots and tables in runs/demo
 	$(BIN)/python examples/demo.py
@@ -15,6 +15,20 @@ test: $(STAMP)  ## lint, type-check and run all tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2 --dist loadfile
+
+# A user's path: the wheel in an environment of its own, with what it depends on and nothing else.
+CORE := build/core
+CORE_TESTS := $(addprefix tests/test_, $(addsuffix .py, cell space table benchmark budget env edit_env record cli))
+
+test-core:  ## build the wheel and test it with the minimal dependencies
+	rm -rf $(CORE) && mkdir -p $(CORE)
+	$(PYTHON) -m venv $(CORE)/venv
+	$(CORE)/venv/bin/pip wheel --quiet --no-deps --wheel-dir $(CORE)/wheel .
+	$(CORE)/venv/bin/pip install --quiet $(CORE)/wheel/*.whl
+	sed -n '/^```python$$/,/^```$$/{/^```/d;p;}' README.md > $(CORE)/readme.py
+	cd $(CORE) && venv/bin/python -W error::ImportWarning readme.py && venv/bin/ecnas info surrogate-4V > info.txt
+	$(CORE)/venv/bin/pip install --quiet pytest hypothesis
+	$(CORE)/venv/bin/pytest -q -p no:cacheprovider $(CORE_TESTS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check --fix .

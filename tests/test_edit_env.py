@@ -106,6 +106,7 @@ def test_actions_do_what_the_table_says():
 
 @pytest.mark.parametrize("env_id", [i for i in IDS if not i.startswith("MO")])
 def test_passes_the_checkers(env_id):
+    pytest.importorskip("matplotlib", reason="the checker renders")
     check_env(gym.make(env_id).unwrapped, skip_render_check=False)
     sb3 = pytest.importorskip("stable_baselines3.common.env_checker", reason="needs stable-baselines3")
     sb3.check_env(gym.make(env_id).unwrapped)
@@ -229,6 +230,8 @@ def test_a_new_seed_is_a_new_run():
 
 @pytest.mark.parametrize("mode", ["ansi", "rgb_array"])
 def test_renders(mode):
+    if mode == "rgb_array":
+        pytest.importorskip("matplotlib")
     env = gym.make("ECNAS-4V-Edit-v0", render_mode=mode)
     env.reset(seed=0)
     before = env.render()

@@ -121,6 +121,7 @@ def test_decision_order():
 
 @pytest.mark.parametrize("env_id", [i for i in IDS if not i.startswith("MO")])
 def test_gymnasium_checker(env_id):
+    pytest.importorskip("matplotlib", reason="the checker renders")
     check_env(gym.make(env_id, render_mode="ansi").unwrapped)
 
 
@@ -453,6 +454,8 @@ def test_render_rgb_array():
 
 
 def test_documentation_examples_run():
+    for extra in ("matplotlib", "mo_gymnasium"):
+        pytest.importorskip(extra)
     results = doctest.testmod(env_module)
     assert results.attempted > 8
     assert results.failed == 0
