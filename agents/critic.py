@@ -1,4 +1,4 @@
-"""What agents that edit cells share: features of cells, an ensemble of small value networks, imagined edits.
+"""What agents that edit cells share: features of cells, what values are predicted by, imagined edits.
 
 The edit environments are deterministic and their rules are known, so the outcome of every edit can be imagined; only
 what the resulting cell is worth must be learned. An edit's value is therefore the value of the cell that it leads to
@@ -189,6 +189,103 @@ class Network:
         self._mean += 0.1 * (self._gradient - self._mean)
         self._square += 0.001 * (self._gradient**2 - self._square)
         self._vector -= step * self._mean / (np.sqrt(self._square) + 1e-8)
+
+
+LENGTHS: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
+"""Squared length scales of a Gaussian process that are tried, as multiples of the median squared distance."""
+
+NOISES: Final = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+"""Variances of the noise that are tried, as multiples of the signal's."""
+
+
+class GaussianProcess:
+    """Values of cells as a Gaussian process: what is expected of them, and how sure that is.
+
+    Zero mean, Matérn kernel of smoothness 5/2, independent noise. The length scale and the noise are those of the
+    highest marginal likelihood on a grid; the signal's variance then has a closed form (Rasmussen and Williams 2006,
+    Gaussian Processes for Machine Learning, sections 2.2, 4.2.1 and 5.4.1). They are chosen anew whenever there is half
+    as much data again. In between, data are added in O(n²), by a new row of the inverse of the Cholesky factor.
+
+    Args:
+        size: Features of a cell.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._x = np.empty((0, size))
+        self._fitted = 0
+        self._length = self._noise = 1.0
+        self._inverse = np.empty((0, 0))  # L⁻¹, where LLᵀ is the kernel with noise, without the signal's variance
+
+    def add(self, x: NDArray[np.floating], targets: NDArray[np.float64]) -> None:
+        """Adds the features of a cell, shape (size,), and takes the targets of all so far, shape (n,)."""
+        self._x = np.vstack([self._x, x])
+        self._targets = targets
+        if len(self._x) >= 1.5 * self._fitted:
+            self._choose()
+        else:
+            self._append()
+        self._variance = max(float(np.mean(np.square(self._inverse @ targets))), 1e-12)
+        self._weights = self._inverse.T @ (self._inverse @ targets)
+
+    def mean(self, x: NDArray[np.floating]) -> NDArray[np.float64]:
+        """What is expected of cells, shape (B, size) to (B,)."""
+        expected: NDArray[np.float64] = self._kernel(_squared_distances(x, self._x)) @ self._weights
+        return expected
+
+    def draw(self, x: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.float64]:
+        """Draws the values of all cells together from the posterior: shape (B, size) to (B,)."""
+        to_data = self._kernel(_squared_distances(x, self._x))
+        explained = to_data @ self._inverse.T
+        covariance = self._kernel(_squared_distances(x, x)) - explained @ explained.T
+        covariance[np.diag_indices(len(x))] += 1e-6
+        spread = np.sqrt(self._variance) * np.linalg.cholesky(covariance)
+        drawn: NDArray[np.float64] = to_data @ self._weights + spread @ rng.standard_normal(len(x))
+        return drawn
+
+    def _kernel(self, squared_distances: NDArray[np.float64]) -> NDArray[np.float64]:
+        return _matern(squared_distances / self._length)
+
+    def _choose(self) -> None:
+        """Chooses length scale and noise."""
+        number = self._fitted = len(self._x)
+        distances = _squared_distances(self._x, self._x)
+        typical = float(np.median(distances[np.triu_indices(number, 1)])) if number > 1 else 1.0
+        best = -math.inf
+        for length in max(typical, 1e-9) * np.array(LENGTHS):
+            kernel = _matern(distances / length)
+            for noise in NOISES:
+                factor = np.linalg.cholesky(kernel + noise * np.eye(number))
+                inverse = np.linalg.inv(factor)
+                fit = float(np.square(inverse @ self._targets).mean())
+                likelihood = -0.5 * number * math.log(max(fit, 1e-12)) - float(np.log(factor.diagonal()).sum())
+                if likelihood > best:
+                    best, self._inverse, self._length, self._noise = likelihood, inverse, float(length), noise
+
+    def _append(self) -> None:
+        """A new row of L⁻¹ for the last cell."""
+        number = len(self._x) - 1
+        row = self._inverse @ self._kernel(_squared_distances(self._x[:-1], self._x[-1:]))[:, 0]
+        pivot = math.sqrt(max(1.0 + self._noise - float(row @ row), 1e-9))
+        grown = np.zeros((number + 1, number + 1))
+        grown[:number, :number] = self._inverse
+        grown[number, :number] = -(row @ self._inverse) / pivot
+        grown[number, number] = 1.0 / pivot
+        self._inverse = grown
+
+
+def _matern(squares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The Matérn kernel of smoothness 5/2, of squared distances in units of the length scale."""
+    distances = np.sqrt(5.0 * squares)
+    kernel: NDArray[np.float64] = (1.0 + distances + 5.0 / 3.0 * squares) * np.exp(-distances)
+    return kernel
+
+
+def _squared_distances(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Shape (A, size) and (B, size) to (A, B)."""
+    first, second = a.astype(np.float64), b.astype(np.float64)
+    squares = np.square(first).sum(axis=1)[:, None] + np.square(second).sum(axis=1) - 2.0 * first @ second.T
+    distances: NDArray[np.float64] = np.maximum(squares, 0.0)
+    return distances
 
 
 class Plans(NamedTuple):

@@ -16,13 +16,13 @@ from ecnas.runs import analysis
 
 pytest.importorskip("tyro", reason="the controllers need ecnas-gym[agents]")
 
-from ecnas_gym.agents.critic import Imagination, Network, cell_features, rank_scores, standardised
+from ecnas_gym.agents.critic import GaussianProcess, Imagination, Network, cell_features, rank_scores, standardised
 from ecnas_gym.agents.tabular import Drawn, draw_cells
 
 from ecnas.runs.run import begun, run_task
 from ecnas.runs.script import RunSettings, run_method
 from ecnas.task import Task
-from ecnas_gym.agents import edit, morl, pqt, qlearning
+from ecnas_gym.agents import edit, gp_edit, morl, pqt, qlearning
 from ecnas_gym.builder import CellBuilder
 from ecnas_gym.editor import Edits
 
@@ -31,6 +31,7 @@ SMALL = {"num_plans": 100, "num_fresh": 50, "num_networks": 3}
 CONTROLLERS = {
     "edit": (edit.Editing, SMALL),
     "morl": (morl.EditingUnderPreferences, {"objectives": ("val_accuracy", "energy"), **SMALL}),
+    "gp_edit": (gp_edit.GaussianProcessEditing, {"num_plans": 100, "num_fresh": 50}),
     "pqt": (pqt.PriorityQueueTraining, {}),
     "qlearning": (qlearning.QLearning, {}),
 }
@@ -60,7 +61,7 @@ def test_ends_on_a_budget_of_energy(name):
     assert run.column("energy").sum() <= 8.0
 
 
-@pytest.mark.parametrize("name", ["edit", "pqt"])
+@pytest.mark.parametrize("name", ["edit", "gp_edit", "pqt"])
 def test_never_pays_twice_for_a_cell(name):
     rows = search(name, budget=100).column("row")
     assert len(set(rows)) == 100
@@ -99,7 +100,7 @@ def test_pretraining_prefers_large_cells():
     assert (parameters <= chosen).mean() > 0.95
 
 
-@pytest.mark.parametrize(("name", "most"), [("edit", 0.0003), ("pqt", 0.001)])
+@pytest.mark.parametrize(("name", "most"), [("edit", 0.0003), ("gp_edit", 0.0003), ("pqt", 0.001)])
 def test_learns(name, most):
     """Mean validation regret after 100 of 2,532 cells; random search's is 0.0020."""
     regrets = []
@@ -276,3 +277,55 @@ def test_rank_scores_know_ranks_alone():
     assert scores.std() == pytest.approx(1.0, abs=0.02)
     assert scores.mean() == pytest.approx(0.0, abs=1e-6)
     np.testing.assert_allclose(standardised(rewards), standardised(30 * rewards + 1), atol=1e-5)
+
+
+def matern(a, b, length):
+    distances = np.sqrt(5 * np.maximum(((a[:, None] - b[None]) ** 2).sum(axis=2), 0) / length)
+    return (1 + distances + distances**2 / 3) * np.exp(-distances)
+
+
+def test_gaussian_process_is_the_textbook_s():
+    """Mean and draws against the closed form, with data that were added one by one."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((40, 3))
+    y = np.sin(2 * x[:, 0]) + 0.1 * rng.standard_normal(40)
+    process = GaussianProcess(3)
+    for n in range(1, 41):
+        process.add(x[n - 1], y[:n])
+    new = rng.standard_normal((5, 3))
+    kernel = matern(x, x, process._length) + process._noise * np.eye(40)
+    to_data = matern(new, x, process._length)
+    np.testing.assert_allclose(process.mean(new), to_data @ np.linalg.solve(kernel, y), atol=1e-6)
+    variance = y @ np.linalg.solve(kernel, y) / 40
+    covariance = variance * (matern(new, new, process._length) - to_data @ np.linalg.solve(kernel, to_data.T))
+    drawn = np.array([process.draw(new, rng) for _ in range(4000)])
+    np.testing.assert_allclose(drawn.mean(axis=0), process.mean(new), atol=5 * np.sqrt(variance / 4000))
+    np.testing.assert_allclose(np.cov(drawn.T), covariance, atol=0.1 * variance)
+
+
+def test_gaussian_process_tells_noise_from_signal():
+    rng = np.random.default_rng(1)
+    x = rng.uniform(-2, 2, (80, 2))
+    noises = []
+    for scatter in (0.01, 0.5):
+        y = np.sin(2 * x[:, 0]) + scatter * rng.standard_normal(80)
+        process = GaussianProcess(2)
+        for n in range(1, 81):
+            process.add(x[n - 1], y[:n])
+        noises.append(process._noise)
+        assert np.abs(process.mean(x) - np.sin(2 * x[:, 0])).mean() < 0.4 * max(scatter, 0.05)
+    assert noises[0] < noises[1]
+
+
+def test_where_trainings_differ_the_expected_best_is_recommended_and_not_the_luckiest():
+    """True test regret, mean over ten worlds of 2,532 cells: .09 points against .16 when this was written."""
+    expected = ecnas.load("surrogate-5V")
+    test = expected.values("test_accuracy")
+    chosen, luckiest = [], []
+    for seed in range(1000, 1010):
+        record = search("gp_edit", space=None, benchmark=f"surrogate-5V~{seed}", repeat="random", budget=80, seed=seed)
+        assert record.recommends
+        rows = record.column("row").astype(int)
+        chosen.append(test.max() - test[record.recommended_rows()[-1]])
+        luckiest.append(test.max() - test[rows[record.column("reward").argmax()]])
+    assert np.mean(chosen) < 0.8 * np.mean(luckiest)
