@@ -28,14 +28,17 @@ if TYPE_CHECKING:
     from ecnas_gym.edit_env import EditEnv, MOEditEnv
     from ecnas_gym.fidelity import ChooseEpochs
     from ecnas_gym.runs import make_env, make_sb3_env, make_vec_env
+    from ecnas_gym.wrappers import DiscreteState, RepairActions
 
 __all__ = [
     "INVALID_REWARD",
     "CellEnv",
     "ChooseEpochs",
+    "DiscreteState",
     "EditEnv",
     "MOCellEnv",
     "MOEditEnv",
+    "RepairActions",
     "make_env",
     "make_sb3_env",
     "make_vec_env",
@@ -43,8 +46,10 @@ __all__ = [
 
 _IMPORTED_WHEN_ASKED_FOR = {
     "ChooseEpochs": "ecnas_gym.fidelity",
+    "DiscreteState": "ecnas_gym.wrappers",
     "EditEnv": "ecnas_gym.edit_env",
     "MOEditEnv": "ecnas_gym.edit_env",
+    "RepairActions": "ecnas_gym.wrappers",
     "make_env": "ecnas_gym.runs",
     "make_sb3_env": "ecnas_gym.runs",
     "make_vec_env": "ecnas_gym.runs",
