@@ -20,9 +20,9 @@ import numpy as np
 from ecnas_gym.agents.tabular import Drawn, draw_cells
 from numpy.typing import NDArray
 
-from ecnas import Space
 from ecnas.runs import Evaluator, script
 from ecnas.runs.many import evaluate_rows
+from ecnas.task import Task
 from ecnas_gym.builder import NUM_ACTIONS, decisions
 
 
@@ -49,12 +49,13 @@ class PriorityQueueTraining:
 
     def run_many(self, evaluates: Sequence[Evaluator], rngs: Sequence[np.random.Generator]) -> None:
         """Searches until all budgets are spent."""
-        space = evaluates[0].benchmark.space
+        task = evaluates[0].task
+        num_decisions = len(decisions(task.benchmark.space))
         runs = [Search(evaluate, rng, set()) for evaluate, rng in zip(evaluates, rngs, strict=True)]
-        logits = np.zeros((len(runs), len(decisions(space)), NUM_ACTIONS))
-        queue = Queue.empty(len(runs), self.queue_size, len(decisions(space)))
+        logits = np.zeros((len(runs), num_decisions, NUM_ACTIONS))
+        queue = Queue.empty(len(runs), self.queue_size, num_decisions)
         while runs:
-            cells = self._draw(space, logits, runs)
+            cells = self._draw(task, logits, runs)
             rewards, going = evaluate_rows([run.evaluate for run in runs], cells.rows[:, None])
             if not going.all():
                 runs, logits, queue = list(compress(runs, going)), logits[going], queue.some(going)
@@ -69,16 +70,16 @@ class PriorityQueueTraining:
             if learn.any():
                 logits[learn] += self.learning_rate * ascent(logits[learn], queue.some(learn), self.entropy_coefficient)
 
-    def _draw(self, space: Space, logits: NDArray[np.float64], runs: list[Search]) -> Drawn:
+    def _draw(self, task: Task, logits: NDArray[np.float64], runs: list[Search]) -> Drawn:
         """A cell of each policy: if need be, the first of a hundred more draws that the run has not tried."""
         shape = logits.shape[1:]
-        cells = draw_cells(space, logits, np.stack([run.rng.gumbel(size=shape) for run in runs]))
+        cells = draw_cells(task, logits, np.stack([run.rng.gumbel(size=shape) for run in runs]))
         known = [number for number, run in enumerate(runs) if cells.rows[number] in run.tried]
         for size in REDRAWS if self.avoid_known else ():
             if not known:
                 break
             noise = np.concatenate([runs[number].rng.gumbel(size=(size, *shape)) for number in known])
-            more = draw_cells(space, np.repeat(logits[known], size, axis=0), noise)
+            more = draw_cells(task, np.repeat(logits[known], size, axis=0), noise)
             still = []
             for place, number in enumerate(known):
                 tried = runs[number].tried

@@ -58,12 +58,12 @@ class CategoricalREINFORCE:
     def run_many(self, evaluates: Sequence[Evaluator], rngs: Sequence[np.random.Generator]) -> None:
         """Learns until all budgets are spent."""
         evaluates, rngs = list(evaluates), list(rngs)
-        space = evaluates[0].benchmark.space
-        shape = (len(decisions(space)), NUM_ACTIONS)
+        task = evaluates[0].task
+        shape = (len(decisions(task.benchmark.space)), NUM_ACTIONS)
         logits = np.zeros((len(rngs), *shape), dtype=np.float32)
         average, weight = np.zeros(len(rngs)), 0.0
         while evaluates:
-            cells = draw_cells(space, logits, np.stack([rng.gumbel(size=shape) for rng in rngs]))
+            cells = draw_cells(task, logits, np.stack([rng.gumbel(size=shape) for rng in rngs]))
             rewards, going = evaluate_rows(evaluates, cells.rows[:, None])
             if not going.all():
                 cells, rewards, logits, average = cells.some(going), rewards[going], logits[going], average[going]
@@ -126,8 +126,7 @@ def search(args: Args) -> Evaluations:
     spec = gym.spec(args.env_id)
     benchmark = ecnas.load(args.benchmark or f"surrogate-{spec.kwargs['space']}")
     task = Task.of(benchmark, args.objectives, args.scalarisation, args.epochs)
-    space, epochs = benchmark.space, task.epochs
-    num_decisions = len(decisions(space))
+    epochs, num_decisions = task.epochs, len(decisions(benchmark.space))
     reward_of_row = benchmark.scalar_rewards(task.scalarisation, task.objectives, epochs).astype(np.float32)
     seconds_of_row = benchmark.values("training_time", epochs)
 
@@ -143,7 +142,7 @@ def search(args: Args) -> Evaluations:
         if episode % NOISE_BLOCK == 0:
             shape = (NOISE_BLOCK, num_decisions, NUM_ACTIONS)
             noise = np.stack([generators[run].gumbel(size=shape) for run in running])
-        cells = draw_cells(space, logits, noise[:, episode % NOISE_BLOCK])
+        cells = draw_cells(task, logits, noise[:, episode % NOISE_BLOCK])
         episode += 1
 
         after = spent + seconds_of_row[cells.rows]

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ecnas import Space
 from ecnas.encoding import to_frame
-from ecnas_gym.automaton import START, automaton
+from ecnas.task import Task
+from ecnas_gym.automaton import START, automaton_of
 from ecnas_gym.builder import NUM_ACTIONS, decisions
 
 
@@ -31,15 +31,17 @@ class Drawn(NamedTuple):
         return Drawn(self.actions[chosen], self.masks[chosen], self.rows[chosen])
 
 
-def draw_cells(space: Space, logits: NDArray[np.floating], noise: NDArray[np.float64]) -> Drawn:
+def draw_cells(task: Task, logits: NDArray[np.floating], noise: NDArray[np.float64]) -> Drawn:
     """Draws a cell from each of N policies, as an environment would build it.
 
     Args:
-        space: The cells' space.
+        task: Says which cells there are.
         logits: (N, T, 3).
         noise: Gumbel noise, (N, T, 3). The largest of logits plus Gumbel noise is a draw from their softmax.
     """
-    walk, sequence = automaton(space), decisions(space)
+    space = task.benchmark.space
+    repeat = task.repeat if isinstance(task.repeat, int) else None
+    walk, sequence = automaton_of(task.benchmark, (task.epochs,), repeat, task.objectives), decisions(space)
     number = len(logits)
     node = np.full(number, START)
     edge_bits, op_codes = np.zeros((2, number), dtype=np.int64)

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from ecnas import isomorphism
 from ecnas.encoding import MAX_INNER, NUM_OP_CODES, NUM_OPERATIONS, OP_WEIGHTS, to_frame
-from ecnas_gym.automaton import FINISHED, INVALID, START, automaton
+from ecnas_gym.automaton import FINISHED, INVALID, START, automaton_of
 from ecnas_gym.builder import NUM_ACTIONS, decisions
 from ecnas_gym.env import INVALID_REWARD, CellEnv
 from ecnas_gym.observation import layout
@@ -64,8 +64,8 @@ class Tables(NamedTuple):
         selections: Where the relabelling to its canonical form begins in ``recode``.
         recode: :func:`ecnas.isomorphism.recode_table`, flat.
         rows: As in :class:`ecnas.isomorphism.CellIndex`, flat.
-        rewards: Of each cell; the reward of an invalid episode where the benchmark lacks it, (cells,).
-        vector_rewards: Likewise, NaN where the benchmark lacks it, (cells, objectives).
+        rewards: Of each training (one, unless they are drawn at random) of each cell, (trainings, cells).
+        vector_rewards: Likewise, (trainings, cells, objectives).
     """
 
     following: Array
@@ -86,10 +86,13 @@ class Tables(NamedTuple):
 class FuncCellEnv(FuncEnv[BuildState, Array, Array, Array, Array, Any, Tables]):
     """:class:`ecnas_gym.CellEnv` without a state of its own: pure functions from state and action to state.
 
-    States, masks, observations, rewards and ends are those of :class:`ecnas_gym.CellEnv`. All functions work on states
-    and actions of any shape, elementwise, and can be mapped over. Nothing is random, so ``rng`` is not used. A final
-    state stays what it is. An action that is not in the action space counts as one outside of the mask. There is no
-    budget: who calls the functions counts.
+    States, masks, observations, rewards and ends are those of :class:`ecnas_gym.CellEnv`, of worlds too
+    (``benchmark="surrogate-7V~7"``). All functions work on states and actions of any shape, elementwise, and can be
+    mapped over. A final state stays what it is. An action that is not in the action space counts as one outside of the
+    mask. There is no budget: who calls the functions counts.
+
+    Nothing is random unless ``repeat="random"``. Then ``rng`` (a generator of numpy, or a key of JAX) draws the training
+    that is rewarded; otherwise it is not used.
 
     Args:
         space: "4V", "5V" or "7V".
@@ -180,8 +183,19 @@ class FuncCellEnv(FuncEnv[BuildState, Array, Array, Array, Array, Any, Tables]):
         """0 until the episode ends, then the reward of :class:`ecnas_gym.CellEnv`; 0 again after a final state."""
         xp, tables = self.xp, params or self._tables
         row = self.row(next_state, tables)
-        ended = xp.where(row >= 0, tables.rewards[row], INVALID_REWARD)
+        ended = xp.where(row >= 0, tables.rewards[self._training(rng, row.shape, tables), row], INVALID_REWARD)
         return xp.where((state.node >= START) & (next_state.node < START), ended, 0.0)
+
+    def _training(self, rng: Any, shape: tuple[int, ...], tables: Tables) -> Array:
+        """Which training answers: always the same, or one by lot."""
+        number = tables.rewards.shape[0]
+        if number == 1:
+            return 0
+        if self.xp is np:
+            return rng.integers(number, size=shape)
+        import jax
+
+        return jax.random.randint(rng, shape, 0, number)
 
     def state_info(self, state: BuildState, params: Tables | None = None) -> dict[str, Array]:
         """``action_mask``."""
@@ -190,16 +204,22 @@ class FuncCellEnv(FuncEnv[BuildState, Array, Array, Array, Array, Any, Tables]):
     def transition_info(
         self, state: BuildState, action: Array, next_state: BuildState, params: Tables | None = None
     ) -> dict[str, Array]:
-        """``row`` (−1) and ``vector_reward`` (NaN where no cell was finished) of what the action has finished."""
+        """``row`` (−1) and ``vector_reward`` (NaN where no cell was finished) of what the action has finished.
+
+        Where trainings are drawn at random, which only ``reward`` knows, there is no vector reward.
+        """
         xp, tables = self.xp, params or self._tables
         row = self.row(next_state, tables)
-        vector = xp.where((row >= 0)[..., None], tables.vector_rewards[row], np.nan)
-        return {"row": row, "vector_reward": vector}
+        if len(tables.vector_rewards) > 1:
+            return {"row": row}
+        return {"row": row, "vector_reward": xp.where((row >= 0)[..., None], tables.vector_rewards[0, row], np.nan)}
 
 
 def _tables(env: CellEnv, xp: types.ModuleType) -> Tables:
     space = env.cell_space
-    walk, places, sequence = automaton(space), layout(space), decisions(space)
+    repeat = env.repeat if isinstance(env.repeat, int) else None
+    walk = automaton_of(env.benchmark, (env.epochs,), repeat, env.objectives)
+    places, sequence = layout(space), decisions(space)
     num_edges = places.cursor_at - places.edges_at
     op_weights, edge_weights = np.zeros((2, len(sequence) + 1), dtype=np.int32)
     for cursor, decision in enumerate(sequence):
@@ -231,10 +251,18 @@ def _tables(env: CellEnv, xp: types.ModuleType) -> Tables:
 
 
 def _rewards(env: CellEnv) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Rewards and vector rewards of all cells, shapes (cells,) and (cells, objectives)."""
-    evaluations = env.benchmark.query_rows(np.arange(len(env.cell_space)), env.epochs)
-    judgement = env.judge(evaluations)
-    return np.where(evaluations.rows >= 0, judgement.reward, INVALID_REWARD), judgement.vector_reward
+    """Rewards and vector rewards by training and cell, shapes (trainings, cells) and (trainings, cells, objectives)."""
+    rows = np.arange(len(env.cell_space))
+    repeats = range(env.benchmark.table.repeats) if env.repeat == "random" else [env.repeat]
+    judgements = []
+    for repeat in repeats:
+        evaluations = env.benchmark.query_rows(rows, env.epochs, repeat=repeat)
+        judgements.append(env.judge(evaluations))
+    rewards = np.stack([judgement.reward for judgement in judgements])
+    if len(repeats) > 1 and (np.isnan(rewards).any(axis=0) & ~np.isnan(rewards).all(axis=0)).any():
+        raise ValueError(f"repeat must not be 'random': some cells of {env.benchmark.name!r} lack some trainings")
+    vectors = np.stack([judgement.vector_reward for judgement in judgements])
+    return np.where(np.isnan(rewards), INVALID_REWARD, rewards), vectors
 
 
 def _counts(chosen: NDArray[np.bool_]) -> NDArray[np.int32]:

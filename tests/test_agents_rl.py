@@ -143,7 +143,7 @@ def test_ascent_is_the_gradient():
     """Of full queues, and of one that is not."""
     rng = np.random.default_rng(0)
     logits = rng.standard_normal((2, 8, 3))
-    drawn = draw_cells(Space("4V"), np.repeat(logits, 4, axis=0), rng.gumbel(size=(8, 8, 3)))
+    drawn = draw_cells(Task.of(ecnas.load("surrogate-4V")), np.repeat(logits, 4, axis=0), rng.gumbel(size=(8, 8, 3)))
     queue = pqt.Queue(
         np.array([[0.9, 0.8, 0.7, 0.6], [0.5, 0.4, -np.inf, -np.inf]]),
         drawn.actions.reshape(2, 4, 8),
@@ -179,10 +179,10 @@ def test_a_queue_keeps_the_best_and_of_equals_the_older():
 
 
 def test_draws_are_cells_of_the_environment_and_follow_the_logits():
-    space, builder = Space("5V"), CellBuilder(Space("5V"))
+    task, builder = Task.of(ecnas.load("surrogate-5V")), CellBuilder(Space("5V"))
     logits = np.zeros((2000, 13, 3))
     logits[:, 0, 1] = np.log(3.0)
-    drawn = draw_cells(space, logits, np.random.default_rng(0).gumbel(size=logits.shape))
+    drawn = draw_cells(task, logits, np.random.default_rng(0).gumbel(size=logits.shape))
     assert np.mean(drawn.actions[:, 0] == 1) == pytest.approx(0.6, abs=0.04)
     for actions, masks, row in zip(drawn.actions[:200].tolist(), drawn.masks, drawn.rows, strict=False):
         builder.reset()

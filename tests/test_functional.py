@@ -5,7 +5,9 @@ from __future__ import annotations
 import gymnasium as gym
 import numpy as np
 import pytest
+from conftest import synthetic_table
 
+import ecnas
 import ecnas_gym  # noqa: F401  # registers the environments
 from ecnas_gym import CellEnv
 from ecnas_gym.builder import decisions
@@ -99,6 +101,62 @@ def test_final_states_stay():
     after = func.transition(state, 1, None)
     assert after == state
     assert func.reward(state, 1, after, None) == 0.0
+
+
+def test_a_benchmark_that_lacks_cells():
+    """Masks lead to those that are there."""
+    benchmark = ecnas.Benchmark(synthetic_table("4V", missing=frozenset(range(1, 91, 2))))
+    env, func = CellEnv("4V", benchmark), FuncCellEnv("4V", benchmark=benchmark)
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        observation, info = env.reset()
+        state = func.initial(None)
+        terminated = False
+        while not terminated:
+            assert_looks(func, state, observation, info)
+            action = int(rng.choice(np.flatnonzero(info["action_mask"])))
+            observation, reward, terminated, _, info = env.step(action)
+            before, state = state, func.transition(state, action, None)
+            assert func.reward(before, action, state, None) == reward
+        assert func.row(state) % 2 == 0
+
+
+@pytest.mark.parametrize("repeat", ["mean", 1])
+def test_a_world(repeat):
+    env = CellEnv("5V", "surrogate-5V~3", repeat=repeat)
+    func = FuncCellEnv("5V", benchmark="surrogate-5V~3", repeat=repeat)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        _, info = env.reset()
+        state, terminated = func.initial(None), False
+        while not terminated:
+            action = int(rng.choice(np.flatnonzero(info["action_mask"])))
+            _, reward, terminated, _, info = env.step(action)
+            before, state = state, func.transition(state, action, None)
+        assert func.reward(before, action, state, None) == reward
+
+
+@pytest.mark.parametrize("arrays", ["numpy", "jax.numpy"])
+def test_trainings_drawn_at_random(arrays):
+    """Each of a cell's three is drawn as often as another."""
+    xp = pytest.importorskip(arrays)
+    kwargs = {"benchmark": "surrogate-4V~3", "objectives": ("val_accuracy",)}
+    func = FuncCellEnv("4V", xp=xp, repeat="random", **kwargs)
+    expected = set()
+    for repeat in range(3):
+        env = CellEnv("4V", repeat=repeat, **kwargs)
+        env.reset()
+        expected.add(np.float32([env.step(action)[1] for action in EPISODE_OF_4V][-1]).item())
+    state = func.initial(None)
+    for action in EPISODE_OF_4V[:-1]:
+        state = func.transition(state, action, None)
+    states = BuildState(*(xp.full(3000, field) for field in state))
+    rng = np.random.default_rng(0) if xp is np else pytest.importorskip("jax").random.key(0)
+    actions = xp.full(3000, EPISODE_OF_4V[-1])
+    rewards = np.float32(func.reward(states, actions, func.transition(states, actions, None), rng))
+    found, counts = np.unique(rewards, return_counts=True)
+    assert set(found.tolist()) == expected
+    assert counts.min() > 900
 
 
 def test_what_needs_a_memory_is_refused():
