@@ -91,7 +91,7 @@ class FuncCellEnv(FuncEnv[BuildState, Array, Array, Array, Array, Any, Tables]):
     mapped over. A final state stays what it is. An action that is not in the action space counts as one outside of the
     mask. There is no budget: who calls the functions counts.
 
-    Nothing is random unless ``repeat="random"``. Then ``rng`` (a generator of numpy, or a key of JAX) draws the training
+    Nothing is random unless ``repeat="random"``. Then ``rng`` (a generator of numpy or a key of JAX) draws the training
     that is rewarded; otherwise it is not used.
 
     Args:
