@@ -55,3 +55,9 @@ __all__ = [
     "UnknownNameError",
     "load",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(
+        [*__all__, *(name for name in ("measured", "network", "official", "runs", "search") if name in globals())]
+    )

@@ -83,6 +83,11 @@ class Evaluation:
     def __hash__(self) -> int:
         return hash(self._key())
 
+    def _repr_html_(self) -> str:
+        from ecnas.notebook import of_evaluation
+
+        return of_evaluation(self)
+
 
 # An instance of a frozen class takes five times as long to make; one of this class becomes one without a copy.
 _Draft: Final = make_dataclass("_Draft", [(field.name, field.type) for field in fields(Evaluation)], slots=True)
@@ -107,7 +112,7 @@ class Evaluations(NamedTuple):
     repeats: NDArray[np.int64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Front:
     """An exact Pareto front.
 
@@ -123,6 +128,14 @@ class Front:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def __repr__(self) -> str:
+        return f"<Front of {len(self)} cells, {self.figures.shape[1]} objectives>"
+
+    def _repr_html_(self) -> str:
+        from ecnas.notebook import of_front
+
+        return of_front(self)
 
 
 class Benchmark:
@@ -669,6 +682,11 @@ class Benchmark:
 
     def __repr__(self) -> str:
         return f"<Benchmark {self.name}: space {self.space.name}, epochs {list(self.epochs)}>"
+
+    def _repr_html_(self) -> str:
+        from ecnas.notebook import of_benchmark
+
+        return of_benchmark(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self.table.folder is None:

@@ -232,6 +232,11 @@ class Cell:
     def __repr__(self) -> str:
         return f"Cell({self.adjacency.tolist()}, {list(self.ops)})"
 
+    def _repr_html_(self) -> str:
+        from ecnas.notebook import of_cell
+
+        return of_cell(self)
+
     def __str__(self) -> str:
         """A line a vertex, a column an edge: ``┬`` where it leaves, ``▼`` where it arrives."""
         names = [INPUT, *(_SHORT_NAME[op] for op in self.ops), OUTPUT]

@@ -26,3 +26,7 @@ __all__ = [
     "run",
     "run_task",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

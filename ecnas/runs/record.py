@@ -214,6 +214,11 @@ class RunRecord:
         task = self.header["task"]
         return f"<RunRecord {self.name} on {task['benchmark']}, seed {self.seed}: {len(self)} evaluations>"
 
+    def _repr_html_(self) -> str:
+        from ecnas.notebook import of_record
+
+        return of_record(self)
+
     def _make_columns(self) -> None:
         # By column: dictionaries would take several times the memory, and a sweep has thousands of runs.
         self._numbers = {name: array("d") for name in NUMBERS}
