@@ -20,7 +20,8 @@ class BANANAS:
 
     Source: White et al. 2021, https://arxiv.org/abs/1910.11858, algorithm 1: path encoding, an ensemble of feed-forward
     networks, independent Thompson sampling, and candidates that are mutations of the best cells so far. The networks
-    here are smaller (two layers), with the squared error on standardised rewards.
+    here are smaller (two layers), with the squared error on standardised rewards. It recommends the trained cell that
+    its networks expect most of.
 
     Attributes:
         num_initial: Random cells to begin with.
@@ -59,7 +60,10 @@ class BANANAS:
         trained = [evaluate(evaluate.sample(rng)) for _ in range(self.num_initial)]
         while True:
             cells = self._candidates(trained, evaluate, rng)
-            predictions = self._predict(trained, cells, rng)
+            known = [candidate.cell for candidate in trained]
+            # The networks smooth: what they expect of the cells that were trained tells luck from merit.
+            of_known, predictions = np.split(self._predict(trained, [*known, *cells], rng), [len(known)], axis=1)
+            evaluate.recommend(known[int(np.argmax(of_known.mean(axis=0)))])
             # Independent Thompson sampling: each candidate's reward is drawn from its own normal distribution.
             drawn = rng.normal(predictions.mean(axis=0), predictions.std(axis=0, ddof=1))
             best = np.argsort(-drawn, kind="stable")[: self.batch_size]
