@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecnas.cell import Cell
+from ecnas.coerce import whole
 from ecnas.encoding import INPUT, MAX_VERTICES, OPERATIONS, OUTPUT, bits_to_adjacency
 from ecnas.errors import InvalidCellError
 from ecnas.space import Space
@@ -44,7 +45,7 @@ _NAMES: Final[Mapping[str, str | None]] = {
 }
 """Usual names of operations, in small letters without spaces, hyphens and underscores, and the published codes."""
 
-_CODES: Final = {-1: INPUT, -2: OUTPUT, **dict(enumerate(OPERATIONS))}
+_CODES: Final[Mapping[Any, str]] = {-1: INPUT, -2: OUTPUT, **dict(enumerate(OPERATIONS))}
 """NAS-Bench-101's labels of vertices in its module hash."""
 
 _HPOBENCH_EDGES: Final = MAX_VERTICES * (MAX_VERTICES - 1) // 2
@@ -162,7 +163,7 @@ def _operation(name: Any) -> str | None:
     if name is None or (isinstance(name, float) and math.isnan(name)):
         return None
     if isinstance(name, (int, float, np.integer)) and not isinstance(name, bool):
-        return _CODES.get(int(name), str(name)) if name == int(name) else str(name)
+        return _CODES.get(name, str(name))  # 1.0 is 1 here
     text = str(name).strip().strip("'\"").strip()
     if re.fullmatch("-[12]", text):
         return _CODES[int(text)]
@@ -299,17 +300,16 @@ def from_hpobench(configuration: Mapping[str, Any]) -> Cell:
     rows_then_columns = np.triu_indices(MAX_VERTICES, k=1)
     if len(edges) < _HPOBENCH_EDGES:
         # B writes its list of edges as the digits of an integer, first edge first, and reads the bits from the last.
-        if not all(edge in range(_HPOBENCH_EDGES) for edge in edges):
-            raise InvalidCellError(f"edge_0 … edge_8 must be from 0 to {_HPOBENCH_EDGES - 1}, got {edges}")
-        bits = sum(1 << _HPOBENCH_EDGES - 1 - int(edge) for edge in set(edges))
-        matrix = bits_to_adjacency(MAX_VERTICES, bits)
+        numbers = {_whole(f"edge_{i}", edge, _HPOBENCH_EDGES - 1) for i, edge in enumerate(edges)}
+        matrix = bits_to_adjacency(MAX_VERTICES, sum(1 << _HPOBENCH_EDGES - 1 - number for number in numbers))
     elif "num_edges" in given:
-        chosen = np.argsort(edges)[::-1][: given["num_edges"]]
+        number = _whole("num_edges", given["num_edges"], _HPOBENCH_EDGES)
+        if not all(isinstance(edge, (int, float, np.integer, np.floating)) and edge == edge for edge in edges):
+            raise InvalidCellError(f"edge_0 … edge_20 must be numbers, got {edges}")
+        chosen = np.argsort(edges)[::-1][:number]
         matrix[rows_then_columns[0][chosen], rows_then_columns[1][chosen]] = 1
     else:
-        if not all(edge in (0, 1) for edge in edges):
-            raise InvalidCellError(f"edge_0 … edge_20 must be 0 or 1, got {edges}")
-        matrix[rows_then_columns] = edges
+        matrix[rows_then_columns] = [_whole(f"edge_{i}", edge, 1) for i, edge in enumerate(edges)]
     return read_cell(matrix, ops)
 
 
@@ -324,18 +324,25 @@ def to_nni(cell: Cell) -> dict[str, Any]:
 
 def from_nni(architecture: Mapping[str, Any]) -> Cell:
     """The cell of NNI's dictionary of an architecture."""
-    num_vertices = sum(key.startswith("op") for key in architecture) + 2
-    matrix = np.zeros((num_vertices, num_vertices), dtype=np.int8)
-    try:
-        for vertex in range(1, num_vertices):
-            matrix[list(architecture[f"input{vertex}"]), vertex] = 1
-        ops = [architecture[f"op{vertex}"] for vertex in range(1, num_vertices - 1)]
-    except (KeyError, IndexError, TypeError) as error:
+    num_vertices = sum(re.fullmatch(r"op\d+", key) is not None for key in architecture) + 2
+    names = [f"op{vertex}" for vertex in range(1, num_vertices - 1)]
+    lists = [f"input{vertex}" for vertex in range(1, num_vertices)]
+    if num_vertices > MAX_VERTICES or not {*names, *lists} <= architecture.keys():
         raise InvalidCellError(
-            f"architecture must have op1 … op{num_vertices - 2} and input1 … input{num_vertices - 1}, which list "
-            f"vertices, got {dict(architecture)!r:.300}"
-        ) from error
-    return read_cell(matrix, ops)
+            f"architecture must have op1 …, for at most {MAX_VERTICES - 2} inner vertices, and input1 … for each "
+            f"vertex but the first, got {dict(architecture)!r:.300}"
+        )
+    matrix = np.zeros((num_vertices, num_vertices), dtype=np.int8)
+    for vertex, name in enumerate(lists, start=1):
+        sources = architecture[name]
+        if isinstance(sources, str) or not isinstance(sources, (Sequence, np.ndarray)):
+            raise InvalidCellError(f"{name} must be a list of vertices, got {sources!r:.80}")
+        matrix[[_whole(f"a vertex of {name}", source, vertex - 1) for source in sources], vertex] = 1
+    return read_cell(matrix, [architecture[name] for name in names])
+
+
+def _whole(name: str, value: object, most: int) -> int:
+    return whole(name, value, 0, most, error=InvalidCellError)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -377,7 +384,7 @@ def from_parameters(values: Mapping[str, Any]) -> Cell:
     matrix = np.zeros((num_vertices, num_vertices), dtype=np.int8)
     for y in range(1, num_vertices):
         for x in range(y):
-            matrix[x, y] = given[f"edge_{x}_{y}"]
+            matrix[x, y] = _whole(f"edge_{x}_{y}", given[f"edge_{x}_{y}"], 1)
     return read_cell(matrix, [given[f"op_{vertex}"] for vertex in range(1, num_vertices - 1)])
 
 

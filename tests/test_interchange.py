@@ -115,6 +115,7 @@ def test_a_cell_without_operations():
         ("0112", "", "digits 0 and 1"),
         ([[0, 1], [0]], "", "square matrix"),
         ([[0, 1, 1], [0, 0, 1]], "0", r"shape \(2, 3\)"),
+        (DIAMOND.adjacency, [float("inf"), 1], "'inf'"),
         ([[0, 2], [0, 0]], "", "got 2"),
         (DIAMOND.adjacency, "conv3x3,conv5x5", "conv5x5"),
         (DIAMOND.adjacency, "0,3", "'3'"),
@@ -168,8 +169,9 @@ def test_hpobench_b_numbers_edges_from_the_last_bit():
     configuration = {f"edge_{number}": edge for number, edge in enumerate(edges)}
     configuration |= {f"op_node_{number}": "maxpool3x3" for number in range(5)}
     assert interchange.from_hpobench(configuration) == Cell([[0, 1, 0], [0, 0, 1], [0, 0, 0]], ["maxpool3x3"])
-    with pytest.raises(InvalidCellError, match="from 0 to 20"):
-        interchange.from_hpobench({**configuration, "edge_3": 21})
+    for wrong in (21, -1, 0.5, "3"):
+        with pytest.raises(InvalidCellError, match="edge_3 must be a whole number from 0 to 20"):
+            interchange.from_hpobench({**configuration, "edge_3": wrong})
 
 
 def test_hpobench_c_takes_the_largest_edges():
@@ -177,6 +179,11 @@ def test_hpobench_c_takes_the_largest_edges():
     configuration |= {"edge_0": 0.9, "edge_10": 0.8, "num_edges": 2}
     configuration |= {f"op_node_{number}": "conv1x1-bn-relu" for number in range(5)}
     assert interchange.from_hpobench(configuration) == Cell([[0, 1, 0], [0, 0, 1], [0, 0, 0]], ["conv1x1-bn-relu"])
+    for wrong in (22, 1.5, "2", -1):
+        with pytest.raises(InvalidCellError, match="num_edges must be a whole number from 0 to 21"):
+            interchange.from_hpobench({**configuration, "num_edges": wrong})
+    with pytest.raises(InvalidCellError, match="edge_20 must be numbers"):
+        interchange.from_hpobench({**configuration, "edge_3": float("nan")})
     with pytest.raises(InvalidCellError, match="lacks 'op_node_4'"):
         interchange.from_hpobench({key: value for key, value in configuration.items() if key != "op_node_4"})
 
@@ -191,8 +198,15 @@ def test_nni():
     }
     assert interchange.from_nni(architecture) == DIAMOND
     assert interchange.to_nni(DIAMOND) == architecture
-    with pytest.raises(InvalidCellError, match="input1 … input3"):
+    with pytest.raises(InvalidCellError, match="input1 … for each vertex"):
         interchange.from_nni({key: value for key, value in architecture.items() if key != "input2"})
+    # a vertex counted from the end would be an index of numpy's, and another edge
+    for wrong in ([-3], [2], [0.5], [True], ["0"]):
+        with pytest.raises(InvalidCellError, match="a vertex of input2 must be a whole number from 0 to 1"):
+            interchange.from_nni({**architecture, "input2": wrong})
+    for wrong in (0, "01", None):
+        with pytest.raises(InvalidCellError, match="input2 must be a list of vertices"):
+            interchange.from_nni({**architecture, "input2": wrong})
 
 
 def test_networkx_graphs_of_others():
@@ -224,6 +238,9 @@ def test_parameters_reach_every_cell_of_a_space():
         with contextlib.suppress(InvalidCellError):
             reached.add(interchange.from_parameters(values))
     assert reached == set(ecnas.Space("4V"))
+    for wrong in (0.5, 2, -1, "1", None, True):
+        with pytest.raises(InvalidCellError, match="edge_0_1 must be a whole number from 0 to 1"):
+            interchange.from_parameters({**interchange.to_parameters(DIAMOND, "4V"), "edge_0_1": wrong})
     with pytest.raises(InvalidCellError, match="values must have the names"):
         interchange.from_parameters({"edge_0_1": 1, "op_2": "maxpool3x3"})
     with pytest.raises(InvalidCellError, match="at most 4 vertices"):

@@ -177,12 +177,13 @@ def _by_pieces(reader: Callable[[Mapping[str, Any]], Cell], names: tuple[str, ..
 
 
 def _number_or_text(value: Any) -> Any:
+    """A value of a CSV file as JSON has it: numbers and lists; whole numbers also where they were written as 1.0."""
     if isinstance(value, str):
         try:
-            return json.loads(value)
+            value = json.loads(value)
         except ValueError:
             return value.strip()
-    return value
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _whole(name: str, value: Any) -> int:
