@@ -1,204 +1,308 @@
-"""From run records to what can be compared: anytime regret, hypervolume and fronts, with intervals over runs.
+"""One run, as it is judged: what it had reached, in every quantity and at every cost.
 
-Whatever a run spends shows on the axis of cost, but only evaluations at one fidelity count as found, so that a
-multi-fidelity run is charged for its cheap trainings and judged by its full ones.
+A run chooses cells by what it saw. It is judged by what is *expected* of those cells: trainings differ, and luck is not
+to be rewarded. So a regret may rise, and may never reach 0. Whatever a run spends shows on the axis of cost, but only
+cells trained at the fidelity of the search count as found: a multi-fidelity run is charged for its cheap trainings and
+judged by its full ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ecnas import pareto
-from ecnas.benchmark import DEFAULT_OBJECTIVES, REFERENCE_MARGIN, Benchmark
-from ecnas.objectives import check_objectives
+from ecnas.benchmark import REFERENCE_MARGIN, Benchmark
+from ecnas.errors import UnknownNameError
+from ecnas.objectives import oriented, restored_scalarisation
+from ecnas.runs.currency import CURRENCIES
 from ecnas.runs.record import RunRecord
 
-# ---------------------------------------------------------------------------------------------------------------------
-# One run
 
-
-def found(
-    record: RunRecord,
-    objectives: Sequence[str] = DEFAULT_OBJECTIVES,
-    epochs: int | None = None,
-) -> NDArray[np.float64]:
-    """Figures of all evaluations at one fidelity, in natural units and in order: shape (n, m).
-
-    Args:
-        record: The run.
-        objectives: Names of figures of the record.
-        epochs: The fidelity; the run's highest by default.
-    """
-    chosen = _at_fidelity(record, epochs)
-    return np.stack([record.column(name)[chosen] for name in objectives], axis=1)
-
-
-def front(
-    record: RunRecord,
-    benchmark: Benchmark,
-    objectives: Sequence[str] = DEFAULT_OBJECTIVES,
-    epochs: int | None = None,
-) -> NDArray[np.float64]:
-    """The front of what a run found at one fidelity, in natural units, ascending in the first objective: (n, m)."""
-    figures = found(record, objectives, epochs)
-    scores = benchmark.normalisation(objectives, _fidelity(record, epochs)).scores(figures)
-    result: NDArray[np.float64] = figures[pareto.non_dominated(scores)]
-    return result
-
-
-def regret(
-    record: RunRecord,
-    benchmark: Benchmark,
-    select_by: str = "val_accuracy",
-    report: str = "test_accuracy",
-    optimum: float | None = None,
-    epochs: int | None = None,
-) -> NDArray[np.float64]:
-    """How far the incumbent is from the best cell of the table, after each evaluation.
-
-    The incumbent is the cell that is best so far by the figure that the search sees, and is judged by one that it does
-    not see. So the regret may rise, and may never reach 0.
-
-    Args:
-        record: The run.
-        benchmark: What the run was on.
-        select_by: Column of the record that picks the incumbent: "val_accuracy" or "reward".
-        report: Column of the record that judges it: an accuracy, or "reward".
-        optimum: The best possible value of ``report``; needed for "reward" (:meth:`Benchmark.optimum`), otherwise the
-            best of the table.
-        epochs: The fidelity at which cells count; the run's highest by default.
-
-    Returns:
-        Shape (evaluations,), in units of ``report``; NaN before the first evaluation at the fidelity.
-
-    Raises:
-        ValueError: ``optimum`` is missing.
-    """
-    if optimum is None:
-        if report == "reward":
-            raise ValueError("optimum must be given to report the regret in reward")
-        optimum = float(np.nanmax(benchmark.values(report, _fidelity(record, epochs))))
-    seen = np.where(_at_fidelity(record, epochs), record.column(select_by), -np.inf)
-    best = np.maximum.accumulate(seen)
-    improves = seen > np.concatenate(([-np.inf], best[:-1]))
-    incumbent = np.maximum.accumulate(np.where(improves, np.arange(len(seen)), -1))
-    judged = record.column(report)[np.maximum(incumbent, 0)]
-    return np.where(incumbent >= 0, optimum - judged, np.nan)
-
-
-def hypervolume(
-    record: RunRecord,
-    benchmark: Benchmark,
-    objectives: Sequence[str] = DEFAULT_OBJECTIVES,
-    epochs: int | None = None,
-) -> NDArray[np.float64]:
-    """The hypervolume of all that a run found so far, as a part of that of the exact front.
-
-    Measured on normalised objectives (energies on a log scale) from :meth:`Benchmark.reference_point`.
-
-    Args:
-        record: The run.
-        benchmark: What the run was on.
-        objectives: Names out of ``ecnas.objectives.OBJECTIVES``.
-        epochs: The fidelity at which cells count; the run's highest by default.
-
-    Returns:
-        Shape (evaluations,), from 0 to 1.
-    """
-    names = check_objectives(objectives)
-    epochs = _fidelity(record, epochs)
-    reference = np.full(len(names), -REFERENCE_MARGIN)
-    whole = pareto.hypervolume(benchmark.pareto_front(names, epochs).scores, reference)
-    figures = np.stack([record.column(name) for name in names], axis=1)
-    scores = benchmark.normalisation(names, epochs).scores(figures)
-    volumes = np.zeros(len(record))
-    volume, best = 0.0, np.empty((0, len(names)))
-    for position, (counts, score) in enumerate(zip(_at_fidelity(record, epochs), scores, strict=True)):
-        if counts and (score > reference).all() and not (best >= score).all(axis=1).any():
-            best = np.vstack([best[~(best <= score).all(axis=1)], score])
-            volume = pareto.hypervolume(best, reference)
-        volumes[position] = volume
-    return volumes / whole
-
-
-def _fidelity(record: RunRecord, epochs: int | None) -> int:
-    return record.epochs if epochs is None else epochs
-
-
-def _at_fidelity(record: RunRecord, epochs: int | None) -> NDArray[np.bool_]:
-    result: NDArray[np.bool_] = record.column("epochs") == _fidelity(record, epochs)
-    return result
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Many runs
-
-
-class Curve(NamedTuple):
-    """A quantity against cost, over many runs.
+class Quantity(NamedTuple):
+    """Something that a run has reached.
 
     Attributes:
-        grid: Costs, shape (g,).
-        centre: Interquartile mean over runs, shape (g,).
-        low: Lower end of its confidence interval, shape (g,).
-        high: Upper end of its confidence interval, shape (g,).
+        label: What headings and axes call it.
+        unit: Its unit; "" for none.
+        meaning: What it is, in a sentence.
+        sign: 1 if more is better, −1 if less is, 0 if neither.
+        decimals: With which it is printed.
     """
 
-    grid: NDArray[np.float64]
-    centre: NDArray[np.float64]
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
+    label: str
+    unit: str
+    meaning: str
+    sign: int
+    decimals: int
+
+    @property
+    def heading(self) -> str:
+        """Its label and unit."""
+        return f"{self.label} ({self.unit})" if self.unit else self.label
 
 
-def interquartile_mean(values: NDArray[np.float64], axis: int = 0) -> NDArray[np.float64]:
-    """Mean of the middle half of the values: floor(n/4) are cut off at either end.
+QUANTITIES: Final = {
+    "test_regret": Quantity(
+        "test regret",
+        "pp",
+        "The best expected test accuracy of the table minus that of the recommended cell, in percentage points.",
+        -1,
+        3,
+    ),
+    "val_regret": Quantity(
+        "validation regret",
+        "pp",
+        "The best expected validation accuracy of the table minus that of the recommended cell, in percentage points.",
+        -1,
+        3,
+    ),
+    "seen_regret": Quantity(
+        "test regret of the best seen",
+        "pp",
+        "As test regret, of the cell with the best training seen. It is the recommended cell unless a method "
+        "recommends by itself.",
+        -1,
+        3,
+    ),
+    "optimism": Quantity(
+        "seen − expected",
+        "pp",
+        "Validation accuracy of the recommended cell as the run saw it, minus what is expected of that cell, in "
+        "percentage points (the winner's curse).",
+        0,
+        3,
+    ),
+    "hypervolume": Quantity(
+        "hypervolume",
+        "% of the exact front's",
+        "Hypervolume of the cells on the front as the run saw it, judged by what is expected of them, in percent of "
+        "the exact front's.",
+        1,
+        2,
+    ),
+    "reward_regret": Quantity(
+        "reward regret",
+        "",
+        "The best expected reward of the table minus that of the recommended cell.",
+        -1,
+        4,
+    ),
+}
+"""All quantities by name. A task has some of them (:attr:`Judge.quantities`)."""
 
-    Source: Agarwal et al. 2021, https://arxiv.org/abs/2108.13264, section 4.2; as in their library rliable.
-    """
-    n = values.shape[axis]
-    cut = n // 4
-    # Sorting is twice as fast along memory, and bootstraps sort thousands of times.
-    ordered = np.sort(np.ascontiguousarray(np.moveaxis(values, axis, -1)))
-    result: NDArray[np.float64] = ordered[..., cut : n - cut].mean(axis=-1)
-    return result
 
-
-def interval(
-    strata: Sequence[NDArray[np.float64]],
-    statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]] = interquartile_mean,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """A statistic over runs and its stratified bootstrap confidence interval (percentile method).
-
-    Runs are drawn with replacement within each stratum, as rliable does: a stratum is a task, of which all have the
-    same weight a run.
+class Judge:
+    """What runs of one task are judged by: the exact optimum and front, and what is expected of every cell.
 
     Args:
-        strata: For each task the values of its runs, shape (runs, …) each.
-        statistic: Of values over the first axis.
-        confidence: Probability that the interval holds.
-        resamples: Bootstrap samples.
-        seed: Of the bootstrap.
+        benchmark: What the runs were on; they are judged by its expected metrics.
+        task: The ``task`` of a run's header.
 
-    Returns:
-        The statistic and the two ends of the interval, shape (…) each.
+    Attributes:
+        benchmark: The expected metrics.
+        objectives: What was optimised.
+        epochs: The fidelity at which cells count.
+        quantities: Names of what a run can be judged by; the first ranks methods.
     """
-    rng = np.random.default_rng(seed)
-    centre = statistic(np.concatenate(strata))
-    drawn = np.stack(
-        [
-            statistic(np.concatenate([values[rng.integers(len(values), size=len(values))] for values in strata]))
-            for _ in range(resamples)
-        ]
-    )
-    low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
-    return centre, low, high
+
+    def __init__(self, benchmark: Benchmark, task: Mapping[str, Any]) -> None:
+        self.benchmark = expected_of(benchmark)
+        self.objectives: tuple[str, ...] = tuple(task["objectives"])
+        self.epochs = int(task["epochs"])
+        self._rewards = self._rewards_of(task["scalarisation"])
+        self.quantities = self._quantities()
+        if len(self.objectives) > 1:
+            self._reference = np.full(len(self.objectives), -REFERENCE_MARGIN)
+            exact = self.benchmark.pareto_front(self.objectives, self.epochs)
+            self._whole = pareto.hypervolume(exact.scores, self._reference)
+
+    def _quantities(self) -> tuple[str, ...]:
+        names = ["hypervolume"] if len(self.objectives) > 1 else []
+        if self.objectives == ("val_accuracy",):
+            names += [] if np.isnan(self._values("test_accuracy")).all() else ["test_regret", "seen_regret"]
+            return (*names, "val_regret", "optimism")
+        return (*names, "reward_regret") if self._rewards is not None or not names else tuple(names)
+
+    def _rewards_of(self, scalarisation: Mapping[str, Any]) -> NDArray[np.float64] | None:
+        """The expected reward of every cell; None for a user's own scalarisation, whose code is not in the record."""
+        if self.objectives == ("val_accuracy",):
+            return None  # its regret is the validation regret
+        try:
+            chosen = restored_scalarisation(scalarisation)
+        except UnknownNameError:
+            return None
+        return self.benchmark.scalar_rewards(chosen, self.objectives, self.epochs)
+
+    def _values(self, name: str) -> NDArray[np.float64]:
+        return self.benchmark.values(name, self.epochs)
+
+    def regret(self, values: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The best of all values minus those of some rows; NaN where a row is −1."""
+        return np.where(rows >= 0, np.nanmax(values) - values[np.maximum(rows, 0)], np.nan)
+
+    def measure(self, record: RunRecord) -> dict[str, NDArray[np.float64]]:
+        """Every quantity after each evaluation of a run, shape (evaluations,) each; NaN before there is one."""
+        recommended = record.recommended_rows()
+        measured: dict[str, NDArray[np.float64]] = {}
+        for name in self.quantities:
+            if name == "hypervolume":
+                measured[name] = 100 * self._hypervolume(record)
+            elif name == "reward_regret":
+                unknown = np.full(len(self.benchmark.space), np.nan)
+                measured[name] = self.regret(unknown if self._rewards is None else self._rewards, recommended)
+            elif name == "optimism":
+                measured[name] = 100 * self._optimism(record, recommended)
+            else:
+                rows = best_seen_rows(record) if name == "seen_regret" else recommended
+                values = self._values("val_accuracy" if name == "val_regret" else "test_accuracy")
+                measured[name] = 100 * self.regret(values, rows)
+        return measured
+
+    def _optimism(self, record: RunRecord, recommended: NDArray[np.int64]) -> NDArray[np.float64]:
+        accuracy, reward = record.column("val_accuracy"), record.column("reward")
+        best = record.best_seen()
+        if record.recommends:
+            # The best training so far of the cell that is recommended.
+            rows, full = record.column("row").astype(np.int64), record.column("epochs") == self.epochs
+            so_far: dict[int, int] = {}
+            best = np.full(len(record), -1)
+            for position, (row, counts, choice) in enumerate(
+                zip(rows.tolist(), full.tolist(), recommended.tolist(), strict=True)
+            ):
+                if counts and (row not in so_far or reward[position] > reward[so_far[row]]):
+                    so_far[row] = position
+                best[position] = so_far.get(choice, -1)
+        expected = self._values("val_accuracy")[np.maximum(recommended, 0)]
+        return np.where((best >= 0) & (recommended >= 0), accuracy[np.maximum(best, 0)] - expected, np.nan)
+
+    def _archive(self, record: RunRecord) -> list[tuple[int, list[int]]]:
+        """The evaluations that change the front as it was seen, each with all that are on the front from then on."""
+        seen = oriented(self.objectives, np.stack([record.column(name) for name in self.objectives], axis=1))
+        seen[record.column("epochs") != self.epochs] = np.nan
+        known = np.flatnonzero(~np.isnan(seen).any(axis=1))
+        on_front: list[int] = []
+        changes = []
+        for position in known.tolist():
+            point = seen[position]
+            front = seen[on_front]
+            if (front >= point).all(axis=1).any():
+                continue
+            beaten = (front <= point).all(axis=1)
+            on_front = [kept for kept, worse in zip(on_front, beaten.tolist(), strict=True) if not worse]
+            on_front.append(position)
+            changes.append((position, on_front))
+        return changes
+
+    def _hypervolume(self, record: RunRecord) -> NDArray[np.float64]:
+        rows = record.column("row").astype(np.int64)
+        figures = np.stack([self.benchmark.values(name, self.epochs, rows) for name in self.objectives], axis=1)
+        scores = self.benchmark.normalisation(self.objectives, self.epochs).scores(figures)
+        volumes = np.zeros(len(record))
+        for position, front in self._archive(record):
+            volumes[position:] = pareto.hypervolume(scores[front], self._reference)
+        return volumes / self._whole
+
+    def front_rows(self, record: RunRecord) -> NDArray[np.int64]:
+        """Rows of the cells on the front as the run saw it at its end; empty with a single objective."""
+        changes = self._archive(record) if len(self.objectives) > 1 else []
+        rows = record.column("row").astype(np.int64)
+        return np.unique(rows[changes[-1][1]]) if changes else np.empty(0, dtype=np.int64)
+
+    def fronts(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """What is expected of cells in the objectives, in natural units: the non-dominated of them, shape (n, m)."""
+        metrics = np.stack([self.benchmark.values(name, self.epochs, rows) for name in self.objectives], axis=1)
+        scores = self.benchmark.normalisation(self.objectives, self.epochs).scores(metrics)
+        result: NDArray[np.float64] = metrics[pareto.non_dominated(scores)]
+        return result
+
+    @property
+    def scale(self) -> float:
+        """How much the first quantity loses with a cell of the middle: regret of the median cell, or 100 %."""
+        first = self.quantities[0]
+        if first == "hypervolume":
+            return 100.0
+        if first == "reward_regret":
+            values, unit = self._rewards, 1.0
+        else:
+            values, unit = self._values("test_accuracy" if first == "test_regret" else "val_accuracy"), 100.0
+        if values is None:
+            return float("nan")
+        return unit * float(np.nanmax(values) - np.nanmedian(values))
+
+
+def expected_of(benchmark: Benchmark) -> Benchmark:
+    """The benchmark of expected metrics that judges runs on this one."""
+    return benchmark
+
+
+def best_seen_rows(record: RunRecord) -> NDArray[np.int64]:
+    """After each evaluation the row of the cell with the best training seen; −1 before there is one."""
+    best = record.best_seen()
+    return np.where(best >= 0, record.column("row").astype(np.int64)[np.maximum(best, 0)], -1)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A judged run: its quantities at the evaluations at which one of them changes, and at the last.
+
+    Between these they hold their value, so nothing is lost on any axis of cost.
+
+    Attributes:
+        seed: The run's seed.
+        world: Digest of the benchmark that answered.
+        evaluations: How many there were.
+        costs: What was spent up to and including each of the k evaluations, by currency; shape (k,) each.
+        values: The quantities, by name; shape (k,) each.
+        recommended: Row of the cell that is recommended in the end.
+        front: Rows of the cells on the front as the run saw it; empty with a single objective.
+        by_itself: Whether the method makes recommendations of its own.
+    """
+
+    seed: int
+    world: str
+    evaluations: int
+    costs: Mapping[str, NDArray[np.float64]]
+    values: Mapping[str, NDArray[np.float64]]
+    recommended: int
+    front: NDArray[np.int64]
+    by_itself: bool
+
+    @classmethod
+    def of(cls, record: RunRecord, judge: Judge) -> Trace | None:
+        """Judges a run; None if it has no evaluation at the fidelity of the search."""
+        if not len(record) or record.best_seen()[-1] < 0:
+            return None
+        measured = judge.measure(record)
+        kept = np.zeros(len(record), dtype=bool)
+        kept[[0, -1]] = True
+        for values in measured.values():
+            before, after = values[:-1], values[1:]
+            kept[1:] |= (before != after) & ~(np.isnan(before) & np.isnan(after))
+        return cls(
+            record.seed,
+            str(record.header["task"]["digest"]),
+            len(record),
+            {currency: record.costs(currency)[kept] for currency in CURRENCIES},
+            {name: values[kept] for name, values in measured.items()},
+            int(record.recommended_rows()[-1]),
+            judge.front_rows(record),
+            record.recommends,
+        )
+
+    def at(self, quantity: str, costs: NDArray[np.float64], currency: str = "evaluations") -> NDArray[np.float64]:
+        """A quantity at some costs, shape (g,): NaN before the first evaluation, the last value after the end."""
+        return on_grid(costs, self.costs[currency], self.values[quantity])
+
+    def cost_to_reach(self, quantity: str, goal: float, currency: str = "evaluations") -> float:
+        """What was spent when a quantity was first at least as good as a goal; infinite if it never was."""
+        sign = QUANTITIES[quantity].sign
+        reached = np.flatnonzero(sign * self.values[quantity] >= sign * goal)
+        return float(self.costs[currency][reached[0]]) if len(reached) else float("inf")
 
 
 def on_grid(grid: NDArray[np.float64], spent: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -206,8 +310,8 @@ def on_grid(grid: NDArray[np.float64], spent: NDArray[np.float64], values: NDArr
 
     Args:
         grid: Costs, shape (g,).
-        spent: The run's costs, ascending, shape (evaluations,).
-        values: Shape (evaluations,).
+        spent: The run's costs, ascending, shape (k,).
+        values: Shape (k,).
 
     Returns:
         Shape (g,).
@@ -216,35 +320,13 @@ def on_grid(grid: NDArray[np.float64], spent: NDArray[np.float64], values: NDArr
     return np.where(position >= 0, values[np.maximum(position, 0)], np.nan)
 
 
-def common_grid(records: Sequence[RunRecord], axis: str = "evaluations", points: int = 100) -> NDArray[np.float64]:
-    """Costs, evenly spaced on a log scale, from the first evaluation of all runs to the least that a run spent."""
-    first = max(float(record.costs(axis)[0]) for record in records)
-    last = min(float(record.costs(axis)[-1]) for record in records)
-    grid = np.geomspace(first, last, points)
-    return np.unique(np.round(grid)) if axis in ("evaluations", "epochs") else grid
+def cost_grid(first: float, last: float, currency: str, points: int = 80) -> NDArray[np.float64]:
+    """Costs from ``first`` to ``last``, evenly spaced on a log scale; whole numbers where costs are."""
+    grid = np.geomspace(first, last, points) if last > first else np.array([last])
+    grid[[0, -1]] = first, last
+    return np.unique(np.round(grid)) if CURRENCIES[currency].unit == "" else np.unique(grid)
 
 
-def curve(
-    records: Sequence[RunRecord],
-    quantity: Callable[[RunRecord], NDArray[np.float64]],
-    axis: str = "evaluations",
-    grid: NDArray[np.float64] | None = None,
-    confidence: float = 0.95,
-    resamples: int = 500,
-) -> Curve:
-    """A quantity against cost: interquartile mean and confidence interval over runs.
-
-    Args:
-        records: Runs of one method on one benchmark that differ in their seed.
-        quantity: From a record to one value an evaluation, such as ``lambda r: regret(r, benchmark)``.
-        axis: What cost is.
-        grid: Costs; :func:`common_grid` by default. Give the same grid to methods that are to be compared.
-        confidence: Of the interval.
-        resamples: Bootstrap samples; a band that is looked at needs fewer than a number that is read.
-
-    Returns:
-        The curve; NaN where some run has no value yet.
-    """
-    chosen = common_grid(records, axis) if grid is None else grid
-    values = np.stack([on_grid(chosen, record.costs(axis), quantity(record)) for record in records])
-    return Curve(chosen, *interval([values], confidence=confidence, resamples=resamples))
+def names_of(quantities: Sequence[str]) -> list[str]:
+    """Headings of quantities, with their units."""
+    return [QUANTITIES[name].heading for name in quantities]

@@ -235,6 +235,28 @@ class RunRecord:
         self._provenances.append(sys.intern(row["provenance"]))
         self._recommended.append(self._choice)
 
+    def _take_all(self, rows: list[dict[str, Any]]) -> None:
+        """Fills an empty record; by column, since a sweep's report reads millions of evaluations."""
+        evaluations = [row for row in rows if "recommend" not in row]
+        for name in NUMBERS:
+            values = [row[name] for row in evaluations]
+            self._numbers[name] = array("d", [math.nan if value is None else value for value in values])
+        if self._numbers["index"].tolist() != list(range(len(evaluations))):
+            raise ValueError("index must count the evaluations from 0")
+        self._hashes = [row["hash"] for row in evaluations]
+        self._provenances = [sys.intern(row["provenance"]) for row in evaluations]
+        self._recommended = array("q", [-1]) * len(evaluations)
+        if len(evaluations) == len(rows):
+            return
+        position = 0
+        for row in rows:
+            if "recommend" not in row:
+                position += 1
+            else:
+                # From the evaluation before on, until another is recommended.
+                start = max(position - 1, 0)
+                self._recommended[start:] = array("q", [row["recommend"]]) * (len(evaluations) - start)
+
     def _take_recommendation(self, row: int) -> None:
         self._choice = row
         if self._recommended:
@@ -293,21 +315,13 @@ class RunRecord:
         record = cls.__new__(cls)
         record.path, record._file, record.header = path, None, header
         record._make_columns()
-        number = len(lines) + 2
         try:
             record.invalid_episodes = int(end["invalid_episodes"])
-            for number, line in enumerate(lines, start=2):  # noqa: B007  # the message below has it
-                row = json.loads(line)
-                if "recommend" in row:
-                    record._take_recommendation(row["recommend"])
-                    continue
-                if row["index"] != len(record):
-                    raise ValueError(f"index must be {len(record)}, got {row['index']!r}")
-                record._take(row)
+            record._take_all(_parsed(lines, path))
             if len(record) != end["evaluations"]:
                 raise ValueError(f"{end['evaluations']} evaluations were made, {len(record)} are there")
         except (ValueError, KeyError, IndexError, TypeError, OverflowError, RecursionError) as error:
-            raise CorruptFileError(f"{path}, line {number}: damaged run record ({error})") from error
+            raise CorruptFileError(f"{path}: damaged run record ({type(error).__name__}: {error})") from error
         return record
 
     @staticmethod
@@ -375,6 +389,26 @@ def _checked(path: Path) -> tuple[list[bytes], dict[str, Any], dict[str, Any]]:
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
         raise CorruptFileError(f"{path}: damaged run record ({type(error).__name__}: {error})") from error
     return lines[1:-1], header, end
+
+
+def _parsed(lines: list[bytes], path: Path) -> list[dict[str, Any]]:
+    """Lines of JSON objects, all at once, which is several times as fast as one by one.
+
+    Raises:
+        CorruptFileError: A line is none; the message says which.
+    """
+    try:
+        rows: list[dict[str, Any]] = json.loads(b"[" + b",".join(lines) + b"]")
+        if len(rows) == len(lines):
+            return rows
+    except ValueError:
+        pass
+    for number, line in enumerate(lines, start=2):
+        try:
+            json.loads(line)
+        except ValueError as error:
+            raise CorruptFileError(f"{path}, line {number}: damaged run record ({error})") from error
+    raise CorruptFileError(f"{path}: damaged run record (a line holds more than one value)")
 
 
 def _drawn(cell: Cell) -> dict[str, Any]:

@@ -1,0 +1,164 @@
+"""Statistics over runs and tasks: aggregates with stratified bootstrap intervals, improvement, performance profiles.
+
+Source: Agarwal et al. 2021, "Deep reinforcement learning at the edge of the statistical precipice",
+https://arxiv.org/abs/2108.13264, sections 4.1 to 4.3. The form of data is theirs as well: for every method one array of
+scores a task, of shape (runs, …). A task is a stratum: bootstrap samples draw runs within it, and every run of every
+task has the same weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Statistic = Literal["iqm", "mean"]
+"""How runs become one number."""
+
+STATISTICS: Final[dict[str, str]] = {"iqm": "interquartile mean", "mean": "mean"}
+"""The statistics by name, as headings call them."""
+
+CONFIDENCE: Final = 0.95
+RESAMPLES: Final = 2000
+"""Bootstrap samples of a number that is read."""
+
+
+class Estimate(NamedTuple):
+    """A statistic and its bootstrap interval (percentile method), of one shape."""
+
+    centre: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+
+def aggregate(values: NDArray[np.float64], statistic: Statistic = "iqm") -> NDArray[np.float64]:
+    """A statistic over the first axis of values of shape (runs, …): NaN where a run has none.
+
+    The interquartile mean is that of the middle half: floor(n/4) are cut off at either end.
+    """
+    if statistic == "mean":
+        mean: NDArray[np.float64] = np.asarray(values.mean(axis=0))
+        return mean
+    from scipy import stats
+
+    trimmed: NDArray[np.float64] = np.asarray(stats.trim_mean(values, 0.25, axis=0))
+    return np.where(np.isnan(values).any(axis=0), np.nan, trimmed)
+
+
+def estimate(
+    strata: Sequence[NDArray[np.float64]], statistic: Statistic = "iqm", resamples: int = RESAMPLES, seed: int = 0
+) -> Estimate:
+    """A statistic over the runs of all tasks, and its stratified bootstrap interval.
+
+    Args:
+        strata: For each task the values of its runs, shape (runs, …) each.
+        statistic: How runs become one number.
+        resamples: Bootstrap samples. A band that is looked at needs fewer than a number that is read.
+        seed: Of the bootstrap.
+
+    Returns:
+        Shape (…).
+    """
+    centre = aggregate(np.concatenate(strata), statistic)
+    shape = centre.shape
+    drawn = np.full((resamples, centre.size), np.nan)
+    counts = [_resample(len(values), resamples, seed + number) for number, values in enumerate(strata)]
+    flat = [values.reshape(len(values), -1) for values in strata]
+    if statistic == "mean":
+        weights = [
+            np.stack([np.bincount(row, minlength=len(v)) for row in c]) for c, v in zip(counts, flat, strict=True)
+        ]
+        drawn[:] = sum(w @ v for w, v in zip(weights, flat, strict=True)) / sum(map(len, flat))
+    else:
+        before: tuple[NDArray[np.float64], ...] | None = None
+        for column in range(centre.size):
+            parts = tuple(v[:, column] for v in flat)
+            if before is not None and all(map(np.array_equal, parts, before)):
+                drawn[:, column] = drawn[:, column - 1]
+            elif not any(np.isnan(part).any() for part in parts):
+                samples = [part[c] for part, c in zip(parts, counts, strict=True)]
+                drawn[:, column] = aggregate(np.concatenate(samples, axis=1).T, statistic)
+            before = parts
+    low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
+    return Estimate(centre, low.reshape(shape), high.reshape(shape))
+
+
+def _resample(runs: int, resamples: int, seed: int) -> NDArray[np.int64]:
+    """Which runs the bootstrap samples hold, shape (resamples, runs): the same for all that is asked of these runs."""
+    return np.random.default_rng([seed, runs]).integers(runs, size=(resamples, runs))
+
+
+def improvement(
+    first: Sequence[NDArray[np.float64]],
+    second: Sequence[NDArray[np.float64]],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Estimate:
+    """The probability that a run of one method is better than one of another, ties counting half.
+
+    The mean over tasks of the Mann–Whitney statistic (Agarwal et al. 2021, section 4.3).
+
+    Args:
+        first: For each task the scores of one method's runs, more being better; shape (runs,) each.
+        second: The other method's, on the same tasks.
+        resamples: Bootstrap samples.
+        seed: Of the bootstrap.
+
+    Returns:
+        Numbers: 1 if every run of the first is better than every one of the second.
+    """
+    centres, drawn = [], []
+    for number, (a, b) in enumerate(zip(first, second, strict=True)):
+        better = (np.sign(a[:, None] - b[None, :]) + 1) / 2
+        weights = [
+            np.stack([np.bincount(row, minlength=len(values)) for row in _resample(len(values), resamples, key)])
+            for values, key in ((a, seed + 2 * number), (b, seed + 2 * number + 1))
+        ]
+        centres.append(better.mean())
+        drawn.append(((weights[0] @ better) * weights[1]).sum(axis=1) / better.size)
+    low, high = np.quantile(np.mean(drawn, axis=0), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Estimate(np.mean(centres), low, high)
+
+
+def profile(
+    strata: Sequence[NDArray[np.float64]], levels: NDArray[np.float64], resamples: int = 500, seed: int = 0
+) -> Estimate:
+    """The performance profile: the part of all runs that score at least each level, with a bootstrap band.
+
+    Args:
+        strata: For each task the scores of its runs, more being better; shape (runs,) each.
+        levels: Shape (g,).
+        resamples: Bootstrap samples.
+        seed: Of the bootstrap.
+
+    Returns:
+        Shape (g,).
+    """
+    reached = [(values[:, None] >= levels).astype(np.float64) for values in strata]
+    return estimate(reached, "mean", resamples, seed)
+
+
+def ranks(estimates: Mapping[str, Estimate], sign: int) -> dict[str, int]:
+    """Ranks of methods from 1: how many have an interval that is better as a whole, plus one.
+
+    Methods whose intervals overlap may share a rank. A method without a value is not ranked.
+
+    Args:
+        estimates: Of one number, by method.
+        sign: 1 if more is better, −1 if less is.
+    """
+    ends = {
+        name: sorted((sign * float(each.low), sign * float(each.high)))
+        for name, each in estimates.items()
+        if not np.isnan(each.centre)
+    }
+    return {name: 1 + sum(low > own[1] for low, _ in ends.values()) for name, own in ends.items()}
+
+
+def best_apart(estimates: Mapping[str, Estimate], sign: int) -> str | None:
+    """The best method, if its interval is apart from all others'; otherwise None."""
+    by_rank = ranks(estimates, sign)
+    first = [name for name, rank in by_rank.items() if rank == 1]
+    return first[0] if len(first) == 1 and len(by_rank) > 1 else None
