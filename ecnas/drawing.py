@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -51,12 +52,24 @@ STYLE: Final[dict[Any, Any]] = {
 """What all charts have in common, as matplotlib's rcParams."""
 
 
+NARROW: Final = 4.2
+"""Charts that are narrower than this, in inches, are for a column of a paper, and have smaller type."""
+
+_SMALL: Final[dict[Any, Any]] = {
+    "font.size": 7.5,
+    "axes.titlesize": 8,
+    "lines.markersize": 3.5,
+    "legend.handlelength": 2.4,
+    "legend.columnspacing": 1.2,
+}
+
+
 @contextlib.contextmanager
-def style() -> Iterator[None]:
-    """The charts' style within a ``with`` block."""
+def style(width: float | None = None) -> Iterator[None]:
+    """The charts' style within a ``with`` block, for charts of a width in inches."""
     from matplotlib import rc_context
 
-    with rc_context(STYLE):
+    with rc_context(STYLE | (_SMALL if width is not None and width < NARROW else {})):
         yield
 
 
@@ -85,9 +98,53 @@ def figure_of(ax: Axes) -> Figure:
     return figure
 
 
-def legend_below(ax: Axes, ncols: int = 4) -> None:
-    """Puts the legend under the axes, where it hides no data."""
-    figure_of(ax).legend(*ax.get_legend_handles_labels(), fontsize=8, loc="outside lower center", ncols=ncols)
+def is_alone(ax: Axes) -> bool:
+    """Whether axes are the only ones of their figure, but for bars of colours."""
+    return all(each is ax or each.get_label() == "<colorbar>" for each in figure_of(ax).axes)
+
+
+def legend_below(ax: Axes) -> None:
+    """Puts the legend under the axes, where it hides no data, in as many columns as there is room for."""
+    from matplotlib import rcParams
+
+    handles, labels = ax.get_legend_handles_labels()
+    if not labels:
+        return
+    figure, size = figure_of(ax), 0.85 * rcParams["font.size"]
+    width = figure.get_figwidth() if is_alone(ax) else 0.9 * figure.get_figwidth() / len(figure.axes)
+    column = (4.5 + 0.56 * max(map(len, labels))) * size / 72
+    options: dict[str, Any] = {"fontsize": size, "ncols": max(1, min(4, len(labels), int(width / column)))}
+    if is_alone(ax):
+        figure.legend(handles, labels, loc="outside lower center", **options)
+    else:
+        ax.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, -0.2), **options)
+
+
+def set_title(ax: Axes, text: str) -> None:
+    """Puts a title over the axes; over the whole figure if they are its only ones, which has more room."""
+    from matplotlib import rcParams
+
+    if is_alone(ax):
+        figure_of(ax).suptitle(text, fontsize=rcParams["axes.titlesize"], wrap=True)
+    else:
+        ax.set_title(text, wrap=True)
+
+
+def set_labels(ax: Axes, x: str, y: str, part: float = 0.75) -> None:
+    """Labels the axes, in several lines where a line is longer than its axis.
+
+    Args:
+        ax: Axes.
+        x: Label of the horizontal axis.
+        y: Label of the vertical axis.
+        part: How much of the figure's width the horizontal axis takes.
+    """
+    from matplotlib import rcParams
+
+    width, height = figure_of(ax).get_size_inches()
+    letter = 0.55 * rcParams["font.size"] / 72
+    ax.set_xlabel(textwrap.fill(x, max(12, int(part * width / letter))))
+    ax.set_ylabel(textwrap.fill(y, max(12, int(0.55 * height / letter))))
 
 
 def save(figure: Figure, path: Path) -> list[Path]:
@@ -119,11 +176,11 @@ def short(value: float) -> str:
     return f"{value:.3g}"
 
 
-def log_ticks(axis: Any, low: float, high: float) -> None:
+def log_ticks(axis: Any, low: float, high: float, most: int = 7) -> None:
     """Labels a log axis that shows ``low`` to ``high`` with plain numbers, few enough that none overlap."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
-    axis.set_major_locator(FixedLocator(log_tick_values(low, high)))
+    axis.set_major_locator(FixedLocator(log_tick_values(low, high, most)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
     axis.set_minor_locator(NullLocator())
     axis.set_minor_formatter(NullFormatter())
@@ -151,8 +208,27 @@ def log_tick_values(low: float, high: float, most: int = 7) -> list[float]:
     return ticks[:: math.ceil(len(ticks) / most)]
 
 
-def set_scale(ax: Axes, which: str, values: NDArray[np.float64], log: bool, margin: float = 0.04) -> None:
-    """Makes the x or y axis show all finite values, on a linear or on a log scale."""
+def set_scale(
+    ax: Axes,
+    which: Literal["x", "y"],
+    values: NDArray[np.float64],
+    log: bool,
+    margin: float = 0.04,
+    most: int | None = None,
+) -> None:
+    """Makes the x or y axis show all finite values.
+
+    Args:
+        ax: Axes.
+        which: The axis.
+        values: What is to be seen; on a log scale, positive values alone.
+        log: Use a log scale.
+        margin: Room at either end, as a part of the axis.
+        most: Ticks of a log scale; by default as many as the figure has room for.
+    """
+    if most is None:
+        width, height = figure_of(ax).get_size_inches()
+        most = max(3, min(7, int(1.4 * (width if which == "x" else height))))
     known = values[np.isfinite(values) & ((values > 0) | (not log))]
     if not len(known):
         return
@@ -161,7 +237,7 @@ def set_scale(ax: Axes, which: str, values: NDArray[np.float64], log: bool, marg
         stretch = (high / low) ** margin if high > low else 1.1
         low, high = low / stretch, high * stretch
         getattr(ax, f"set_{which}scale")("log")
-        log_ticks(getattr(ax, f"{which}axis"), low, high)
+        log_ticks(getattr(ax, f"{which}axis"), low, high, most)
     else:
         extent = margin * (high - low) or 0.05 * abs(high) or 0.05
         low, high = low - extent, high + extent
@@ -264,11 +340,16 @@ def edge_paths(edges: Sequence[tuple[int, int]]) -> list[NDArray[np.float64]]:
         out, into = leaving[source, side], arriving[target, side]
         # Of the edges that leave, the nearest lane is taken by the lowest; of those that arrive, by the highest: so no
         # two cross beside the box.
-        start = -source - 0.45 * _HEIGHT * (len(out) - out.index(edge)) / (len(out) + 1)
-        end = -target + 0.45 * _HEIGHT * (len(into) - into.index(edge)) / (len(into) + 1)
+        start = -source - _spread(len(out) - 1 - out.index(edge), len(out))
+        end = -target + _spread(len(into) - 1 - into.index(edge), len(into))
         edge_of_box = side * _WIDTH / 2
         paths.append(np.array([[edge_of_box, start], [lane, start], [lane, end], [edge_of_box, end]]))
     return paths
+
+
+def _spread(position: int, count: int) -> float:
+    """How far from the middle of a box's side the end of an edge lies, of several at this half of it."""
+    return _HEIGHT * (0.2 if count == 1 else 0.08 + 0.32 * position / (count - 1))
 
 
 def _lanes(edges: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:

@@ -1,81 +1,109 @@
-"""The command ``ecnas plot``: every chart of :mod:`ecnas.runs.charts`, and a cell, from the command line."""
+"""The command ``ecnas plot``: charts of benchmarks, cells and runs."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 import ecnas
 from ecnas.benchmark import Benchmark
-from ecnas.runs.record import RunRecord, benchmark_of
+from ecnas.runs.currency import CURRENCIES
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from ecnas.runs.comparison import Comparison
 
 HARDWARE: Final = ("quadrortx6000", "rtx3060", "rtx3090", "titanxp")
 """The four published files that hold the 4V cells' energies on one graphics card each."""
 
+CENTIMETRES: Final = 2.54
+
 SUMMARY: Final = "draw a chart of a benchmark or of runs"
 TEXT: Final = """\
+of a benchmark:
+  scatter      accuracy against energy of all cells, with the exact front
+  radar        the front's special cells in four metrics
+  cell         one cell as a graph
+  hardware     energies of the same cells on several machines
+of runs (records, or folders of them):
+  regret       what a run's choice is short of the best, against cost
+  hypervolume  of runs with several objectives, against cost
+  fronts       the front that each run found (two objectives)
+  attainment   what half of the runs attain (two objectives)
+  profile      performance profiles, over all tasks of the runs
+  intervals    the final value of each method, with its interval
+
 examples:
   ecnas plot scatter surrogate-7V
-  ecnas plot radar energy_4V9E_linscale --epochs 36 --out figures/radar.svg
+  ecnas plot cell surrogate-7V --row 100000 --out cell.pdf
   ecnas plot hardware
-  ecnas plot cell surrogate-7V --row 100000
-  ecnas plot fronts runs/semoa/*.jsonl
-  ecnas plot attainment runs/semoa/*.jsonl runs/random/*.jsonl
-  ecnas plot regret runs/*/*.jsonl --axis energy
-  ecnas plot hypervolume runs/*/*.jsonl
+  ecnas plot regret runs/mine --baseline rl-nas
+  ecnas plot regret runs/rl-nas --only editing BANANAS "random search" --label editing=ours --out regret.pdf --size 8 7
+  ecnas plot regret runs/rl-nas --axis energy --linear --title "Energy until the best cell is found"
 
-Runs are grouped by their algorithm, and must all be on one benchmark. Without --out, or with a path that has no suffix,
-a PNG and an SVG file are written. Needs matplotlib (pip install 'ecnas-gym[plots]'); charts of runs need the extra
-[search] as well."""
+Methods keep their colours, dashes and markers in all charts and pages. Without --out, or with a path that has no
+suffix of a picture (.png, .svg, .pdf), a PNG and an SVG file are written. Needs matplotlib (pip install
+'ecnas-gym[plots]'); charts of runs need the extra [report]."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``ecnas plot``."""
-    parser.add_argument("kind", choices=list(_CHARTS), help="what to draw")
-    parser.add_argument("inputs", nargs="*", metavar="INPUT", help="a benchmark, or the records of runs (.jsonl)")
-    parser.add_argument("--epochs", type=int, help="fidelity; the highest by default")
-    parser.add_argument("--row", type=int, help="cell: its row in the space (default: the knee of the exact front)")
-    parser.add_argument(
-        "--axis", choices=["evaluations", "epochs", "energy", "time"], default="evaluations", help="what cost is"
-    )
+    parser.add_argument("kind", choices=[*_OF_BENCHMARKS, *_OF_RUNS], metavar="KIND", help="what to draw (see below)")
+    parser.add_argument("inputs", nargs="*", metavar="INPUT", help="benchmarks; or records of runs, or folders of them")
     parser.add_argument("--out", type=Path, metavar="PATH", help="file to write (default: KIND.png and KIND.svg)")
+    parser.add_argument("--size", type=float, nargs=2, metavar=("W", "H"), help="width and height in cm")
+    parser.add_argument("--title", help='title of the chart; "" for none')
+    benchmarks = parser.add_argument_group("of a benchmark")
+    benchmarks.add_argument("--epochs", type=int, help="fidelity; the highest by default")
+    benchmarks.add_argument("--row", type=int, help="cell: its row in the space (default: the knee of the exact front)")
+    runs = parser.add_argument_group("of runs")
+    runs.add_argument("--axis", choices=list(CURRENCIES), default="evaluations", help="what cost is")
+    runs.add_argument("--statistic", choices=["iqm", "mean"], default="iqm", help="over runs (default: iqm)")
+    scale = runs.add_mutually_exclusive_group()
+    scale.add_argument("--log", dest="log", action="store_true", default=None, help="a log scale of values")
+    scale.add_argument("--linear", dest="log", action="store_false", help="a linear scale of values")
+    runs.add_argument("--linear-costs", action="store_true", help="a linear scale of costs")
+    runs.add_argument("--only", nargs="+", metavar="METHOD", help="these methods alone, in this order")
+    runs.add_argument("--label", action="append", default=[], metavar="METHOD=TEXT", help="call a method otherwise")
+    runs.add_argument("--baseline", metavar="NAME", help="put the methods of a baseline beside the runs")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Draws a chart and says where it was written."""
-    import matplotlib
+    from ecnas import drawing
 
-    matplotlib.use("Agg")
-    from ecnas.runs import charts
-
-    with charts.style():
-        figure = _CHARTS[arguments.kind](arguments)
-        for path in charts.save(figure, arguments.out or Path(arguments.kind)):
+    with drawing.style(arguments.size and _inches(arguments.size)[0]):
+        figure = {**_OF_BENCHMARKS, **_OF_RUNS}[arguments.kind](arguments)
+        for path in drawing.save(figure, arguments.out or Path(arguments.kind)):
             print(path)
 
 
-def _scatter(arguments: argparse.Namespace) -> Figure:
-    from ecnas.runs import charts
+# ---------------------------------------------------------------------------------------------------------------------
+# Of benchmarks
 
-    return _figure(charts.scatter(_benchmark(arguments), arguments.epochs))
+
+def _scatter(arguments: argparse.Namespace) -> Figure:
+    from ecnas import charts
+
+    return _finished(arguments, charts.scatter(_benchmark(arguments), arguments.epochs, _axes(arguments)))
 
 
 def _radar(arguments: argparse.Namespace) -> Figure:
-    from ecnas.runs import charts
+    from ecnas import charts, drawing
 
-    return _figure(charts.radar(_benchmark(arguments), epochs=arguments.epochs))
+    ax = None
+    if arguments.size:
+        ax = drawing.new_figure(*_inches(arguments.size)).add_subplot(projection="polar")
+    return _finished(arguments, charts.radar(_benchmark(arguments), epochs=arguments.epochs, ax=ax))
 
 
 def _cell(arguments: argparse.Namespace) -> Figure:
-    from ecnas import pareto
+    from ecnas import drawing, pareto
 
     benchmark = _benchmark(arguments)
     row = arguments.row
@@ -84,76 +112,23 @@ def _cell(arguments: argparse.Namespace) -> Figure:
         row = int(front.rows[pareto.knee(front.scores)])
     if not 0 <= row < len(benchmark.space):
         raise ValueError(f"--row must be from 0 to {len(benchmark.space) - 1}, got {row}")
-    return _figure(benchmark.space[row].draw())
+    cell = benchmark.space[row]
+    ax = _axes(arguments) or drawing.new_axes(None, 2.6, 0.55 * cell.num_vertices + 0.2)
+    return _finished(arguments, cell.draw(ax))
 
 
 def _hardware(arguments: argparse.Namespace) -> Figure:
-    from ecnas.runs import charts
+    from ecnas import charts, drawing
 
     names = arguments.inputs or [f"energy_4V9E_{card}" for card in HARDWARE]
     benchmarks = [ecnas.load(name) for name in names]
     if len({benchmark.space for benchmark in benchmarks}) > 1:
         raise ValueError("hardware needs benchmarks of one space: rows of different spaces are not the same cells")
-    return charts.hardware(benchmarks, arguments.epochs)
-
-
-def _fronts(arguments: argparse.Namespace) -> Figure:
-    from ecnas.runs import charts
-
-    runs, benchmark = _runs(arguments.inputs)
-    if len(runs) > 1:
-        raise ValueError(f"fronts needs runs of one algorithm, got {sorted(runs)}")
-    return _figure(charts.fronts(next(iter(runs.values())), benchmark, arguments.epochs))
-
-
-def _attainment(arguments: argparse.Namespace) -> Figure:
-    from ecnas.runs import charts
-
-    return _figure(charts.attainment(*_runs(arguments.inputs), epochs=arguments.epochs))
-
-
-def _regret(arguments: argparse.Namespace) -> Figure:
-    from ecnas.runs import analysis
-
-    runs, benchmark = _runs(arguments.inputs)
-    label = "test regret of the best by validation accuracy"
-    return _anytime(arguments, runs, label, lambda run: analysis.regret(run, benchmark, epochs=arguments.epochs))
-
-
-def _hypervolume(arguments: argparse.Namespace) -> Figure:
-    from ecnas.runs import analysis
-
-    runs, benchmark = _runs(arguments.inputs)
-    label = "hypervolume (part of the exact front's)"
-    return _anytime(arguments, runs, label, lambda run: analysis.hypervolume(run, benchmark, epochs=arguments.epochs))
-
-
-def _anytime(
-    arguments: argparse.Namespace,
-    runs: dict[str, list[RunRecord]],
-    label: str,
-    quantity: Callable[[RunRecord], NDArray[np.float64]],
-) -> Figure:
-    from ecnas.runs import analysis, charts
-
-    every = [record for records in runs.values() for record in records]
-    grid = analysis.common_grid(every, arguments.axis)
-    curves = {name: analysis.curve(records, quantity, arguments.axis, grid) for name, records in runs.items()}
-    title = f"{every[0].header['task']['benchmark']}: interquartile mean, 95 % interval"
-    log = arguments.kind == "regret" and all(np.nanmin(curve.low) > 0 for curve in curves.values())
-    return _figure(charts.anytime(curves, label, arguments.axis, log, title))
-
-
-_CHARTS: Final[dict[str, Callable[[argparse.Namespace], Figure]]] = {
-    "scatter": _scatter,
-    "radar": _radar,
-    "cell": _cell,
-    "hardware": _hardware,
-    "fronts": _fronts,
-    "attainment": _attainment,
-    "regret": _regret,
-    "hypervolume": _hypervolume,
-}
+    figure = drawing.new_figure(*_inches(arguments.size)) if arguments.size else None
+    figure = charts.hardware(benchmarks, arguments.epochs, figure)
+    if arguments.title is not None:
+        figure.suptitle(arguments.title)
+    return figure
 
 
 def _benchmark(arguments: argparse.Namespace) -> Benchmark:
@@ -162,21 +137,149 @@ def _benchmark(arguments: argparse.Namespace) -> Benchmark:
     return ecnas.load(arguments.inputs[0])
 
 
-def _runs(paths: Sequence[str]) -> tuple[dict[str, list[RunRecord]], Benchmark]:
-    """Records by algorithm, and the benchmark that they are on."""
-    if not paths:
-        raise ValueError("the records of one or more runs are needed (.jsonl)")
-    records = [RunRecord.load(Path(path)) for path in paths]
-    if len({record.header["task"]["digest"] for record in records}) > 1:
-        names = sorted({record.header["task"]["benchmark"] for record in records})
-        raise ValueError(f"all runs must be on one benchmark, got {names}")
-    benchmark = benchmark_of(records[0].header)
-    runs: dict[str, list[RunRecord]] = {}
-    for record in records:
-        runs.setdefault(record.name, []).append(record)
-    return runs, benchmark
+# ---------------------------------------------------------------------------------------------------------------------
+# Of runs
 
 
-def _figure(ax: object) -> Figure:
-    figure: Figure = ax.figure  # type: ignore[attr-defined]
-    return figure
+def _regret(arguments: argparse.Namespace) -> Figure:
+    comparison = _comparison(arguments)
+    quantities = [name for name in comparison.judge.quantities if name.endswith("regret")]
+    if not quantities:
+        raise ValueError("these runs have a scalarisation of one's own, whose regret the records do not tell")
+    return _anytime(arguments, comparison, quantities[0])
+
+
+def _hypervolume(arguments: argparse.Namespace) -> Figure:
+    comparison = _comparison(arguments)
+    if "hypervolume" not in comparison.judge.quantities:
+        raise ValueError(
+            f"hypervolume needs several objectives, these runs have {comparison.judge.objectives[0]} alone"
+        )
+    return _anytime(arguments, comparison, "hypervolume")
+
+
+def _anytime(arguments: argparse.Namespace, comparison: Comparison, quantity: str) -> Figure:
+    from ecnas.runs import charts
+
+    ax = charts.anytime(
+        comparison,
+        quantity,
+        arguments.axis,
+        arguments.statistic,
+        arguments.log,
+        not arguments.linear_costs,
+        _labels(arguments),
+        ax=_axes(arguments),
+    )
+    return _finished(arguments, ax)
+
+
+def _fronts(arguments: argparse.Namespace) -> Figure:
+    from ecnas.runs import charts
+
+    return _finished(arguments, charts.fronts(_comparison(arguments), _labels(arguments), ax=_axes(arguments)))
+
+
+def _attainment(arguments: argparse.Namespace) -> Figure:
+    from ecnas.runs import charts
+
+    return _finished(arguments, charts.attainment(_comparison(arguments), _labels(arguments), ax=_axes(arguments)))
+
+
+def _profile(arguments: argparse.Namespace) -> Figure:
+    from ecnas.runs import charts
+
+    comparisons = _comparisons(arguments)
+    return _finished(arguments, charts.profile(comparisons, arguments.axis, _labels(arguments), ax=_axes(arguments)))
+
+
+def _intervals(arguments: argparse.Namespace) -> Figure:
+    from ecnas.runs import charts
+
+    comparison = _comparison(arguments)
+    ax = charts.intervals(
+        comparison,
+        currency=arguments.axis,
+        statistic=arguments.statistic,
+        log=arguments.log,
+        labels=_labels(arguments),
+        ax=_axes(arguments),
+    )
+    return _finished(arguments, ax)
+
+
+def _comparison(arguments: argparse.Namespace) -> Comparison:
+    comparisons = _comparisons(arguments)
+    if len(comparisons) > 1:
+        tasks = "; ".join(f"{each.name} for {' and '.join(each.judge.objectives)}" for each in comparisons)
+        raise ValueError(f"{arguments.kind} needs runs of one task, got {len(comparisons)}: {tasks}")
+    return comparisons[0]
+
+
+def _comparisons(arguments: argparse.Namespace) -> list[Comparison]:
+    from ecnas.runs.baseline import add_baseline
+    from ecnas.runs.charts import best_first, ordered
+    from ecnas.runs.comparison import collect
+
+    if not arguments.inputs:
+        raise ValueError(f"{arguments.kind} needs the records of runs (.jsonl), or folders of them")
+    comparisons = collect(map(Path, arguments.inputs))
+    if arguments.baseline is not None:
+        comparisons = add_baseline(comparisons, arguments.baseline)
+    return [
+        replace(
+            each,
+            methods=ordered(each.methods, arguments.only) if arguments.only else best_first(each, arguments.statistic),
+        )
+        for each in comparisons
+    ]
+
+
+def _labels(arguments: argparse.Namespace) -> dict[str, str]:
+    for text in arguments.label:
+        if "=" not in text:
+            raise ValueError(f"--label must be METHOD=TEXT, got {text!r}")
+    return dict(text.rsplit("=", 1) for text in arguments.label)
+
+
+_OF_BENCHMARKS: Final[dict[str, Callable[[argparse.Namespace], Figure]]] = {
+    "scatter": _scatter,
+    "radar": _radar,
+    "cell": _cell,
+    "hardware": _hardware,
+}
+_OF_RUNS: Final[dict[str, Callable[[argparse.Namespace], Figure]]] = {
+    "regret": _regret,
+    "hypervolume": _hypervolume,
+    "fronts": _fronts,
+    "attainment": _attainment,
+    "profile": _profile,
+    "intervals": _intervals,
+}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Of all
+
+
+def _inches(size: Sequence[float]) -> tuple[float, float]:
+    if not all(2 <= length <= 100 for length in size):
+        raise ValueError(
+            f"--size must be two lengths from 2 to 100 cm, got {' '.join(f'{length:g}' for length in size)}"
+        )
+    return size[0] / CENTIMETRES, size[1] / CENTIMETRES
+
+
+def _axes(arguments: argparse.Namespace) -> Axes | None:
+    """Axes of the size that is asked for; None to leave it to the chart."""
+    from ecnas import drawing
+
+    return drawing.new_axes(None, *_inches(arguments.size)) if arguments.size else None
+
+
+def _finished(arguments: argparse.Namespace, ax: Axes) -> Figure:
+    from ecnas import drawing
+
+    if arguments.title is not None:
+        drawing.set_title(ax, arguments.title)
+    return drawing.figure_of(ax)

@@ -1,363 +1,324 @@
-"""Charts of benchmarks and of runs.
+"""Charts of runs: curves against cost, fronts, attainment, performance profiles, intervals.
 
-Each function draws into the axes it is given, or into a new figure, and returns them. Made to be read in print and by
-colour-blind readers: Okabe and Ito's colours, told apart by line style or marker as well; energies on a log axis;
-accuracies and energies of one fidelity in one chart.
+Each function draws into the axes it is given, or into a new figure, and returns them. Methods look as
+:mod:`ecnas.runs.looks` says, in every chart. Lines are the statistic that the title names, bands its bootstrap
+interval.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ecnas import pareto
-from ecnas.benchmark import Benchmark
-from ecnas.drawing import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION
+from ecnas import drawing, pareto
+from ecnas.drawing import BLACK, metric_label
 from ecnas.objectives import OBJECTIVES
-from ecnas.runs import analysis
-from ecnas.runs.analysis import Curve
+from ecnas.runs import statistics, tables
+from ecnas.runs.analysis import QUANTITIES, cost_grid
+from ecnas.runs.comparison import Comparison, MethodRuns
 from ecnas.runs.currency import CURRENCIES
-from ecnas.runs.record import RunRecord
+from ecnas.runs.looks import Look, looks
+from ecnas.runs.statistics import CONFIDENCE, STATISTICS, Estimate, Statistic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-COLOURS: Final = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, BLACK, "#888888")
-_DASHES: Final[tuple[Any, ...]] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)))
-_RADAR: Final = ("val_accuracy", "energy", "training_time", "trainable_parameters")
-
-STYLE: Final[dict[Any, Any]] = {
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "axes.grid": True,
-    "grid.color": "#DDDDDD",
-    "grid.linewidth": 0.6,
-    "legend.frameon": False,
-    "savefig.dpi": 200,
-    "svg.hashsalt": "ecnas",
-}
-"""What all charts have in common, as matplotlib's rcParams."""
+BAND_RESAMPLES: Final = 300
+"""Bootstrap samples of a band, which is looked at and not read."""
 
 
-@contextlib.contextmanager
-def style() -> Iterator[None]:
-    """The charts' style within a ``with`` block."""
-    from matplotlib import rc_context
-
-    with rc_context(STYLE):
-        yield
+def line_style(look: Look) -> dict[str, Any]:
+    """A look as keyword arguments of ``Axes.plot``, without its marker."""
+    return {"color": look.colour, "linestyle": (0, look.dashes) if look.dashes else "-"}
 
 
-def save(figure: Figure, path: Path) -> list[Path]:
-    """Writes a figure; to ``.png`` and ``.svg`` both if the path has neither suffix. Returns the paths."""
-    paths = [path] if path.suffix in (".png", ".svg", ".pdf") else [Path(f"{path}.png"), Path(f"{path}.svg")]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for each in paths:
-        # Without a date the same figure gives the same bytes.
-        figure.savefig(each, metadata={"Date": None} if each.suffix == ".svg" else {})
-    return paths
+def curves(
+    comparison: Comparison,
+    quantity: str,
+    currency: str = "evaluations",
+    statistic: Statistic = "iqm",
+    resamples: int = BAND_RESAMPLES,
+    points: int = 80,
+) -> dict[str, tuple[NDArray[np.float64], Estimate]]:
+    """A quantity against cost for every method whose costs are known: the grid of costs, and the estimates on it.
 
-
-def scatter(benchmark: Benchmark, epochs: int | None = None, ax: Axes | None = None) -> Axes:
-    """Validation accuracy against energy of all cells, with the exact front and its special solutions.
-
-    Large spaces are shown as a density. Failed trainings, far below the front, are cut off and counted. Where only some
-    cells were measured and the others predicted, the measured ones are marked.
+    All methods share one grid, each as far as its own budget.
     """
-    from matplotlib.colors import LogNorm
-
-    ax = _axes(ax, (5.2, 4.3))
-    epochs = benchmark.check_epochs(epochs)
-    energy, accuracy = benchmark.values("energy", epochs), benchmark.values("val_accuracy", epochs)
-    front = benchmark.pareto_front(("val_accuracy", "energy"), epochs).figures
-    known = ~np.isnan(energy + accuracy)
-    floor = min(float(np.quantile(accuracy[known], 0.005)), float(front[:, 0].min()))
-    floor -= 0.04 * (float(front[:, 0].max()) - floor)
-    shown = known & (accuracy >= floor)
-    if shown.sum() > 5000:
-        cells = ax.hexbin(
-            energy[shown], accuracy[shown], gridsize=70, xscale="log", norm=LogNorm(), cmap="Greys", linewidths=0.1
-        )
-        ax.figure.colorbar(cells, ax=ax, label="cells", shrink=0.85)
-    else:
-        label = "predicted" if benchmark.table.is_mixed else "cell"
-        ax.plot(energy[shown], accuracy[shown], ".", color="#999999", markersize=4, label=label, zorder=1)
-    _staircase(ax, front, color=BLUE, linewidth=1.6, label="exact front", zorder=3)
-    _special_points(ax, front)
-    if benchmark.table.is_mixed:
-        both = [benchmark.provenance(name, epochs) == "measured" for name in ("val_accuracy", "energy")]
-        measured = shown & both[0] & both[1]
-        ax.plot(energy[measured], accuracy[measured], ".", color=BLACK, markersize=4, label="measured", zorder=2)
-    hidden = int(known.sum() - shown.sum())
-    _energy_axes(ax, f"{benchmark.space.name} space, {epochs} epochs: {benchmark.name}")
-    top = float(np.nanmax(accuracy))
-    ax.set_ylim(floor, top + 0.04 * (top - floor))
-    if hidden:
-        note = f"{hidden} of {int(known.sum())} cells lie below"
-        ax.text(0.99, 0.015, note, transform=ax.transAxes, ha="right", va="bottom", fontsize=7.5, bbox=_NOTE)
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2, fontsize=8)
-    return ax
+    spans = {method.name: span for method in comparison.methods if (span := method.span(currency))}
+    if not spans:
+        return {}
+    grid = cost_grid(
+        min(first for first, _ in spans.values()), max(last for _, last in spans.values()), currency, points
+    )
+    found = {}
+    for method in comparison.methods:
+        if method.name in spans:
+            first, last = spans[method.name]
+            own = np.unique(np.concatenate([grid[(grid > first) & (grid < last)], [first, last]]))
+            estimate = statistics.estimate([method.values(quantity, own, currency)], statistic, resamples)
+            found[method.name] = own, estimate
+    return found
 
 
-def radar(
-    benchmark: Benchmark,
-    rows: Mapping[str, int] | None = None,
-    epochs: int | None = None,
-    figures: Sequence[str] = _RADAR,
+def anytime(
+    comparison: Comparison,
+    quantity: str | None = None,
+    currency: str = "evaluations",
+    statistic: Statistic = "iqm",
+    log: bool | None = None,
+    log_costs: bool = True,
+    labels: Mapping[str, str] | None = None,
+    title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Several figures of single cells, each from the worst (centre) to the best (rim) value of the exact front.
+    """A quantity against cost: the statistic over runs (line) and its interval (band).
 
     Args:
-        benchmark: The figures.
-        rows: Cells by label; by default the front's least-energy, best-accuracy and knee solutions.
-        epochs: Fidelity; the highest by default.
-        figures: Names out of ``ecnas.objectives.OBJECTIVES``, one a spoke; those on a log scale are so here too.
-        ax: Polar axes.
+        comparison: A task and its methods, which are drawn in their order.
+        quantity: Its name; the task's first by default.
+        currency: What cost is.
+        statistic: "iqm" or "mean".
+        log: Draw the quantity on a log axis, on which 0 lies at the bottom; by default if it is a regret.
+        log_costs: Draw costs on a log axis.
+        labels: What the legend calls methods, by name; their names by default.
+        title: Title of the chart; by default the task and the statistic.
+        ax: Where to draw.
     """
-    from matplotlib import pyplot as plt
-
-    if ax is None:
-        ax = plt.subplots(figsize=(6.4, 4.4), layout="constrained", subplot_kw={"projection": "polar"})[1]
-    epochs = benchmark.check_epochs(epochs)
-    front = benchmark.pareto_front(("val_accuracy", "energy"), epochs)
-    if rows is None:
-        rows = {
-            _SOLUTIONS[key][0]: int(front.rows[position])
-            for key, position in pareto.solutions(front.scores)._asdict().items()
-        }
-    columns = np.stack([benchmark.values(name, epochs) for name in figures], axis=1)
-    on_front = columns[front.rows]
-    angles = np.linspace(0, 2 * np.pi, len(figures), endpoint=False)
-    closed = np.append(angles, angles[0])
-    labels = []
-    best, worst = [], []
-    for name, column in zip(figures, on_front.T, strict=True):
-        kind = OBJECTIVES[name]
-        high, low = (column.max(), column.min()) if kind.maximise else (column.min(), column.max())
-        best.append(high)
-        worst.append(low)
-        unit = f" {kind.unit}" if kind.unit else ""
-        labels.append(f"{kind.label}\n{_short(low)} … {_short(high)}{unit}")
-    logs = np.array([OBJECTIVES[name].log for name in figures])
-
-    def scaled(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.where(logs, np.log(values), values)
-
-    low, high = scaled(np.array(worst)), scaled(np.array(best))
-    for number, (label, row) in enumerate(rows.items()):
-        radius = (scaled(columns[row]) - low) / np.where(high != low, high - low, 1.0)
-        radius = np.append(radius, radius[0])
-        colour = COLOURS[number % len(COLOURS)]
-        ax.plot(closed, radius, color=colour, linestyle=_DASHES[number % len(_DASHES)], linewidth=1.8, label=label)
-        ax.fill(closed, radius, color=colour, alpha=0.12)
-    ax.set_theta_offset(np.pi / 2)  # type: ignore[attr-defined]  # polar axes
-    ax.set_theta_direction(-1)  # type: ignore[attr-defined]
-    ax.set_xticks(angles, labels)
-    ax.tick_params(axis="x", pad=8)
-    for angle, text in zip(angles, ax.get_xticklabels(), strict=True):
-        side = np.sin(angle)
-        text.set_horizontalalignment("center" if abs(side) < 0.1 else "left" if side > 0 else "right")
-    ax.set_ylim(-0.05, 1.05)
-    ax.set_yticks([0, 0.5, 1.0], ["", "", ""])
-    ax.spines["polar"].set_color("#BBBBBB")
-    ax.set_title(f"{benchmark.name}, {epochs} epochs: worst (centre) to best (rim) of the front", pad=16)
-    ax.legend(loc="upper left", bbox_to_anchor=(0.95, 0.16))
+    ax = drawing.new_axes(ax, 5.2, 4.2)
+    quantity = quantity or comparison.main
+    found = curves(comparison, quantity, currency, statistic)
+    if not found:
+        raise ValueError(f"currency must be one of {comparison.currencies} for these runs, got {currency!r}")
+    log = QUANTITIES[quantity].sign < 0 if log is None else log
+    floor = _floor([e.centre for _, e in found.values()]) if log else -np.inf
+    shown, drawn = looks(found), []
+    for name, (grid, estimate) in found.items():
+        style = line_style(shown[name])
+        every = max(1, len(grid) // 8)
+        offset = list(found).index(name) * every // max(1, len(found))
+        ax.plot(
+            grid,
+            np.maximum(estimate.centre, floor),
+            **style,
+            linewidth=1.4,
+            marker=shown[name].marker.matplotlib,
+            markersize=4,
+            markevery=(offset, every),
+            label=(labels or {}).get(name, name),
+        )
+        alpha = max(0.08, min(0.2, 0.8 / len(found)))
+        low, high = np.maximum(estimate.low, floor), np.maximum(estimate.high, floor)
+        ax.fill_between(grid, low, high, color=shown[name].colour, alpha=alpha, linewidth=0)
+        drawn += [low, high]
+    costs = np.concatenate([grid for grid, _ in found.values()])
+    drawing.set_scale(ax, "x", costs, log_costs, margin=0.01)
+    drawing.set_scale(ax, "y", np.concatenate(drawn), log)
+    drawing.set_labels(ax, CURRENCIES[currency].label, QUANTITIES[quantity].heading)
+    _title(ax, comparison, f"{STATISTICS[statistic]}, {CONFIDENCE:.0%} interval", title)
+    drawing.legend_below(ax)
     return ax
 
 
 def fronts(
-    records: Sequence[RunRecord], benchmark: Benchmark, epochs: int | None = None, ax: Axes | None = None
+    comparison: Comparison, labels: Mapping[str, str] | None = None, title: str | None = None, ax: Axes | None = None
 ) -> Axes:
-    """The front that each of several runs found, and the exact one."""
-    ax = _axes(ax, (5.2, 3.8))
-    for number, record in enumerate(records):
-        front = analysis.front(record, benchmark, ("val_accuracy", "energy"), epochs)
-        label = f"{len(records)} runs" if number == 0 else None
-        _staircase(ax, front, color=VERMILLION, alpha=0.6, linewidth=0.9, label=label, zorder=2)
-    fidelity = _fidelity(records, epochs)
-    exact = benchmark.pareto_front(("val_accuracy", "energy"), fidelity).figures
-    _staircase(ax, exact, color=BLACK, linewidth=1.6, linestyle="--", label="exact front", zorder=3)
-    _energy_axes(ax, f"{records[0].name} on {benchmark.name}, {fidelity} epochs")
-    ax.legend(loc="lower right")
+    """The front that each run found, as it is judged, and the exact one; in the runs' own two objectives."""
+    ax = drawing.new_axes(ax, 5.2, 4.2)
+    names = _two_objectives(comparison)
+    shown = looks(method.name for method in comparison.methods)
+    drawn = []
+    for method in comparison.methods:
+        for number, trace in enumerate(method.traces):
+            front = comparison.judge.fronts(trace.front)
+            drawn.append(front)
+            own = f"{(labels or {}).get(method.name, method.name)}: {len(method.traces)} runs"
+            label = own if number == 0 else None
+            style = line_style(shown[method.name])
+            drawing.staircase(ax, front, names, **style, alpha=0.6, linewidth=0.9, label=label, zorder=2)
+    exact = comparison.judge.benchmark.pareto_front(names, comparison.judge.epochs).figures
+    drawing.staircase(ax, exact, names, color=BLACK, linewidth=1.4, linestyle="--", label="exact front", zorder=3)
+    _front_axes(ax, names, np.concatenate([*drawn, exact]))
+    _title(ax, comparison, "fronts found", title)
+    drawing.legend_below(ax)
     return ax
 
 
 def attainment(
-    runs: Mapping[str, Sequence[RunRecord]], benchmark: Benchmark, epochs: int | None = None, ax: Axes | None = None
+    comparison: Comparison, labels: Mapping[str, str] | None = None, title: str | None = None, ax: Axes | None = None
 ) -> Axes:
     """What methods attain in half of their runs (line), and between the best and the worst of all runs (band)."""
-    ax = _axes(ax, (5.2, 3.8))
-    every = [record for records in runs.values() for record in records]
-    fidelity = _fidelity(every, epochs)
-    exact = benchmark.pareto_front(("val_accuracy", "energy"), fidelity).figures
-    grid = np.geomspace(exact[:, 1].min() * 0.98, float(np.nanmax(benchmark.values("energy", fidelity))), 800)
-    lowest = 1.0
-    for number, (name, records) in enumerate(runs.items()):
-        colour = COLOURS[number % len(COLOURS)]
-        points = [analysis.front(record, benchmark, ("val_accuracy", "energy"), epochs) * [1, -1] for record in records]
-        surfaces = pareto.attainment_surfaces(points, [1 / len(points), 0.5, 1.0])
-        best, median, worst = (_height(surface, grid) for surface in surfaces)
-        ax.fill_between(grid, worst, best, color=colour, alpha=0.2, linewidth=0, step="post")
-        dashes = _DASHES[number % len(_DASHES)]
-        ax.plot(grid, median, color=colour, linestyle=dashes, linewidth=1.5, drawstyle="steps-post", label=name)
-        lowest = min(lowest, float(np.nanmin(median)))
-    _staircase(ax, exact, color=BLACK, linewidth=1.0, linestyle="--", label="exact front", zorder=3)
-    _energy_axes(ax, f"median, best and worst of the runs on {benchmark.name}, {fidelity} epochs")
-    top = float(exact[:, 0].max())
-    ax.set_ylim(lowest - 0.05 * (top - lowest), top + 0.04 * (top - lowest))
-    ax.legend(loc="lower right")
+    ax = drawing.new_axes(ax, 5.2, 4.2)
+    names = _two_objectives(comparison)
+    exact = comparison.judge.benchmark.pareto_front(names, comparison.judge.epochs).figures
+    signs = np.array([1.0 if OBJECTIVES[name].maximise else -1.0 for name in names])
+    shown = looks(method.name for method in comparison.methods)
+    found = {m.name: [comparison.judge.fronts(trace.front) * signs for trace in m.traces] for m in comparison.methods}
+    every = np.concatenate([exact * signs, *(front for runs in found.values() for front in runs)])
+    # From the best value of the second objective to the worst: what is attained within each.
+    grid = np.linspace(every[:, 1].max(), every[:, 1].min(), 800)
+    if OBJECTIVES[names[1]].log:
+        grid = signs[1] * np.geomspace(abs(every[:, 1].max()), abs(every[:, 1].min()), 800)
+    lowest = []
+    for name, points in found.items():
+        best, median, worst = (
+            _height(surface, grid) for surface in pareto.attainment_surfaces(points, [1 / len(points), 0.5, 1.0])
+        )
+        look = shown[name]
+        x = grid * signs[1]
+        ax.fill_between(x, worst * signs[0], best * signs[0], color=look.colour, alpha=0.15, linewidth=0, step="post")
+        ax.plot(
+            x,
+            median * signs[0],
+            **line_style(look),
+            linewidth=1.4,
+            drawstyle="steps-post",
+            label=(labels or {}).get(name, name),
+        )
+        lowest.append(np.nanmin(median))
+    drawing.staircase(ax, exact, names, color=BLACK, linewidth=1.0, linestyle="--", label="exact front", zorder=3)
+    _front_axes(ax, names, np.concatenate([exact, every * signs]))
+    if names[0].endswith("accuracy"):
+        low, top = min(lowest), float(exact[:, 0].max())
+        ax.set_ylim(low - 0.05 * (top - low), top + 0.04 * (top - low))
+    _title(ax, comparison, "median, best and worst of the runs", title)
+    drawing.legend_below(ax)
     return ax
 
 
-def hardware(benchmarks: Sequence[Benchmark], epochs: int | None = None, figure: Figure | None = None) -> Figure:
-    """Energies of the same cells on several machines: pairs below the diagonal, Kendall's rank correlation above."""
-    from matplotlib import pyplot as plt
-
-    n = len(benchmarks)
-    if figure is None:
-        figure = plt.figure(figsize=(1.9 * n + 0.4, 1.75 * n + 0.4), layout="constrained")
-    grid = figure.subplots(n, n, squeeze=False)
-    energies = [benchmark.values("energy", epochs) for benchmark in benchmarks]
-    names = [benchmark.name.rsplit("_", 1)[-1] for benchmark in benchmarks]
-    fidelity = benchmarks[0].check_epochs(epochs)
-    for i in range(n):
-        for j in range(n):
-            ax = grid[i][j]
-            both = ~np.isnan(energies[i] + energies[j])
-            if i == j:
-                ax.hist(np.log10(energies[i][both]), bins=15, color="#BBBBBB")
-                ax.set_title(f"{names[i]}\nmedian {_short(float(np.median(energies[i][both])))} kWh", fontsize=8.5)
-                ax.set_yticks([])
-                ax.set_xticks([])
-            elif i > j:
-                ax.loglog(energies[j][both], energies[i][both], ".", color=BLUE, markersize=3.5, alpha=0.7)
-                _plain_ticks(ax.xaxis, (1.0, 3.0))
-                _plain_ticks(ax.yaxis, (1.0, 3.0))
-                ax.tick_params(labelsize=7)
-            else:
-                tau = kendall(energies[i][both], energies[j][both])
-                ax.text(0.5, 0.5, f"τ = {tau:.2f}\n{both.sum()} cells", ha="center", va="center", fontsize=10)
-                ax.axis("off")
-            if i == n - 1:
-                ax.set_xlabel(f"{names[j]} (kWh)" if i != j else f"{names[j]} (log kWh)", fontsize=7.5)
-            if j == 0 and i:
-                ax.set_ylabel(f"{names[i]} (kWh)", fontsize=7.5)
-    figure.suptitle(f"Training energy of the same cells, {fidelity} epochs, and its rank correlation", fontsize=10)
-    return figure
-
-
-def kendall(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """Kendall's τ-b of two arrays of shape (n,): 1 for the same order, −1 for the opposite; ties do not count."""
-    a, b = (np.sign(x[:, None] - x[None, :]) for x in (first, second))
-    return float((a * b).sum() / np.sqrt((a**2).sum() * (b**2).sum()))
-
-
-def anytime(
-    curves: Mapping[str, Curve],
-    label: str,
-    axis: str = "evaluations",
-    log: bool = False,
-    title: str = "",
-    ax: Axes | None = None,
-) -> Axes:
-    """Curves of several methods: interquartile mean (line) and its confidence interval (band) against cost.
-
-    Args:
-        curves: By name of the method (:func:`ecnas.runs.analysis.curve`), on the same axis of cost.
-        label: What the curves show, with its unit.
-        axis: What cost is.
-        log: Draw the values on a log axis.
-        title: Title of the chart.
-        ax: Where to draw.
-    """
-    ax = _axes(ax, (5.2, 3.6))
-    for number, (name, curve) in enumerate(curves.items()):
-        colour = COLOURS[number % len(COLOURS)]
-        dashes = _DASHES[number // 2 % len(_DASHES)]
-        ax.plot(curve.grid, curve.centre, color=colour, linestyle=dashes, linewidth=1.6, label=name)
-        ax.fill_between(curve.grid, curve.low, curve.high, color=colour, alpha=0.18, linewidth=0)
-    ax.set_xscale("log")
-    costs = np.concatenate([curve.grid for curve in curves.values()])
-    _plain_ticks(ax.xaxis, (1.0, 2.0, 5.0) if costs.max() < 100 * costs.min() else (1.0,))
-    if log:
-        ax.set_yscale("log")
-        _plain_ticks(ax.yaxis)
-    ax.set(xlabel=CURRENCIES[axis].label, ylabel=label, title=title)
-    ax.legend(fontsize=8)
-    return ax
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-
-_SOLUTIONS: Final = {
-    "r0": ("least energy", "v", GREEN),
-    "r1": ("best accuracy", "^", VERMILLION),
-    "knee": ("knee", "D", ORANGE),
-}
-
-
-_NOTE: Final = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5}
-
-
-def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
-    from matplotlib import pyplot as plt
-
-    return plt.subplots(figsize=size, layout="constrained")[1] if ax is None else ax
-
-
-def _staircase(ax: Axes, front: NDArray[np.float64], **line: Any) -> None:
-    """A front of (accuracy, energy), ascending in accuracy: what it attains is right of and below the line."""
-    ax.step(front[:, 1], front[:, 0], where="post", **line)
-
-
-def _height(surface: NDArray[np.float64], energies: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Best accuracy of a surface of (accuracy, −energy) within each energy; NaN where it needs more energy."""
+def _height(surface: NDArray[np.float64], grid: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Best first coordinate of a surface where the second is at least each of a descending grid; NaN for none."""
     order = np.argsort(-surface[:, 1], kind="stable")
-    spent, best = -surface[order, 1], np.maximum.accumulate(surface[order, 0])
-    position = np.searchsorted(spent, energies, side="right") - 1
+    second, best = -surface[order, 1], np.maximum.accumulate(surface[order, 0])
+    position = np.searchsorted(second, -grid, side="right") - 1
     return np.where(position >= 0, best[np.maximum(position, 0)], np.nan)
 
 
-def _special_points(ax: Axes, front: NDArray[np.float64]) -> None:
-    scaled = np.column_stack([front[:, 0], -np.log(front[:, 1])])
-    for key, position in pareto.solutions(scaled)._asdict().items():
-        label, marker, colour = _SOLUTIONS[key]
-        accuracy, energy = front[position]
-        text = f"{label}: {accuracy:.3f}, {_short(energy)} kWh"
-        ax.plot(energy, accuracy, marker, color=colour, markersize=8, mec=BLACK, mew=0.7, ls="", label=text, zorder=4)
+def profile(
+    comparisons: Sequence[Comparison],
+    currency: str = "evaluations",
+    labels: Mapping[str, str] | None = None,
+    title: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Performance profiles: the part of the runs, over all tasks, whose loss at the end is at most so much.
+
+    The loss is 1 − the normalised score: 0 is the best of the table, 1 its median cell.
+    """
+    ax = drawing.new_axes(ax, 5.2, 4.2)
+    strata = tables.scores_by_method(comparisons, currency)
+    if not strata:
+        raise ValueError("profile needs a method that is on every task")
+    losses = np.concatenate([1 - part for parts in strata.values() for part in parts])
+    positive = losses[losses > 0]
+    floor = float(positive.min()) / 2 if len(positive) else 1e-3
+    levels = np.geomspace(floor, max(float(losses.max()), 2 * floor) * 1.05, 200)
+    shown = looks(strata)
+    for name, parts in strata.items():
+        found = statistics.profile(parts, 1 - levels, BAND_RESAMPLES)
+        ax.plot(
+            levels,
+            found.centre,
+            **line_style(shown[name]),
+            linewidth=1.4,
+            marker=shown[name].marker.matplotlib,
+            markersize=4,
+            markevery=(list(strata).index(name) * 3, 40),
+            label=(labels or {}).get(name, name),
+        )
+        alpha = max(0.08, min(0.2, 0.8 / len(strata)))
+        ax.fill_between(levels, found.low, found.high, color=shown[name].colour, alpha=alpha, linewidth=0)
+    drawing.set_scale(ax, "x", levels, log=True, margin=0)
+    ax.set_ylim(-0.02, 1.02)
+    drawing.set_labels(ax, "loss τ (0 best of the table, 1 median cell)", "part of the runs with a loss ≤ τ")
+    _title(ax, comparisons[0], f"performance profile, {CONFIDENCE:.0%} interval", title, len(comparisons))
+    drawing.legend_below(ax)
+    return ax
 
 
-def _energy_axes(ax: Axes, title: str) -> None:
-    ax.set_xscale("log")
-    _plain_ticks(ax.xaxis)
-    ax.set(xlabel="energy of one training (kWh)", ylabel="validation accuracy", title=title)
+def intervals(
+    comparison: Comparison,
+    quantity: str | None = None,
+    currency: str = "evaluations",
+    statistic: Statistic = "iqm",
+    cost: float | None = None,
+    log: bool | None = None,
+    labels: Mapping[str, str] | None = None,
+    title: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """A quantity at one cost, by default the largest budget: the statistic over runs (point) and its interval (bar)."""
+    methods = list(comparison.methods)
+    ax = drawing.new_axes(ax, 5.2, 1.1 + 0.3 * len(methods))
+    quantity = quantity or comparison.main
+    cost = comparison.checkpoints(currency)[-1] if cost is None else cost
+    shown = looks(method.name for method in methods)
+    ends = []
+    for place, method in enumerate(methods):
+        found = statistics.estimate([method.values(quantity, np.array([cost]), currency)[:, 0]], statistic)
+        look = shown[method.name]
+        ax.plot(
+            [found.low, found.high], [place, place], color=look.colour, linewidth=5, alpha=0.35, solid_capstyle="butt"
+        )
+        ax.plot(found.centre, place, look.marker.matplotlib, color=look.colour, markersize=6)
+        ends += [float(found.low), float(found.high)]
+    known = np.array(ends)[~np.isnan(ends)]
+    if log is None:
+        log = QUANTITIES[quantity].sign < 0 and bool((known > 0).all())
+    drawing.set_scale(ax, "x", known, log)
+    ax.set_yticks(range(len(methods)), [(labels or {}).get(method.name, method.name) for method in methods])
+    ax.invert_yaxis()
+    ax.set_ylim(len(methods) - 0.5, -0.5)
+    drawing.set_labels(ax, f"{QUANTITIES[quantity].heading} at {tables.cost_text(cost, currency)}", "", part=0.45)
+    _title(ax, comparison, f"{STATISTICS[statistic]}, {CONFIDENCE:.0%} interval", title)
+    return ax
 
 
-def _plain_ticks(axis: Any, steps: Sequence[float] = (1.0, 2.0, 5.0)) -> None:
-    """Labels a log axis 0.1, 0.2, 0.5, 1 … instead of with powers of ten."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+def ordered(methods: Sequence[MethodRuns], names: Sequence[str]) -> list[MethodRuns]:
+    """The methods of these names in this order.
 
-    axis.set_major_locator(LogLocator(subs=steps))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
-    axis.set_minor_formatter(NullFormatter())
+    Raises:
+        ValueError: There is no method of a name.
+    """
+    by_name = {method.name: method for method in methods}
+    for name in names:
+        if name not in by_name:
+            raise ValueError(f"method must be one of {sorted(by_name)}, got {name!r}")
+    return [by_name[name] for name in names]
 
 
-def _fidelity(records: Sequence[RunRecord], epochs: int | None) -> int:
-    return epochs if epochs is not None else int(records[0].column("epochs").max())
+def best_first(comparison: Comparison, statistic: Statistic = "iqm") -> list[MethodRuns]:
+    """The methods, the best at the end of its budget first."""
+    sign = QUANTITIES[comparison.main].sign
+
+    def final(method: MethodRuns) -> float:
+        return -sign * float(statistics.aggregate(method.final(comparison.main), statistic))
+
+    return sorted(comparison.methods, key=final)
 
 
-def _short(value: float) -> str:
-    for size, suffix in ((1e6, "M"), (1e3, "k")):
-        if value >= size:
-            return f"{value / size:.3g}{suffix}"
-    return f"{value:.3g}"
+def _floor(values: Sequence[NDArray[np.float64]]) -> float:
+    """Where a log axis ends that has to show zeros: below the least value that is not 0."""
+    known = np.concatenate(values)
+    positive = known[known > 0]
+    return float(positive.min()) / 2 if len(positive) else 1e-6
+
+
+def _two_objectives(comparison: Comparison) -> tuple[str, ...]:
+    names = comparison.judge.objectives
+    if len(names) != 2:
+        raise ValueError(f"fronts are drawn for two objectives, these runs have {len(names)}: {', '.join(names)}")
+    return names
+
+
+def _front_axes(ax: Axes, names: Sequence[str], drawn: NDArray[np.float64]) -> None:
+    drawing.set_scale(ax, "x", drawn[:, 1], OBJECTIVES[names[1]].log)
+    drawing.set_scale(ax, "y", drawn[:, 0], OBJECTIVES[names[0]].log)
+    drawing.set_labels(ax, metric_label(names[1]), metric_label(names[0]))
+
+
+def _title(ax: Axes, comparison: Comparison, what: str, title: str | None, tasks: int = 1) -> None:
+    where = comparison.name if tasks == 1 else f"{tasks} tasks"
+    drawing.set_title(ax, f"{where}: {what}" if title is None else title)

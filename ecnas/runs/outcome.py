@@ -247,7 +247,7 @@ class Outcome:
             hidden = int((points[:, 0] < low - margin).sum())
             if hidden:
                 ax.set_title(f"evaluations below: {hidden}", fontsize=8, loc="right")
-        drawing.legend_below(ax, ncols=4)
+        drawing.legend_below(ax)
 
     def draw_learning(self, ax: Axes) -> None:
         """Reward of each evaluation as it was seen, their running mean, and the best so far against the optimum."""
@@ -266,7 +266,7 @@ class Outcome:
                 self.optimum.reward, color=drawing.BLACK, linestyle="--", linewidth=1, label="optimum, as expected"
             )
         ax.set(xlabel=CURRENCIES["evaluations"].label, ylabel="reward")
-        drawing.legend_below(ax, ncols=4)
+        drawing.legend_below(ax)
 
 
 _COMPARED: Final = (
