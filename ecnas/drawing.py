@@ -6,6 +6,7 @@ Needs matplotlib where it draws; colours and labels need nothing, so that pages 
 from __future__ import annotations
 
 import contextlib
+import html
 import math
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -384,3 +385,23 @@ def _matplotlib_path(points: NDArray[np.float64]) -> Any:
     vertices.append(points[-1])
     codes.append(Outline.LINETO)
     return Outline(np.array(vertices), codes)
+
+
+def graph_svg(names: Sequence[str], edges: Sequence[tuple[int, int]]) -> str:
+    """The picture of :func:`draw_graph` as an SVG element of class ``cell``, for pages, which bring their own style."""
+    lanes = [abs(path[:, 0]).max() for path in edge_paths(edges)]
+    half = max([_WIDTH / 2, *lanes]) + 0.1
+    parts = [f'<svg class="cell" viewBox="{-half:g} -0.35 {2 * half:g} {len(names) - 0.3:g}" role="img">']
+    for path in edge_paths(edges):
+        points = (path * [1, -1]).round(3)
+        step = (points[-1] - points[-2]) / np.linalg.norm(points[-1] - points[-2])
+        foot, side = points[-1] - 0.12 * step, 0.05 * step[::-1]
+        head = "L".join(f"{x:g} {y:g}" for x, y in (points[-1], foot + side, foot - side))
+        line = "L".join(f"{x:g} {y:g}" for x, y in (*points[:-1], foot))
+        parts.append(f'<path d="M{line}"/><path class="head" d="M{head}z"/>')
+    for vertex, name in enumerate(names):
+        parts.append(
+            f'<rect x="{-_WIDTH / 2:g}" y="{vertex - _HEIGHT / 2:g}" width="{_WIDTH:g}" height="{_HEIGHT:g}" rx="0.1" '
+            f'fill="{_FILL.get(name, "#FFFFFF")}"/><text x="0" y="{vertex}">{html.escape(name)}</text>'
+        )
+    return "".join([*parts, "</svg>"])

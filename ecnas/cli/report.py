@@ -1,19 +1,23 @@
-"""The command ``ecnas report``: one HTML page of run records."""
+"""The command ``ecnas report``: one HTML page of run records, or a baseline of them."""
 
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Final
 
-SUMMARY: Final = "make one HTML page of run records: curves, fronts, leaderboards"
+SUMMARY: Final = "make one HTML page of run records: leaderboards, curves, fronts"
 TEXT: Final = """\
 examples:
-  ecnas report runs/rl-nas -o report.html
-  ecnas report runs/surrogate-7V/ppo runs/surrogate-7V/reinforce-lstm --title "Two controllers"
+  ecnas report runs/mine -o report.html
+  ecnas report runs/mine --baseline rl-nas
+  ecnas report runs/mine runs/others --title "Two controllers" --statistic mean
+  ecnas report runs/rl-nas --publish rl-nas.npz --made "seeds 0-99 of benchmarks/rl_nas.toml"
 
-The page opens without a network. Runs of one folder are the seeds of one method. Needs plotly, matplotlib and moocore
-(pip install 'ecnas-gym[report]')."""
+The page opens without a network. With --baseline, the methods of a baseline stand beside the runs: those that ship
+with the package by name, others by their files. Baselines are made of records by --publish. Damaged records are named
+and left out. Needs pip install 'ecnas-gym[report]'."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,15 +25,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUNS", help="folders with run records, or records")
     parser.add_argument("-o", "--output", type=Path, default=Path("report.html"), metavar="FILE", help="the page")
     parser.add_argument("--title", default="Search leaderboard", help="its heading")
+    parser.add_argument("--baseline", metavar="NAME", help="a baseline whose methods stand beside the runs")
+    parser.add_argument("--statistic", choices=["iqm", "mean"], default="iqm", help="over runs (default: iqm)")
+    parser.add_argument("--publish", type=Path, metavar="FILE.npz", help="write the runs as a baseline, and no page")
+    parser.add_argument("--made", default="", metavar="TEXT", help="with --publish: how the runs were made")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Writes the page."""
-    from ecnas.runs import page
+    """Writes the page, or the baseline."""
+    from ecnas.files import write_text
+    from ecnas.runs import baseline, page
+    from ecnas.runs.comparison import collect
 
-    tasks = page.collect(arguments.runs)
-    html = page.render(tasks, arguments.title)
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(html, encoding="utf-8")
-    runs = sum(len(method.records) for task in tasks for method in task.methods)
-    print(f"{arguments.output}: {runs} runs, {len(html) / 1e6:.1f} MB")
+    comparisons = collect(arguments.runs, os.cpu_count() or 1, progress=True)
+    runs = sum(len(method.traces) for comparison in comparisons for method in comparison.methods)
+    if arguments.publish is not None:
+        baseline.save(comparisons, arguments.publish, arguments.publish.stem, arguments.made)
+        print(f"{arguments.publish}: {runs} runs, {arguments.publish.stat().st_size / 1e6:.1f} MB")
+        return
+    if arguments.baseline is not None:
+        comparisons = baseline.add_baseline(comparisons, arguments.baseline)
+    html = page.render(comparisons, arguments.title, arguments.statistic)
+    write_text(arguments.output, html)
+    print(f"{arguments.output}: {runs} runs, {len(html.encode()) / 1e6:.1f} MB")

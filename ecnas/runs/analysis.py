@@ -8,7 +8,7 @@ judged by its full ones.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -235,6 +235,25 @@ class Judge:
         return unit * float(np.nanmax(values) - np.nanmedian(values))
 
 
+def measure(record: RunRecord, benchmark: Benchmark) -> dict[str, NDArray[np.float64]]:
+    """Every quantity of a run after each evaluation, by name (:data:`QUANTITIES`): shape (evaluations,) each.
+
+    Example:
+        >>> import ecnas
+        >>> from ecnas.runs import analysis
+        >>> record = ecnas.search.run(ecnas.search.SEMOA(), "surrogate-5V", budget=50)
+        >>> sorted(analysis.measure(record, ecnas.load("surrogate-5V")))
+        ['hypervolume', 'reward_regret']
+    """
+    return Judge(benchmark, record.header["task"]).measure(record)
+
+
+def front(record: RunRecord, benchmark: Benchmark) -> NDArray[np.float64]:
+    """The front that a run found, as it is expected, in natural units, ascending in the first objective: (n, m)."""
+    judge = Judge(benchmark, record.header["task"])
+    return judge.fronts(judge.front_rows(record))
+
+
 def expected_of(benchmark: Benchmark) -> Benchmark:
     """The benchmark of expected metrics that judges runs on this one."""
     return benchmark
@@ -325,8 +344,3 @@ def cost_grid(first: float, last: float, currency: str, points: int = 80) -> NDA
     grid = np.geomspace(first, last, points) if last > first else np.array([last])
     grid[[0, -1]] = first, last
     return np.unique(np.round(grid)) if CURRENCIES[currency].unit == "" else np.unique(grid)
-
-
-def names_of(quantities: Sequence[str]) -> list[str]:
-    """Headings of quantities, with their units."""
-    return [QUANTITIES[name].heading for name in quantities]

@@ -15,10 +15,11 @@ from ecnas.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILL
 
 
 class Marker(NamedTuple):
-    """A marker by matplotlib's and by plotly's name."""
+    """A marker by matplotlib's and by plotly's name, and as a letter."""
 
     matplotlib: str
     plotly: str
+    glyph: str
 
 
 class Look(NamedTuple):
@@ -39,14 +40,14 @@ COLOURS: Final = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK, GREY)
 SOLID, DASHED, DOTTED, DASH_DOT, LONG = (), (5.0, 2.0), (1.0, 1.5), (5.0, 1.5, 1.0, 1.5), (9.0, 2.0)
 DASHES: Final[tuple[tuple[float, ...], ...]] = (SOLID, DASHED, DOTTED, DASH_DOT, LONG)
 CIRCLE, SQUARE, UP, DOWN, DIAMOND, PLUS, CROSS, STAR = (
-    Marker("o", "circle"),
-    Marker("s", "square"),
-    Marker("^", "triangle-up"),
-    Marker("v", "triangle-down"),
-    Marker("D", "diamond"),
-    Marker("P", "cross"),
-    Marker("X", "x"),
-    Marker("*", "star"),
+    Marker("o", "circle", "●"),
+    Marker("s", "square", "■"),
+    Marker("^", "triangle-up", "▲"),
+    Marker("v", "triangle-down", "▼"),
+    Marker("D", "diamond", "◆"),
+    Marker("P", "cross", "✚"),
+    Marker("X", "x", "✖"),
+    Marker("*", "star", "★"),
 )
 MARKERS: Final = (CIRCLE, SQUARE, UP, DOWN, DIAMOND, PLUS, CROSS, STAR)
 

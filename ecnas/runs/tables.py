@@ -175,7 +175,7 @@ class Table:
         rows = "\n".join("<tr>" + "".join(cell(e, k) for k, e in enumerate(row)) + "</tr>" for row in self.rows)
         notes = "".join(f"<p class='note'>{html.escape(note)}</p>" for note in self.notes)
         return (
-            f"<div class='wide'><table><caption>{html.escape(self.title)}</caption><thead><tr>{head}</tr></thead>"
+            f"<p class='caption'>{html.escape(self.title)}</p><div class='wide'><table><thead><tr>{head}</tr></thead>"
             f"<tbody>\n{rows}\n</tbody></table></div>{notes}"
         )
 
