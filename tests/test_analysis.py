@@ -1,3 +1,5 @@
+"""One run as it is judged, against direct computations on small tables."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -5,10 +7,14 @@ import pytest
 from synthetic import synthetic
 
 import ecnas
-from ecnas import pareto, search
+from ecnas import pareto, runs, search
+from ecnas.benchmark import REFERENCE_MARGIN
 from ecnas.runs import RunRecord, analysis, make_header
+from ecnas.runs.analysis import Judge, Trace
 from ecnas.runs.currency import CURRENCIES
 from ecnas.task import Task
+
+ACCURACY = ("val_accuracy",)
 
 
 @pytest.fixture(scope="module")
@@ -16,57 +22,137 @@ def bench():
     return synthetic("4V")
 
 
-@pytest.fixture(scope="module")
-def records(bench):
-    return [search.run(search.RandomSearch(), bench, 60, seed) for seed in range(8)]
-
-
-def hand_made(bench, rows, epochs):
-    record = RunRecord(make_header(search.RandomSearch(), Task.of(bench), ecnas.Budget(9), 0))
-    for row, chosen in zip(rows, epochs, strict=True):
-        record.append(bench.space[row], bench.query_row(row, chosen), 0.0)
+def hand_made(bench, rows, epochs=None, objectives=ACCURACY, recommended=None, repeat="mean"):
+    """A record of given rows, with recommendations after some of the evaluations."""
+    task = Task.of(bench, objectives, repeat=repeat)
+    record = RunRecord(make_header(search.RandomSearch(), task, ecnas.Budget(100), 0))
+    for number, row in enumerate(rows):
+        chosen = 108 if epochs is None else epochs[number]
+        evaluation = bench.query_row(row, chosen, repeat=None if repeat == "mean" else repeat)
+        record.append(bench.space[row], evaluation, float(task.judge(evaluation).reward))
+        if recommended and number in recommended:
+            record.recommend(recommended[number])
     return record
 
 
-def test_regret_follows_the_validation_incumbent(bench):
+def test_regret_is_that_of_the_best_by_validation_accuracy(bench):
     rows = [5, 40, 12, 90, 3]
-    record = hand_made(bench, rows, [108] * 5)
     val, test = bench.values("val_accuracy"), bench.values("test_accuracy")
-    expected = [test.max() - test[max(rows[: k + 1], key=lambda row: val[row])] for k in range(5)]
-    assert analysis.regret(record, bench) == pytest.approx(expected)
+    incumbents = [max(rows[: k + 1], key=lambda row: val[row]) for k in range(5)]
+    measured = analysis.measure(hand_made(bench, rows), bench)
+    assert measured["test_regret"] == pytest.approx([100 * (test.max() - test[row]) for row in incumbents])
+    assert measured["val_regret"] == pytest.approx([100 * (val.max() - val[row]) for row in incumbents])
+    assert measured["optimism"] == pytest.approx(np.zeros(5), abs=1e-12)
+    assert "hypervolume" not in measured
 
 
-def test_regret_counts_one_fidelity_only(bench):
-    record = hand_made(bench, [90, 3, 90, 5], [4, 108, 12, 108])
-    regret = analysis.regret(record, bench)
+def test_a_recommendation_is_judged_and_the_best_seen_stands_beside_it(bench):
+    test = bench.values("test_accuracy")
+    record = hand_made(bench, [5, 40, 12], recommended={1: 7})
+    measured = analysis.measure(record, bench)
+    assert measured["test_regret"][1:] == pytest.approx([100 * (test.max() - test[7])] * 2)
+    seen = hand_made(bench, [5, 40, 12])
+    assert measured["seen_regret"] == pytest.approx(analysis.measure(seen, bench)["test_regret"])
+    assert np.isnan(measured["optimism"][1:]).all()  # row 7 was never trained
+
+
+def test_luck_is_not_rewarded():
+    world = ecnas.load("surrogate-4V~3")
+    rows = list(range(30, 60))
+    record = hand_made(world, rows, repeat=1)
+    seen = np.array([world.query_row(row, repeat=1).val_accuracy for row in rows])
+    best = rows[int(np.argmax(seen))]
+    expected = ecnas.load("surrogate-4V")
+    measured = analysis.measure(record, world)
+    test = expected.values("test_accuracy")
+    assert measured["test_regret"][-1] == pytest.approx(100 * (test.max() - test[best]))
+    lucky = 100 * (seen.max() - expected.values("val_accuracy")[best])
+    assert measured["optimism"][-1] == pytest.approx(lucky)
+    assert lucky != 0
+
+
+def test_hypervolume_is_that_of_what_was_seen_to_be_the_front_as_it_is_expected():
+    world, expected = ecnas.load("surrogate-4V~3"), ecnas.load("surrogate-4V")
+    objectives = ("val_accuracy", "trainable_parameters")
+    rows = list(range(10, 50))
+    record = hand_made(world, rows, objectives=objectives, repeat=0)
+    volumes = analysis.measure(record, world)["hypervolume"]
+    reference = np.full(2, -REFERENCE_MARGIN)
+    normalisation = expected.normalisation(objectives)
+    whole = pareto.hypervolume(expected.pareto_front(objectives).scores, reference)
+    for count in (1, 7, 40):
+        seen = np.array(
+            [[world.query_row(r, repeat=0).val_accuracy, world.space[r].trainable_parameters] for r in rows]
+        )
+        front = pareto.non_dominated(np.stack([seen[:count, 0], -seen[:count, 1]], axis=1))
+        figures = np.stack([expected.values(name)[np.array(rows)[front]] for name in objectives], axis=1)
+        direct = pareto.hypervolume(normalisation.scores(figures), reference) / whole
+        assert volumes[count - 1] == pytest.approx(100 * direct)
+
+
+def test_one_fidelity_counts(bench):
+    record = hand_made(bench, [90, 3, 90, 5], epochs=[4, 108, 12, 108])
+    regret = analysis.measure(record, bench)["test_regret"]
     test = bench.values("test_accuracy")
     assert np.isnan(regret[0])
-    assert regret[1:3] == pytest.approx(test.max() - test[3])
+    assert regret[1:3] == pytest.approx(100 * (test.max() - test[3]))
+    cheap = hand_made(bench, [90, 3], epochs=[4, 12])
+    assert Trace.of(cheap, Judge(bench, cheap.header["task"])) is None
+    empty = hand_made(bench, [])
+    assert Trace.of(empty, Judge(bench, empty.header["task"])) is None
 
 
-def test_regret_in_reward_needs_the_optimum(bench, records):
-    with pytest.raises(ValueError, match="optimum must be given"):
-        analysis.regret(records[0], bench, report="reward")
-    optimum = bench.optimum()[1]
-    regret = analysis.regret(records[0], bench, "reward", "reward", optimum)
-    assert (np.diff(regret) <= 0).all()
-    assert regret[-1] == pytest.approx(optimum - records[0].column("reward").max())
-
-
-def test_hypervolume_grows_to_the_whole_and_equals_a_fresh_computation(bench, records):
-    whole = search.run(search.RandomSearch(), bench, 91, 0)
-    volume = analysis.hypervolume(whole, bench)
-    assert (np.diff(volume) >= 0).all()
-    assert volume[-1] == pytest.approx(1)
-    scores = bench.normalisation().scores(analysis.found(records[0]))
-    reference = np.full(2, -0.1)
-    exact = pareto.hypervolume(bench.pareto_front().scores, reference)
-    assert analysis.hypervolume(records[0], bench)[-1] == pytest.approx(pareto.hypervolume(scores, reference) / exact)
-
-
-def test_front_of_a_complete_run_is_the_exact_front(bench):
-    whole = search.run(search.RandomSearch(), bench, 91, 0)
+def test_reward_regret_reaches_zero_at_the_optimum(bench):
+    whole = runs.run(search.RandomSearch(), bench, 91, 0)
+    measured = analysis.measure(whole, bench)
+    assert measured["reward_regret"][-1] == pytest.approx(0)
+    assert (np.diff(measured["reward_regret"]) <= 1e-12).all()
+    assert measured["reward_regret"] == pytest.approx(
+        bench.optimum()[1] - np.maximum.accumulate(whole.column("reward"))
+    )
+    assert measured["hypervolume"][-1] == pytest.approx(100)
     assert analysis.front(whole, bench) == pytest.approx(bench.pareto_front().figures)
+
+
+def test_own_objectives_and_own_scalarisations():
+    bench = synthetic("4V")
+    three = runs.run(search.RandomSearch(), bench, 91, 0, objectives=("val_accuracy", "training_time", "energy"))
+    assert analysis.measure(three, bench)["hypervolume"][-1] == pytest.approx(100)
+    energy = runs.run(search.RandomSearch(), bench, 91, 0, objectives=("energy",))
+    assert list(analysis.measure(energy, bench)) == ["reward_regret"]
+
+    class Mine:
+        def __call__(self, rewards, figures):
+            return rewards[..., 0]
+
+    mine = runs.run(search.RandomSearch(), bench, 20, 0, scalarisation=Mine())
+    assert list(analysis.measure(mine, bench)) == ["hypervolume"]
+
+
+@pytest.mark.parametrize("objectives", [ACCURACY, ("val_accuracy", "energy")])
+@pytest.mark.parametrize("currency", list(CURRENCIES))
+def test_a_trace_holds_all_of_a_run(bench, objectives, currency):
+    record = runs.run(
+        search.LocalSearch(3) if objectives == ACCURACY else search.SEMOA(), bench, 60, 1, objectives=objectives
+    )
+    judge = Judge(bench, record.header["task"])
+    trace, measured = Trace.of(record, judge), judge.measure(record)
+    assert len(trace.costs[currency]) < len(record)
+    grid = np.sort(np.concatenate([record.costs(currency), 1.01 * record.costs(currency), [0.0]]))
+    for name, values in measured.items():
+        direct = analysis.on_grid(grid, record.costs(currency), values)
+        assert trace.at(name, grid, currency) == pytest.approx(direct, nan_ok=True)
+
+
+def test_costs_to_reach_a_goal(bench):
+    record = runs.run(search.RandomSearch(), bench, 91, 0, objectives=ACCURACY)
+    judge = Judge(bench, record.header["task"])
+    trace, regret = Trace.of(record, judge), judge.measure(record)["test_regret"]
+    for goal in (3.0, 1.0, 0.1):
+        first = int(np.argmax(regret <= goal))
+        assert trace.cost_to_reach("test_regret", goal) == first + 1
+        assert trace.cost_to_reach("test_regret", goal, "energy") == record.costs("energy")[first]
+    assert trace.cost_to_reach("test_regret", -1.0) == np.inf
 
 
 def test_steps_on_a_grid():
@@ -76,37 +162,10 @@ def test_steps_on_a_grid():
     assert np.isnan(on_grid[0])
 
 
-def test_interquartile_mean_is_that_of_rliable():
-    values = np.array([100.0, 1, 2, 3, 4, 5, 6, -100])
-    assert analysis.interquartile_mean(values) == pytest.approx(3.5)  # of 2, 3, 4, 5
-    scipy_stats = pytest.importorskip("scipy.stats")
-    rng = np.random.default_rng(0)
-    for n in (1, 3, 5, 10, 11):
-        sample = rng.normal(size=(n, 4))
-        assert analysis.interquartile_mean(sample) == pytest.approx(scipy_stats.trim_mean(sample, 0.25, axis=0))
-
-
-def test_interval_covers_and_is_seeded():
-    rng = np.random.default_rng(0)
-    covered = 0
-    for _ in range(200):
-        values = rng.normal(size=(20, 1))
-        _, low, high = analysis.interval([values], resamples=300)
-        covered += int(low[0] <= 0 <= high[0])
-    assert 175 <= covered <= 200
-    once, twice = (analysis.interval([values], resamples=100, seed=4) for _ in range(2))
-    assert once == twice
-
-
-def test_strata_are_resampled_apart():
-    low_task, high_task = np.zeros((10, 1)), np.ones((10, 1))
-    _, low, high = analysis.interval([low_task, high_task], statistic=lambda v: v.mean(axis=0))
-    assert low == pytest.approx(0.5) == high
-
-
-@pytest.mark.parametrize("axis", CURRENCIES)
-def test_curves_on_every_axis(axis, bench, records):
-    curve = analysis.curve(records, lambda record: analysis.regret(record, bench), axis)
-    assert (curve.low <= curve.centre + 1e-12).all()
-    assert (curve.centre <= curve.high + 1e-12).all()
-    assert curve.centre[-1] < curve.centre[0]
+def test_grids_of_costs():
+    grid = analysis.cost_grid(1, 500, "evaluations")
+    assert (grid[0], grid[-1]) == (1, 500)
+    assert (grid == np.round(grid)).all()
+    assert (np.diff(grid) > 0).all()
+    assert analysis.cost_grid(0.3, 70.5, "energy")[[0, -1]].tolist() == [0.3, 70.5]
+    assert analysis.cost_grid(5, 5, "evaluations").tolist() == [5]

@@ -185,3 +185,10 @@ def test_the_benchmark_of_a_run_is_found_by_name_or_by_path(synthetic_4v, tmp_pa
     synthetic_table("4V", seed=1).save(tmp_path / "lab")
     with pytest.raises(ecnas.ECNASError, match=r"synthetic-4V.* of the run is not there"):
         benchmark_of(header(synthetic_4v))
+
+
+def test_the_space_is_part_of_a_run():
+    """The embedded tables are parts of one, and have one digest."""
+    four, five = (header(ecnas.load(f"surrogate-{space}")) for space in ("4V", "5V"))
+    assert four["task"]["digest"] == five["task"]["digest"]
+    assert any("space '4V' → '5V'" in text for text in differences(four, five))

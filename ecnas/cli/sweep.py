@@ -14,7 +14,8 @@ SUMMARY: Final = "run methods × benchmarks × budgets × seeds, or show the tab
 TEXT: Final = """\
 examples:
   ecnas sweep mine.toml --processes 4
-  ecnas sweep mine.toml --table
+  ecnas sweep mine.toml --table --baseline rl-nas
+  ecnas sweep mine.toml --table --format latex --statistic mean
   ecnas sweep mine.toml --rerun mine
   ecnas sweep mine.toml --executor ray --ray-address auto
 
@@ -46,6 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--rerun", nargs="+", default=[], metavar="NAME", help="methods whose records of other runs are replaced"
     )
     parser.add_argument("--table", action="store_true", help="run nothing; print the table of the complete runs")
+    parser.add_argument("--baseline", metavar="NAME", help="a baseline whose methods stand beside the runs")
+    parser.add_argument("--statistic", choices=["iqm", "mean"], default="iqm", help="of the table (default: iqm)")
+    parser.add_argument("--format", choices=["markdown", "csv", "latex"], default="markdown", help="of the table")
     parser.add_argument("--quiet", action="store_true", help="show no progress bar")
 
 
@@ -67,7 +71,14 @@ def run(arguments: argparse.Namespace) -> None:
         else:
             executor = executors.on_processes(arguments.processes)
         failures = executors.run_sweep(sweep, executor, arguments.rerun, not arguments.quiet)
-    print("\n\n".join(tables.of_sweep(sweep)))
+    paths = [job.path for job in sweep.jobs() if job.path.exists()]
+    if paths:
+        made = tables.leaderboards(
+            paths, sweep.checkpoints, sweep.currency, arguments.baseline, statistic=arguments.statistic
+        )
+        print("\n\n".join(getattr(table, arguments.format)().rstrip() for table in made))
+    else:
+        print(f"no run of {arguments.sweep} is complete yet", file=sys.stderr)
     if failures:
         for job, outcome in failures:
             if outcome.kind == "failed":

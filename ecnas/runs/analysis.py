@@ -111,7 +111,7 @@ class Judge:
     """
 
     def __init__(self, benchmark: Benchmark, task: Mapping[str, Any]) -> None:
-        self.benchmark = expected_of(benchmark)
+        self.benchmark = benchmark.expected
         self.objectives: tuple[str, ...] = tuple(task["objectives"])
         self.epochs = int(task["epochs"])
         self._rewards = self._rewards_of(task["scalarisation"])
@@ -241,7 +241,7 @@ def measure(record: RunRecord, benchmark: Benchmark) -> dict[str, NDArray[np.flo
     Example:
         >>> import ecnas
         >>> from ecnas.runs import analysis
-        >>> record = ecnas.search.run(ecnas.search.SEMOA(), "surrogate-5V", budget=50)
+        >>> record = ecnas.runs.run(ecnas.search.SEMOA(), "surrogate-5V", budget=50)
         >>> sorted(analysis.measure(record, ecnas.load("surrogate-5V")))
         ['hypervolume', 'reward_regret']
     """
@@ -252,11 +252,6 @@ def front(record: RunRecord, benchmark: Benchmark) -> NDArray[np.float64]:
     """The front that a run found, as it is expected, in natural units, ascending in the first objective: (n, m)."""
     judge = Judge(benchmark, record.header["task"])
     return judge.fronts(judge.front_rows(record))
-
-
-def expected_of(benchmark: Benchmark) -> Benchmark:
-    """The benchmark of expected metrics that judges runs on this one."""
-    return benchmark
 
 
 def best_seen_rows(record: RunRecord) -> NDArray[np.int64]:

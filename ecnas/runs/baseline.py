@@ -157,6 +157,7 @@ def _decoded(header: Mapping[str, Any], columns: Mapping[str, NDArray[Any]]) -> 
     for task in header["tasks"]:
         key = TaskKey(
             str(task["expected"]),
+            str(task["space"]),
             bool(task["noisy"]),
             tuple(task["objectives"]),
             str(task["scalarisation"]),

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ecnas.benchmark import Benchmark
 from ecnas.errors import ECNASError
-from ecnas.runs.analysis import QUANTITIES, Judge, Trace, expected_of
+from ecnas.runs.analysis import QUANTITIES, Judge, Trace
 from ecnas.runs.currency import CURRENCIES
 from ecnas.runs.record import RunRecord, benchmark_of
 
@@ -34,6 +34,7 @@ class TaskKey(NamedTuple):
 
     Attributes:
         expected: Digest of the expected metrics.
+        space: The search space: the embedded tables of all spaces are parts of one, with one digest.
         noisy: Whether trainings differ from what is expected.
         objectives: What was optimised.
         scalarisation: Its description, as JSON.
@@ -42,6 +43,7 @@ class TaskKey(NamedTuple):
     """
 
     expected: str
+    space: str
     noisy: bool
     objectives: tuple[str, ...]
     scalarisation: str
@@ -263,13 +265,17 @@ class _Judges:
         for file in files:
             try:
                 record = RunRecord.load(file)
+                task = record.header["task"]
                 benchmark = self.benchmark(record.header)
-                key = self.key(record.header["task"], benchmark)
-                runs.append(_Run(key, record.header, Trace.of(record, self.judge(record.header["task"], benchmark))))
             except (ECNASError, OSError) as error:
-                problems[str(error)] = None
-            except (KeyError, ValueError, TypeError, IndexError) as error:
-                problems[f"{file}: {type(error).__name__}: {error}"] = None
+                problems[str(error)] = None  # it names the file, or the benchmark of many files
+                continue
+            try:
+                runs.append(
+                    _Run(self.key(task, benchmark), record.header, Trace.of(record, self.judge(task, benchmark)))
+                )
+            except (ECNASError, KeyError, ValueError, TypeError, IndexError) as error:
+                problems[f"{file}: {error}"] = None
         return runs, problems
 
     def benchmark(self, header: Mapping[str, Any]) -> Benchmark:
@@ -290,10 +296,11 @@ class _Judges:
         """What makes the task of a run."""
         described = json.dumps(task, sort_keys=True)
         if described not in self._keys:
-            expected = expected_of(benchmark)
+            expected = benchmark.expected
             self._keys[described] = TaskKey(
                 expected.digest,
-                expected is not benchmark,
+                expected.space.name,
+                expected.digest != benchmark.digest,
                 tuple(task["objectives"]),
                 json.dumps(task["scalarisation"], sort_keys=True),
                 int(task["epochs"]),

@@ -48,7 +48,7 @@ def report(record: RunRecord, folder: Path | None, show: bool) -> None:
         if show:
             print(f"{record!r}: there is no cell at {record.epochs} epochs to report")
         return
-    outcome = Outcome(record, benchmark_of(record.header))
+    outcome = Outcome(record, benchmark_of(record.header).expected)
     text = outcome.as_markdown()
     if show:
         print(text)
@@ -76,11 +76,11 @@ class Outcome:
 
     Args:
         record: The run, with one or more evaluations at its fidelity.
-        benchmark: What it was on.
+        benchmark: What is expected of cells, by which the run is judged.
 
     Attributes:
         record: As above.
-        benchmark: What is expected of cells, by which the run is judged.
+        benchmark: As above.
         row: Row of the recommended cell.
         cell: That cell.
         seen: The number of its best evaluation; None if the method recommends a cell that it never had trained.

@@ -65,8 +65,8 @@ def render(comparisons: Sequence[Comparison], title: str = "Search leaderboard",
         f"<body><h1>{html.escape(title)}</h1>",
         f"<p class='note'>Numbers are the {STATISTICS[statistic]} over runs; in brackets, and as bands, stratified "
         f"bootstrap intervals of {CONFIDENCE:.0%} (<a href='https://arxiv.org/abs/2108.13264'>Agarwal et al. "
-        "2021</a>). pp: percentage points of accuracy. Runs are judged by what is expected of the cells they recommend, "
-        "not by the trainings that they happened to see.</p>",
+        "2021</a>). pp: percentage points of accuracy. Runs are judged by what is expected of the cells they "
+        "recommend, not by the trainings that they happened to see.</p>",
         f"<nav><ul>{contents}</ul></nav>" if len(comparisons) > 1 else "",
         "<h2>All tasks</h2>" + over_all.html() if over_all else "",
         *sections,

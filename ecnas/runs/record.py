@@ -61,7 +61,7 @@ _HEADER: Final = {"name": str, "method": dict, "task": dict, "budget": dict, "se
 
 _IDENTITY: Final[dict[str, tuple[str, ...]]] = {
     "method": ("class", "source", "settings"),
-    "task": ("digest", "objectives", "scalarisation", "epochs", "repeat"),
+    "task": ("digest", "space", "objectives", "scalarisation", "epochs", "repeat"),
 }
 """The parts of these entries of a header that make a run; names and paths may differ."""
 
