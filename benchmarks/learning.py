@@ -27,7 +27,7 @@ from page import write_sections
 import ecnas
 from ecnas import runs, search
 from ecnas.errors import ECNASError
-from ecnas.runs.analysis import interval
+from ecnas.runs.statistics import estimate
 
 METHODS = {
     "random search": search.RandomSearch(),
@@ -146,7 +146,7 @@ def draw(rewards: dict[tuple[str, str], NDArray[np.float64]], names: list[str], 
         for controller, colour in zip(CONTROLLERS, colours, strict=True):
             every = rewards[name, controller]
             smooth = np.stack([np.convolve(run, np.full(window, 1 / window), mode="valid") for run in every])
-            centre, low, high = interval([smooth], statistic=_mean_over_runs)
+            centre, low, high = estimate([smooth], "mean")
             index = np.arange(window, args.budget + 1)
             ax.plot(index, centre, color=colour, label=controller)
             ax.fill_between(index, low, high, color=colour, alpha=0.2, linewidth=0)
@@ -162,11 +162,6 @@ def draw(rewards: dict[tuple[str, str], NDArray[np.float64]], names: list[str], 
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=8, frameon=False)
     args.figure.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(args.figure, dpi=130)
-
-
-def _mean_over_runs(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    result: NDArray[np.float64] = values.mean(axis=0)
-    return result
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""The tables and the figure of docs/rl-nas.md, from the runs of the sweeps beside this file.
+"""The tables and the chart of docs/rl-nas.md, and the baseline that ships, from the runs of the sweeps in this folder.
 
     for sweep in benchmarks/rl_nas*.toml; do ecnas sweep $sweep --processes 2; done
     python benchmarks/rl_nas.py [--runs runs] [--write docs/rl-nas.md] [--figure docs/images/rl-nas.png]
+    python benchmarks/rl_nas.py --publish "seeds 0 to 499 of benchmarks/rl_nas*.toml"
 
 Runs that are not there are left out; the tables say how many there are. The sweep on measured accuracies needs the
 published file (``ecnas fetch energy_5V9E_4epochs``).
@@ -9,33 +10,31 @@ published file (``ecnas fetch energy_5V9E_4epochs``).
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import matplotlib
-import numpy as np
 import tyro
-from numpy.typing import NDArray
 from page import write_sections
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # agents/ is not an installed package
-
-from agents.benchmark import Algorithm, Sweep, complete_runs, means, tables
-
-import ecnas
-from ecnas.runs import analysis, charts
-from ecnas.runs.analysis import Curve
-from ecnas.runs.record import RunRecord
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
+from ecnas import drawing
+from ecnas.runs import baseline, charts, tables
+from ecnas.runs.comparison import Comparison, NoRecordsError, collect
+from ecnas.runs.statistics import Statistic
+from ecnas.runs.sweep import Sweep
 
 HERE = Path(__file__).parent
-CHECKPOINTS = (150, 500)
-GOAL = 0.05
-"""Validation regret, in percent of accuracy, to which the energy is counted."""
+SECTIONS = {
+    "accuracy": ("rl_nas.toml", "rl-nas"),
+    "front": ("rl_nas_front.toml", "rl-nas-front"),
+    "parts": ("rl_nas_ablation.toml", "rl-nas-ablation"),
+    "epochs": ("rl_nas_epochs.toml", "rl-nas-epochs"),
+    "measured": ("rl_nas_measured.toml", "rl-nas-measured"),
+}
+"""By section of the page: the sweep that says where to look, and the folder of its runs."""
+PUBLISHED = ("accuracy", "front")
+"""Sections whose runs are the baseline."""
 SHOWN = (
     "editing",
     "priority-queue training",
@@ -46,140 +45,72 @@ SHOWN = (
     "regularised evolution, population 20",
     "random search",
 )
-"""Methods in the figure."""
+"""Methods in the chart, where there are runs of them."""
 
 
 @dataclass
 class Args:
-    """Make the tables and the figure of docs/rl-nas.md."""
+    """Make the tables and the chart of docs/rl-nas.md, or the baseline."""
 
     runs: Path = Path("runs")
     """Folder that holds rl-nas, rl-nas-front, rl-nas-ablation, rl-nas-epochs and rl-nas-measured."""
+    statistic: Statistic = "iqm"
+    """Over runs."""
     write: Path | None = None
     """Markdown file between whose marks the tables go; they are printed by default."""
-    figure: Path = Path("docs/images/rl-nas.png")
-    """Anytime curves."""
+    figure: Path | None = None
+    """Curves against evaluations."""
+    publish: str | None = None
+    """How the runs were made, in words: write them as the baseline rl-nas of the package, and nothing else."""
 
 
-@dataclass
-class Accuracy:
-    """What the runs of a method for accuracy alone had reached; regrets in percent of accuracy.
-
-    Attributes:
-        test: Test regret after each evaluation, shape (runs, evaluations).
-        val: Validation regret after each evaluation, of the same shape.
-        energy: kWh until the validation regret was at most :data:`GOAL`; infinite if it never was. Shape (runs,).
-        first: The evaluation that brought the cell with the best validation accuracy of the table, counted from 1;
-            infinite if none did. Shape (runs,).
-    """
-
-    test: NDArray[np.float64]
-    val: NDArray[np.float64]
-    energy: NDArray[np.float64]
-    first: NDArray[np.float64]
+def read(args: Args) -> dict[str, Comparison]:
+    """The tasks of those sections of which there are runs."""
+    found = {}
+    for section, (_, folder) in SECTIONS.items():
+        try:
+            (found[section],) = collect([args.runs / folder], os.cpu_count() or 1, progress=True)
+        except NoRecordsError:
+            continue
+    return found
 
 
-def runs_of(sweep: Sweep, algorithm: Algorithm) -> Iterator[RunRecord]:
-    """The complete runs of an algorithm in a sweep of one benchmark and one budget."""
-    return complete_runs(sweep, algorithm, sweep.benchmarks[0], sweep.budgets[0])
+def sections(args: Args, tasks: dict[str, Comparison]) -> Iterator[tuple[str, str]]:
+    """The tables by section of the page."""
+    for section, task in tasks.items():
+        sweep = Sweep.load(HERE / SECTIONS[section][0])
+        table = tables.leaderboard(task, sweep.checkpoints, sweep.currency, args.statistic)
+        yield section, table.markdown()
 
 
-def accuracy(runs: Iterable[RunRecord], benchmark: ecnas.Benchmark) -> Accuracy:
-    """Reads what the runs had reached."""
-    tests, vals, energies, firsts = [], [], [], []
-    for run in runs:
-        tests.append(100 * analysis.regret(run, benchmark))
-        vals.append(100 * analysis.regret(run, benchmark, report="val_accuracy"))
-        reached, best = (np.flatnonzero(vals[-1] <= goal) for goal in (GOAL, 0.0))
-        energies.append(run.column("cumulative_energy")[reached[0]] if len(reached) else np.inf)
-        firsts.append(best[0] + 1 if len(best) else np.inf)
-    return Accuracy(*map(np.array, (tests, vals, energies, firsts)))
-
-
-def accuracy_table(methods: dict[str, Accuracy]) -> str:
-    """All methods, the one with the highest test regret at the first checkpoint first."""
-    at = np.array(CHECKPOINTS) - 1
-    lines = [
-        "| method | seeds | test regret at 150 | at 500 | validation regret at 150 | at 500 "
-        f"| best cell found by 150 / 500 (% of seeds) | kWh to a validation regret of {GOAL} |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for name, found in sorted(methods.items(), key=lambda item: -item[1].test[:, at[0]].mean()):
-        cells = [*means(found.test[:, at]), *means(found.val[:, at])]
-        shares = " / ".join(f"{100 * (found.first <= point).mean():.0f}" for point in CHECKPOINTS)
-        energy = np.median(found.energy)
-        lines.append(
-            f"| {name} | {len(found.test)} | {' | '.join(cells)} | {shares} "
-            f"| {f'{energy:.0f}' if np.isfinite(energy) else '–'} |"
-        )
-    name, best = min(methods.items(), key=lambda item: item[1].test[:, at[0]].mean())
-    lines += ["", f"Evaluations until {name} finds the best cell: {np.median(best.first):g} in the median, "]
-    lines[-1] += f"{best.first.max():g} at most."
-    return "\n".join(lines)
-
-
-def curve(values: NDArray[np.float64]) -> Curve:
-    """Mean and bootstrapped interval after each evaluation, shape (runs, evaluations)."""
-    grid = np.unique(np.round(np.geomspace(1, values.shape[1], 120)).astype(int))
-    mean, low, high = analysis.interval([values[:, grid - 1]], statistic=lambda v: v.mean(axis=0))
-    return Curve(grid.astype(np.float64), mean, low, high)
-
-
-def draw(regrets: dict[str, Curve], volumes: dict[str, Curve], path: Path) -> None:
-    """Two charts beside each other."""
-    with charts.style():
-        figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
-        charts.anytime(regrets, "test regret (% of accuracy)", title="Accuracy alone", log=True, ax=left)
-        charts.anytime(volumes, "hypervolume (% of the exact front's)", title="Accuracy and energy", ax=right)
-        left.set(xlim=(10, 500), ylim=(0.001, 1.0))
-        left.legend(fontsize=7, loc="lower left")
-        right.set(xlim=(10, 500), ylim=(60, 100))
-        charts.save(figure, path)
+def draw(args: Args, tasks: dict[str, Comparison], path: Path) -> None:
+    """One chart a section that is published, beside each other."""
+    with drawing.style():
+        figure = drawing.new_figure(5.5 * len(PUBLISHED), 4.8)
+        for ax, section in zip(figure.subplots(1, len(PUBLISHED), squeeze=False).flat, PUBLISHED, strict=True):
+            if section in tasks:
+                task = tasks[section]
+                known = {method.name: method for method in task.methods}
+                methods = [known[name] for name in SHOWN if name in known]
+                shown = replace(task, methods=methods if section == "accuracy" else task.methods)
+                charts.anytime(shown, statistic=args.statistic, ax=ax)
+        drawing.save(figure, path)
 
 
 def main(args: Args) -> None:
-    sweeps = {
-        name: Sweep.load(HERE / f"{name}.toml", args.runs / folder)
-        for name, folder in {
-            "rl_nas": "rl-nas",
-            "rl_nas_slow": "rl-nas",
-            "rl_nas_front": "rl-nas-front",
-            "rl_nas_ablation": "rl-nas-ablation",
-            "rl_nas_epochs": "rl-nas-epochs",
-            "rl_nas_measured": "rl-nas-measured",
-        }.items()
-    }
-    benchmark = ecnas.load(sweeps["rl_nas"].benchmarks[0])
-    methods = {}
-    for sweep in (sweeps["rl_nas"], sweeps["rl_nas_slow"]):
-        for algorithm in sweep.algorithms:
-            found = accuracy(runs_of(sweep, algorithm), benchmark)
-            if len(found.test):
-                methods[algorithm.name] = found
-                print(f"{algorithm.name}: {len(found.test)} runs", file=sys.stderr)
-    front = sweeps["rl_nas_front"]
-    volumes = {
-        algorithm.name: np.array(
-            [100 * analysis.hypervolume(run, benchmark, front.objectives) for run in runs_of(front, algorithm)]
-        )
-        for algorithm in front.algorithms
-    }
-    draw(
-        {name: curve(methods[name].test) for name in SHOWN if name in methods},
-        {name: curve(volumes[name]) for name in reversed(volumes) if len(volumes[name])},
-        args.figure,
-    )
-    sections = {
-        "accuracy": accuracy_table(methods),
-        "front": tables(front)[0],
-        "parts": tables(sweeps["rl_nas_ablation"])[0],
-        "epochs": tables(sweeps["rl_nas_epochs"])[0],
-        "measured": tables(sweeps["rl_nas_measured"])[0],
-    }
-    if args.write is None:
-        print("\n\n".join(sections.values()))
+    tasks = read(args)
+    if args.publish is not None:
+        path = baseline.FOLDER / "rl-nas.npz"
+        baseline.save([tasks[name] for name in PUBLISHED if name in tasks], path, "rl-nas", args.publish)
+        print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
         return
-    write_sections(args.write, sections)
+    if args.figure is not None:
+        draw(args, tasks, args.figure)
+    made = dict(sections(args, tasks))
+    if args.write is None:
+        print("\n\n".join(made.values()))
+    else:
+        write_sections(args.write, made)
 
 
 if __name__ == "__main__":

@@ -64,10 +64,14 @@ def replaced_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """An open temporary file that takes the place of ``path`` at the end, or vanishes on an error.
 
     Args:
-        path: The file to make; its folder is made if need be.
+        path: The file to make; its folder is made if need be. A pipe or a device is written to as it is.
         mode: ``"w"`` for UTF-8 text with plain newlines, ``"wb"`` for bytes.
     """
     text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+    if path.exists() and not path.is_file():  # a pipe or a device is written to, never replaced
+        with path.open(mode, **text) as file:
+            yield file
+        return
     with replaced_path(path) as temporary, temporary.open(mode, **text) as file:
         yield file
 

@@ -123,7 +123,7 @@ def test_the_page_on_one_s_own_controller_does_what_it_says(own):
 
 
 def test_the_page_s_report_has_both_own_and_ours(own):
-    for module in ("plotly", "matplotlib", "moocore"):
+    for module in ("moocore",):
         pytest.importorskip(module)
     report = next(c for c in commands(ROOT / "docs" / "own-controller.md") if c.startswith("ecnas report"))
     done = run(report, own)

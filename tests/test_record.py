@@ -192,3 +192,19 @@ def test_the_space_is_part_of_a_run():
     four, five = (header(ecnas.load(f"surrogate-{space}")) for space in ("4V", "5V"))
     assert four["task"]["digest"] == five["task"]["digest"]
     assert any("space '4V' → '5V'" in text for text in differences(four, five))
+
+
+def test_devices_are_written_to_and_not_replaced(tmp_path):
+    import os
+    import threading
+
+    from ecnas.files import write_text
+
+    os.mkfifo(tmp_path / "pipe")
+    told = []
+    reader = threading.Thread(target=lambda: told.append((tmp_path / "pipe").read_text()))
+    reader.start()
+    write_text(tmp_path / "pipe", "text")
+    reader.join()
+    assert told == ["text"]
+    assert (tmp_path / "pipe").is_fifo()

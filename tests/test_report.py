@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -217,3 +218,15 @@ def test_in_a_browser(page, tmp_path, width):
     assert told["up"] == sorted(told["up"])
     assert told["down"] == sorted(told["down"], reverse=True)
     assert told["sort"] == "descending"
+
+
+def test_an_extra_that_is_not_installed_is_named(folder, tmp_path, monkeypatch, capsys):
+    for module, arguments in (
+        ("moocore", ["report", str(folder), "-o", str(tmp_path / "page.html")]),
+        ("matplotlib", ["plot", "scatter", "surrogate-4V", "--out", str(tmp_path / "chart")]),
+    ):
+        with monkeypatch.context() as context:
+            context.setitem(sys.modules, module, None)
+            assert cli.main(arguments) == cli.USER_ERROR
+        assert f"{module} is needed (pip install 'ecnas-gym[report]')" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -18,7 +18,6 @@ def test_interquartile_mean():
     for n in (1, 3, 5, 10, 11):
         sample = rng.normal(size=(n, 4))
         assert statistics.aggregate(sample) == pytest.approx(stats.trim_mean(sample, 0.25, axis=0))
-        assert statistics._trimmed_mean(sample.T) == pytest.approx(stats.trim_mean(sample, 0.25, axis=0))
     # Over runs and tasks together, as rliable's aggregate_iqm.
     tasks = [rng.normal(size=8), rng.normal(size=8)]
     together = statistics.estimate(tasks, resamples=10).centre

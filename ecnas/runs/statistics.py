@@ -8,6 +8,7 @@ task has the same weight.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 
@@ -36,15 +37,17 @@ class Estimate(NamedTuple):
 def aggregate(values: NDArray[np.float64], statistic: Statistic = "iqm") -> NDArray[np.float64]:
     """A statistic over the first axis of values of shape (runs, …): NaN where a run has none.
 
-    The interquartile mean is that of the middle half: floor(n/4) are cut off at either end.
+    The interquartile mean is that of the middle half: floor(n/4) are cut off at either end, as by
+    ``scipy.stats.trim_mean``. That has checks which take longer than the mean itself, a page has thousands of
+    bootstraps, and the table at the end of a sweep must not need more than numpy.
     """
-    if statistic == "mean":
-        mean: NDArray[np.float64] = np.asarray(values.mean(axis=0))
-        return mean
-    from scipy import stats
-
-    trimmed: NDArray[np.float64] = np.asarray(stats.trim_mean(values, 0.25, axis=0))
-    return np.where(np.isnan(values).any(axis=0), np.nan, trimmed)
+    if statistic == "iqm":
+        runs = len(values)
+        cut = runs // 4
+        middle = np.partition(values, (cut, runs - cut - 1), axis=0)[cut : runs - cut]
+        values = np.where(np.isnan(values).any(axis=0), np.nan, middle)
+    result: NDArray[np.float64] = np.asarray(values.mean(axis=0))
+    return result
 
 
 def estimate(
@@ -64,42 +67,37 @@ def estimate(
     centre = aggregate(np.concatenate(strata), statistic)
     shape = centre.shape
     drawn = np.full((resamples, centre.size), np.nan)
-    counts = [_resample(len(values), resamples, seed + number) for number, values in enumerate(strata)]
     flat = [values.reshape(len(values), -1) for values in strata]
     if statistic == "mean":
-        weights = [
-            np.stack([np.bincount(row, minlength=len(v)) for row in c]) for c, v in zip(counts, flat, strict=True)
-        ]
+        weights = [_weights(len(values), resamples, seed + number) for number, values in enumerate(flat)]
         drawn[:] = sum(w @ v for w, v in zip(weights, flat, strict=True)) / sum(map(len, flat))
     else:
-        before: tuple[NDArray[np.float64], ...] | None = None
+        samples = [_samples(len(values), resamples, seed + number) for number, values in enumerate(flat)]
+        before: list[NDArray[np.float64]] = []
         for column in range(centre.size):
-            parts = tuple(v[:, column] for v in flat)
-            if before is not None and all(map(np.array_equal, parts, before)):
-                drawn[:, column] = drawn[:, column - 1]
-            elif not any(np.isnan(part).any() for part in parts):
-                samples = np.concatenate([part[c] for part, c in zip(parts, counts, strict=True)], axis=1)
-                drawn[:, column] = _trimmed_mean(samples)
+            parts = [values[:, column] for values in flat]
+            if before and all(map(np.array_equal, parts, before)):
+                drawn[:, column] = drawn[:, column - 1]  # as on a curve where no run has changed
+            elif not np.isnan(centre.flat[column]):
+                runs = np.concatenate([part[chosen] for part, chosen in zip(parts, samples, strict=True)], axis=1)
+                drawn[:, column] = aggregate(runs.T, statistic)
             before = parts
     low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
     return Estimate(centre, low.reshape(shape), high.reshape(shape))
 
 
-def _trimmed_mean(samples: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The interquartile mean over the last axis, as ``scipy.stats.trim_mean`` has it, without its checks.
-
-    These take longer than the mean itself, and a page has thousands of bootstraps.
-    """
-    runs = samples.shape[-1]
-    cut = runs // 4
-    middle = np.partition(samples, (cut, runs - cut - 1), axis=-1)[..., cut : runs - cut]
-    result: NDArray[np.float64] = middle.mean(axis=-1)
-    return result
-
-
-def _resample(runs: int, resamples: int, seed: int) -> NDArray[np.int64]:
-    """Which runs the bootstrap samples hold, shape (resamples, runs): the same for all that is asked of these runs."""
+@functools.lru_cache(maxsize=64)
+def _samples(runs: int, resamples: int, seed: int) -> NDArray[np.int64]:
+    """Which runs the bootstrap samples hold, shape (resamples, runs)."""
     return np.random.default_rng([seed, runs]).integers(runs, size=(resamples, runs))
+
+
+@functools.lru_cache(maxsize=64)
+def _weights(runs: int, resamples: int, seed: int) -> NDArray[np.float64]:
+    """How often each run is in the bootstrap samples, shape (resamples, runs)."""
+    chosen = _samples(runs, resamples, seed) + runs * np.arange(resamples)[:, None]
+    counts = np.bincount(chosen.ravel(), minlength=runs * resamples)
+    return counts.reshape(resamples, runs).astype(np.float64)
 
 
 def improvement(
@@ -124,10 +122,7 @@ def improvement(
     centres, drawn = [], []
     for number, (a, b) in enumerate(zip(first, second, strict=True)):
         better = (np.sign(a[:, None] - b[None, :]) + 1) / 2
-        weights = [
-            np.stack([np.bincount(row, minlength=len(values)) for row in _resample(len(values), resamples, key)])
-            for values, key in ((a, seed + 2 * number), (b, seed + 2 * number + 1))
-        ]
+        weights = [_weights(len(a), resamples, seed + 2 * number), _weights(len(b), resamples, seed + 2 * number + 1)]
         centres.append(better.mean())
         drawn.append(((weights[0] @ better) * weights[1]).sum(axis=1) / better.size)
     low, high = np.quantile(np.mean(drawn, axis=0), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
