@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gymnasium as gym
-import matplotlib
 import numpy as np
 import tyro
 
 import ecnas
 import ecnas_gym  # noqa: F401  registers the environments
-from ecnas import measured, search
-from ecnas.runs import charts
+from ecnas import charts, drawing, measured, search
 
 
 @dataclass
@@ -97,10 +95,8 @@ def main(args: Args) -> None:
     for row, figures, *origins in zip(front.rows.tolist(), front.figures, accuracy, energy, strict=True):
         print(f"  row {row:>6}  {figures[0]:.4f} ({origins[0]})  {figures[1]:.4f} kWh ({origins[1]})")
 
-    matplotlib.use("Agg")
-    with charts.style():
-        axes = charts.scatter(benchmark)
-        charts.save(axes.figure, args.out / "front")
+    with drawing.style():
+        drawing.save(drawing.figure_of(charts.scatter(benchmark)), args.out / "front")
     print(f"\nThe table, the record and the chart are in {args.out}/")
 
 
