@@ -217,7 +217,7 @@ def test_drawing_into_given_axes():
     cell = Cell([[0, 1, 1], [0, 0, 1], [0, 0, 0]], [CONV3])
     assert cell.draw(ax) is ax
     assert [text.get_text() for text in ax.texts] == ["input", "conv3x3", "output"]
-    assert len(ax.patches) == cell.num_edges
+    assert len(ax.patches) == cell.num_edges + cell.num_vertices  # arrows and boxes
     plt.close("all")
 
 

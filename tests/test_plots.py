@@ -41,6 +41,7 @@ def double(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def no_figures_left():
+    plt.close("all")
     yield
     assert not plt.get_fignums()  # charts leave no global state
     plt.close("all")

@@ -21,16 +21,6 @@ from ecnas.errors import EXTRAS, ECNASError, MissingExtraError
 USER_ERROR: Final = 2
 INTERRUPTED: Final = 130
 
-EXTRAS: Final = {
-    "matplotlib": "report",
-    "moocore": "report",
-    "scipy": "plots",
-    "tensorflow": "official",
-    "pyarrow": "measured",
-    "ray": "cluster",
-}
-"""The extra that brings a module which a command may lack."""
-
 COMMANDS: Final = {
     "fetch": "fetch",
     "info": "info",
@@ -95,12 +85,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         if package not in EXTRAS:
             raise
         print(f"{command}: {MissingExtraError(package)}", file=sys.stderr)
-        return USER_ERROR
-    except ModuleNotFoundError as error:
-        extra = EXTRAS.get((error.name or "").partition(".")[0])
-        if extra is None:
-            raise
-        print(f"ecnas {arguments.command}: {error.name} is needed (pip install 'ecnas-gym[{extra}]')", file=sys.stderr)
         return USER_ERROR
     except KeyboardInterrupt:
         print(file=sys.stderr)
