@@ -10,7 +10,8 @@ STAMP := $(VENV)/.installed
 demo: $(STAMP)  ## train PPO and REINFORCE on ECNAS-7V-v0 and leave plots and tables in runs/demo
 	$(BIN)/python examples/demo.py
 
-test: $(STAMP)  ## lint, type-check and run all tests
+test: $(STAMP)  ## check the spelling, lint, type-check and run all tests
+	$(BIN)/codespell
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -35,6 +36,9 @@ lint: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/mypy
 
+docs: $(STAMP)  ## build the site into build/site; a broken link is an error
+	$(BIN)/mkdocs build --quiet --strict
+
 surrogate: $(STAMP)  ## refit the surrogate models and rewrite ecnas/data
 	$(BIN)/python -m ecnas.surrogate.train
 
@@ -43,7 +47,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --constraint constraints.txt torch
-	$(BIN)/pip install --quiet --constraint constraints.txt -e '.[agents,cluster,dev,mo,network,official,plots,report,search,surrogate]'
+	$(BIN)/pip install --quiet --constraint constraints.txt -e '.[agents,cluster,dev,docs,mo,network,official,plots,report,search,surrogate]'
 	touch $(STAMP)
 
 clean:

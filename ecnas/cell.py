@@ -67,7 +67,7 @@ class Cell:
     network.
 
     Args:
-        adjacency: V×V matrix of 0 and 1 of any type, 2 ≤ V ≤ 7, upper-triangular; entry [x][y] is the edge x→y.
+        adjacency: V×V matrix of 0 and 1 of any type, 2 ≤ V ≤ 7, upper-triangular; entry [x, y] is the edge x→y.
             Vertex 0 is the input, vertex V−1 the output.
         ops: The V−2 operations of the inner vertices, out of ``ecnas.OPERATIONS`` (``"conv3x3"`` and ``"conv1x1"`` will
             do); or V names with ``"input"`` first and ``"output"`` last.
