@@ -432,7 +432,13 @@ def suggest(trial: Any, space: str | Space) -> Cell:
 def ax_parameters(space: str | Space) -> list[dict[str, Any]]:
     """The ``parameters`` of ``AxClient.create_experiment``; :func:`from_parameters` reads what Ax chooses."""
     return [
-        {"name": name, "type": "choice", "values": list(choices), "is_ordered": False, "sort_values": False}
+        {
+            "name": name,
+            "type": "choice",
+            "values": list(choices),
+            "value_type": type(choices[0]).__name__,
+            "is_ordered": len(choices) == 2,  # an edge is there or not; Ax asks for it
+        }
         for name, choices in parameters(space).items()
     ]
 
