@@ -83,6 +83,8 @@ def spellings() -> dict[str, str | bytes]:
         "trailing commas": PLAIN.replace("\n", ",,\n"),
         "comments": "# our lab\n" + PLAIN + "# the end\n",
         "the header again": PLAIN + header + "\n",
+        "two files in one": (b"\xef\xbb\xbf" + "\n".join([header, *lines[1:3]]).encode() + b"\n")
+        + (b"\xef\xbb\xbf" + "\n".join([header, *lines[3:]]).encode()),
         "everything quoted": "\n".join(",".join(f'"{value}"' for value in line.split(",")) for line in lines),
         "per cent": "\n".join(
             [
@@ -435,6 +437,14 @@ def test_provenance_by_line_and_figure(write):
     assert not every.is_mixed
     with pytest.raises(ValueError, match="provenance must be one of"):
         measured.read(path, provenance="guess")
+
+
+def test_columns_that_may_have_been_meant_are_mentioned(write):
+    reading = measured.read(write("row,epochs,val_accuracy,gpu_energy_kwh,colour\n5,4,0.8,0.1,red\n"))
+    assert len(reading.notes) == 1
+    assert "column 'gpu_energy_kwh' is not used; if it is the energy of the whole training" in reading.notes[0]
+    with_energy = write("row,epochs,energy_kwh,gpu_energy_kwh,val_accuracy\n5,4,0.8,0.1,0.9\n")
+    assert measured.read(with_energy).notes == ()
 
 
 def test_the_preview_says_what_was_understood(write):

@@ -34,6 +34,9 @@ _TITLES: Final[Mapping[str, str]] = {
     "co2": "CO2 equivalent",
     "training_time": "training time",
 }
+_WORDS: Final[Mapping[str, str]] = {"energy": "energy", "kwh": "energy", "acc": "val_accuracy", "co2": "co2"}
+"""What a column's name may hold that was meant for figures."""
+
 _TABLE_UNITS: Final[Mapping[str, str]] = {"energy": "kWh", "co2": "g", "training_time": "s"}
 
 
@@ -182,6 +185,7 @@ class _Reader:
         trainings = [replace(training, repeat=repeats[key]) for key, (_, training) in labelled.items()]
         table = table_of(trainings, name, space, notes)
         self._check_parameters(rows)
+        self._mention_unused(table)
         return Reading(table, tuple(self._account(table, cell_columns)), tuple(self.notes))
 
     def _check_space(self, space: Space, rows: Sequence[int]) -> None:
@@ -394,6 +398,18 @@ class _Reader:
                 f"column {column.name!r} is not used: it differs from the published number of the cell's parameters in "
                 f"{_listed(others, 3)}"
             )
+
+    def _mention_unused(self, table: Table) -> None:
+        """Columns that may have been meant as figures, of which there are none otherwise."""
+        for column in self.columns:
+            for word, name in _WORDS.items():
+                if not column.meaning and name not in table.columns and word in column.name.lower():
+                    unit = {"energy": "energy_kwh", "co2": "co2_g"}.get(name, name)
+                    self.notes.append(
+                        f"column {column.name!r} is not used; if it is the {_TITLES[name]} of the whole training, say "
+                        f"so (--column {column.name!r}={unit})"
+                    )
+                    break
 
     def _range(self, column: Column) -> str:
         if column.name not in self.ranges:

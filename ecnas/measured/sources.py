@@ -109,7 +109,9 @@ def of_csv(name: str, text: str) -> Source:
     """Lines of a text with a header and a delimiter, which the header shows."""
     problems = Problems(name)
     notes: list[str] = []
-    delimiter, text, first_line = _delimiter(text.replace("\r\n", "\n").replace("\r", "\n"))
+    # Files that were made of several have byte-order marks inside.
+    plain = text.replace("\r\n", "\n").replace("\r", "\n").replace("\ufeff", "")
+    delimiter, text, first_line = _delimiter(plain)
     rows = _rows(name, text, delimiter, first_line)
     header: list[str] = []
     lines: list[Line] = []
