@@ -1,0 +1,247 @@
+"""Many runs at once, beside one by one: controllers, the networks of BANANAS, and the functional environment.
+
+python benchmarks/bench_many.py [--rounds 3] [--only ppo bananas reinforce scaling update functional]
+python benchmarks/bench_many.py --equivalence runs/ppo-many    # after ecnas sweep benchmarks/ppo_many.toml
+
+Rates are of processor time. A run has 500 evaluations of ``surrogate-7V`` and leaves a record in memory. The last two
+tables need JAX.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from ecnas_gym.agents.ppo_many import MaskedPPO, Rollout, Shape, initial, update
+from ecnas_gym.agents.pqt import PriorityQueueTraining
+from ecnas_gym.agents.reinforce_many import CategoricalREINFORCE
+from timing import machine, print_table, repeated, take_turns
+
+import ecnas
+from ecnas.runs import Method
+from ecnas.runs.record import RunRecord
+from ecnas.runs.run import begun
+from ecnas.search.bananas import BANANAS
+from ecnas.search.features import path_encoding
+from ecnas.task import Task
+from ecnas_gym.functional import BuildState, FuncCellEnv
+
+EVALUATIONS = 500
+MARGIN = 0.03
+"""Of a mean regret in percentage points: within it two methods count as equally good. A fifth of masked PPO's own."""
+
+
+def runs_of(method: Method, at_once: int, seeds: Iterator[int]) -> Callable[[], float]:
+    """A contender that carries out runs, so many at once; each time with new seeds."""
+    task = Task.of(ecnas.load("surrogate-7V"), ("val_accuracy",))
+
+    def carry_out() -> None:
+        with contextlib.ExitStack() as stack:
+            starts = [stack.enter_context(begun(method, task, EVALUATIONS, next(seeds))) for _ in range(at_once)]
+            if at_once > 1:
+                method.run_many(*zip(*starts, strict=True))
+            else:
+                with contextlib.suppress(ecnas.BudgetExhaustedError):
+                    method.run(*starts[0])
+
+    return repeated(carry_out, at_once, 0.0001)
+
+
+@dataclass(frozen=True)
+class WithScikitLearn(BANANAS):
+    """BANANAS with the networks of scikit-learn."""
+
+    def _predict(self, trained: Any, cells: Any, rng: np.random.Generator) -> Any:
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.neural_network import MLPRegressor
+
+        x = path_encoding(np.array([candidate.cell.row for candidate in trained]), self.max_ops)
+        x_new = path_encoding(np.array([cell.row for cell in cells]), self.max_ops)
+        rewards = np.array([candidate.reward for candidate in trained])
+        predictions = []
+        for _ in range(self.ensemble_size):
+            seed = int(rng.integers(2**31))
+            network = MLPRegressor(
+                hidden_layer_sizes=self.hidden, learning_rate_init=0.01, alpha=1e-3, max_iter=200, random_state=seed
+            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                network.fit(x, (rewards - rewards.mean()) / rewards.std())
+            predictions.append(rewards.mean() + rewards.std() * network.predict(x_new))
+        return np.array(predictions)
+
+
+def ppo(rounds: int) -> None:
+    from ecnas_gym.agents.ppo import PPO
+
+    contenders = {"sb3-contrib, one by one": runs_of(PPO(), 1, count())}
+    for at_once in (1, 16):
+        contenders[f"{at_once} at once"] = runs_of(MaskedPPO(), at_once, count())
+    print_table(take_turns(contenders, rounds), "sb3-contrib, one by one", "masked PPO, runs per second")
+
+
+def bananas(rounds: int) -> None:
+    contenders = {
+        "scikit-learn's networks": runs_of(WithScikitLearn(), 1, count()),
+        "ours": runs_of(BANANAS(), 1, count()),
+    }
+    print_table(take_turns(contenders, rounds), "scikit-learn's networks", "BANANAS, runs per second")
+
+
+def reinforce(rounds: int) -> None:
+    from ecnas_gym.agents.reinforce import REINFORCE
+
+    contenders = {"tensorflow, one by one": runs_of(REINFORCE(), 1, count())}
+    for at_once in (1, 16):
+        contenders[f"{at_once} at once"] = runs_of(CategoricalREINFORCE(), at_once, count())
+    print_table(take_turns(contenders, rounds), "tensorflow, one by one", "REINFORCE, runs per second")
+
+
+def scaling(rounds: int) -> None:
+    """How the cost of a run falls with their number."""
+    for name, method in (("masked PPO", MaskedPPO()), ("priority-queue training", PriorityQueueTraining())):
+        contenders = {f"{n} at once": runs_of(method, n, count()) for n in (1, 4, 16, 64, 256)}
+        print_table(take_turns(contenders, rounds), "1 at once", f"{name}, runs per second")
+
+
+def updates(rounds: int) -> None:
+    """One update of masked PPO for 64 runs, by the same functions: numpy's arrays on a thread, JAX's on all cores."""
+    import jax
+
+    method, shape, num_runs = MaskedPPO(), Shape(62, 64), 64
+    rng = np.random.default_rng(0)
+    learner = initial(shape, [np.random.default_rng(seed) for seed in range(num_runs)])
+    rollout = Rollout(
+        (rng.random((num_runs, 8, 26, 62)) < 0.3).astype(np.float32),
+        np.ones((num_runs, 8, 26, 3), dtype=np.bool_),
+        rng.integers(3, size=(num_runs, 8, 26)),
+        np.full((num_runs, 8, 26), np.float32(-np.log(3))),
+        rng.random((num_runs, 8)).astype(np.float32),
+    )
+    compiled = jax.jit(lambda learner, rollout: update(shape, learner, rollout, None, method))
+    on_device = jax.device_put((learner, rollout))
+    difference = np.abs(
+        np.asarray(compiled(*on_device).parameters) - update(shape, learner, rollout, None, method).parameters
+    )
+    print(f"Largest difference of a weight after an update: {difference.max():.1e}\n")
+    contenders = {
+        "numpy": repeated(lambda: method._update(shape, learner, rollout, [rng] * num_runs), num_runs),
+        "JAX": repeated(lambda: jax.block_until_ready(compiled(*on_device)), num_runs),
+    }
+    print_table(take_turns(contenders, rounds), "numpy", "updates of masked PPO per second")
+
+
+def functional(rounds: int) -> None:
+    """Legal random episodes: the native vector environment's, drawn before; the functional one's, drawn on the way."""
+    import jax
+    import jax.numpy as jnp
+
+    func = FuncCellEnv("7V", xp=jnp)
+    for num_envs in (1024, 16384, 131072):
+
+        def episode(key: Any, tables: Any, observe: bool, num_envs: int = num_envs) -> Any:
+            def step(carry: Any, key: Any) -> Any:
+                state, seen = carry
+                masks = func.action_mask(state, tables)
+                draws = jax.random.bits(key, masks.shape, dtype=jnp.uint8).astype(jnp.int32)
+                action = jnp.argmax(jnp.where(masks, draws, -1), axis=1)
+                state = func.transition(state, action, None, tables)
+                if observe:  # all observations are made, and read by a sum
+                    seen = seen + func.observation(state, None, tables)
+                return (state, seen), None
+
+            start = BuildState(*(jnp.broadcast_to(field, (num_envs,)) for field in func.initial()))
+            nothing = jnp.zeros((num_envs, 62) if observe else ())
+            (state, seen), _ = jax.lax.scan(step, (start, nothing), jax.random.split(key, 26))
+            return tables.rewards[0, func.row(state, tables)], seen
+
+        compiled = functools.partial(jax.jit(episode, static_argnums=2), jax.random.key(0), func.default_params)
+        contenders = {
+            "native, observations": _native(num_envs),
+            "JAX, observations": repeated(_waited(compiled, True), 26 * num_envs, 0.2),
+            "JAX, states alone": repeated(_waited(compiled, False), 26 * num_envs, 0.2),
+        }
+        print(f"{num_envs:,} environments:\n")
+        print_table(take_turns(contenders, rounds), "native, observations", "environment steps per second")
+
+
+def _waited(function: Callable[..., Any], *arguments: Any) -> Callable[[], object]:
+    """A call of a compiled function that returns when its results are there."""
+    import jax
+
+    return lambda: jax.block_until_ready(function(*arguments))
+
+
+def _native(num_envs: int) -> Callable[[], float]:
+    envs = gym.make_vec("ecnas_gym:ECNAS-7V-v0", num_envs=num_envs, autoreset_mode="Disabled")
+    rng = np.random.default_rng(0)
+    _, info = envs.reset()
+    actions = []
+    for _ in range(26):
+        actions.append((rng.random(info["action_mask"].shape) * info["action_mask"]).argmax(axis=1))
+        info = envs.step(actions[-1])[4]
+
+    def play() -> None:
+        envs.reset()
+        for action in actions:
+            envs.step(action)
+
+    return repeated(play, 26 * num_envs, 0.2)
+
+
+def equivalence(folder: Path) -> None:
+    """Whether the final regrets of two methods are the same, by a bootstrap interval of the difference of means."""
+    best = ecnas.load("surrogate-7V").values("val_accuracy").max()
+    regrets: dict[str, dict[int, float]] = {}
+    for path in sorted(folder.rglob("record.jsonl")):
+        record = RunRecord.load(path)
+        regrets.setdefault(record.name, {})[record.seed] = 100 * float(best - record.column("val_accuracy").max())
+    rng = np.random.default_rng(0)
+    means, values = {}, {}
+    for name, by_seed in regrets.items():
+        values[name] = np.array(list(by_seed.values()))
+        means[name] = rng.choice(values[name], size=(20_000, len(by_seed))).mean(axis=1)
+        print(f"{name}: {len(by_seed)} runs, mean regret {values[name].mean():.4f} percentage points")
+    (first, a), (second, b) = means.items()
+    low, high = np.percentile(b - a, [5, 95])
+    verdict = "equivalent" if low > -MARGIN and high < MARGIN else "not shown to be equivalent"
+    print(
+        f"{second} less {first}: {values[second].mean() - values[first].mean():+.4f}, 90 % interval "
+        f"[{low:+.4f}, {high:+.4f}], margin ±{MARGIN}: {verdict}"
+    )
+
+
+TABLES = {
+    "ppo": ppo,
+    "bananas": bananas,
+    "reinforce": reinforce,
+    "scaling": scaling,
+    "update": updates,
+    "functional": functional,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", nargs="+", choices=TABLES, default=[*TABLES])
+    parser.add_argument("--equivalence", type=Path, metavar="FOLDER")
+    args = parser.parse_args()
+    if args.equivalence is not None:
+        return equivalence(args.equivalence)
+    print(machine(), "\n")
+    for name in args.only:
+        TABLES[name](args.rounds)
+
+
+if __name__ == "__main__":
+    main()
