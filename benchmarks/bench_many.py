@@ -27,9 +27,9 @@ from ecnas_gym.agents.reinforce_many import CategoricalREINFORCE
 from timing import machine, print_table, repeated, take_turns
 
 import ecnas
-from ecnas.runs import Method
+from ecnas.runs import ManyRuns, Method
 from ecnas.runs.record import RunRecord
-from ecnas.runs.run import begun
+from ecnas.runs.run import Start, begun
 from ecnas.search.bananas import BANANAS
 from ecnas.search.features import path_encoding
 from ecnas.task import Task
@@ -47,11 +47,13 @@ def runs_of(method: Method, at_once: int, seeds: Iterator[int]) -> Callable[[], 
     def carry_out() -> None:
         with contextlib.ExitStack() as stack:
             starts = [stack.enter_context(begun(method, task, EVALUATIONS, next(seeds))) for _ in range(at_once)]
-            if at_once > 1:
-                method.run_many(*zip(*starts, strict=True))
+            begins = [start for start in starts if isinstance(start, Start)]
+            if isinstance(method, ManyRuns):
+                method.run_many([begin.evaluate for begin in begins], [begin.rng for begin in begins])
             else:
-                with contextlib.suppress(ecnas.BudgetExhaustedError):
-                    method.run(*starts[0])
+                for begin in begins:
+                    with contextlib.suppress(ecnas.BudgetExhaustedError):
+                        method.run(*begin)
 
     return repeated(carry_out, at_once, 0.0001)
 
@@ -135,7 +137,7 @@ def updates(rounds: int) -> None:
     print(f"Largest difference of a weight after an update: {difference.max():.1e}\n")
     contenders = {
         "numpy": repeated(lambda: method._update(shape, learner, rollout, [rng] * num_runs), num_runs),
-        "JAX": repeated(lambda: jax.block_until_ready(compiled(*on_device)), num_runs),
+        "JAX": repeated(_waited(compiled, *on_device), num_runs),
     }
     print_table(take_turns(contenders, rounds), "numpy", "updates of masked PPO per second")
 
@@ -178,7 +180,7 @@ def _waited(function: Callable[..., Any], *arguments: Any) -> Callable[[], objec
     """A call of a compiled function that returns when its results are there."""
     import jax
 
-    return lambda: jax.block_until_ready(function(*arguments))
+    return lambda: jax.block_until_ready(function(*arguments))  # type: ignore[no-untyped-call]
 
 
 def _native(num_envs: int) -> Callable[[], float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from typing import Final
 
 import numpy as np
@@ -29,10 +30,10 @@ def path_encoding(rows: NDArray[np.integer], max_ops: int = MAX_INNER) -> NDArra
     Returns:
         0 and 1, shape (n, PATH_COUNTS[max_ops]).
     """
-    encoded = np.zeros((len(rows), PATH_COUNTS[max_ops]))
-    for i, row in enumerate(rows.tolist()):
-        encoded[i, [path for path in _paths(row) if path < PATH_COUNTS[max_ops]]] = 1.0
-    return encoded
+    encoded = np.zeros((len(rows), PATH_COUNTS[MAX_INNER]))
+    paths = [_paths(row) for row in rows.tolist()]
+    encoded[np.repeat(np.arange(len(rows)), [*map(len, paths)]), [*itertools.chain(*paths)]] = 1.0
+    return encoded[:, : PATH_COUNTS[max_ops]]
 
 
 @functools.lru_cache(maxsize=100_000)
