@@ -47,7 +47,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --constraint constraints.txt torch
-	$(BIN)/pip install --quiet --constraint constraints.txt -e '.[agents,cluster,dev,docs,mo,network,official,plots,report,search,surrogate]'
+	$(BIN)/pip install --quiet --constraint constraints.txt -e '.[agents,cluster,dev,docs,jax,measured,mo,network,official,plots,report,search,surrogate]'
 	touch $(STAMP)
 
 clean:
