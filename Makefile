@@ -1,11 +1,11 @@
-# make demo | test | test-core | lint | docs | surrogate      (each makes .venv on its own)
+# make demo | test | test-core | lint | fuzz | docs | surrogate      (each makes .venv on its own)
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-core lint docs surrogate clean
+.PHONY: demo test test-core lint fuzz docs surrogate clean
 
 demo: $(STAMP)  ## train PPO and REINFORCE on ECNAS-7V-v0 and leave plots and tables in runs/demo
 	$(BIN)/python examples/demo.py
@@ -38,6 +38,9 @@ lint: $(STAMP)
 
 docs: $(STAMP)  ## build the site into build/site; a broken link is an error
 	$(BIN)/mkdocs build --quiet --strict
+
+fuzz: $(STAMP)  ## ten minutes of damaged files, tables, records, sweeps, arguments and actions
+	$(BIN)/python tests/fuzz.py
 
 surrogate: $(STAMP)  ## refit the surrogate models and rewrite ecnas/data
 	$(BIN)/python -m ecnas.surrogate.train

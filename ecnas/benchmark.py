@@ -623,7 +623,9 @@ class Benchmark:
                 "linear" if scalarisation is None else scalarisation, self.normalisation(objectives, epochs), weights
             )
         if weights is not None:
-            raise ValueError(f"weights go with the name of a scalarisation, got {weights!r} and {scalarisation!r}")
+            raise ValueError(
+                f"weights go with the name of a scalarisation, got {shown(weights)} and {shown(scalarisation)}"
+            )
         return check_scalarisation(scalarisation, len(check_objectives(objectives)))
 
     def scalar_rewards(

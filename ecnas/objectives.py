@@ -49,7 +49,7 @@ def check_objectives(names: Sequence[str]) -> tuple[str, ...]:
     """
     chosen = tuple(one_of("objective", name, OBJECTIVES) for name in ordered("objectives", names, "names"))
     if not chosen or len(set(chosen)) != len(chosen):
-        raise ValueError(f"objectives must be one or more different names, got {list(chosen)}")
+        raise ValueError(f"objectives must be one or more different names, got {shown(list(chosen))}")
     return chosen
 
 
@@ -242,10 +242,10 @@ def make_scalarisation(
     chosen = _checked_weights(weights)
     if name in ("linear", "chebyshev"):
         if chosen is not None and len(chosen) != len(normalisation.names):
-            raise ValueError(f"weights must be one number for each of {normalisation.names}, got {weights}")
+            raise ValueError(f"weights must be one number for each of {normalisation.names}, got {shown(weights)}")
         return Linear(chosen) if name == "linear" else Chebyshev(chosen)
     if chosen is not None:
-        raise ValueError(f"scalarisation {name!r} takes no weights, got {weights}")
+        raise ValueError(f"scalarisation {name!r} takes no weights, got {shown(weights)}")
     if "energy" not in normalisation.names:
         raise ValueError(f"scalarisation {name!r} needs the objective 'energy', got {normalisation.names}")
     middle = normalisation.figure("energy", 0.5)
@@ -321,5 +321,5 @@ def _weights(weights: tuple[float, ...] | None, num_objectives: int) -> NDArray[
     if weights is None:
         return np.full(num_objectives, 1.0 / num_objectives)
     if len(weights) != num_objectives:
-        raise ValueError(f"weights must be {num_objectives} numbers, one an objective, got {weights}")
+        raise ValueError(f"weights must be {num_objectives} numbers, one an objective, got {shown(weights)}")
     return np.array(weights) / sum(weights)

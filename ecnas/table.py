@@ -470,9 +470,14 @@ def _text(header: dict[str, Any], key: str) -> str:
 def _mapped(folder: Path, name: str) -> NDArray[Any]:
     if Path(name).name != name:  # a table refers to nothing outside of its folder
         raise ValueError(f"file must be a name without a folder, got {shown(name)}")
-    open_regular(folder / name).close()  # nothing else would end
-    # A plain ndarray over the map: the memmap subclass makes every look-up several times slower.
-    return np.asarray(np.load(folder / name, mmap_mode="r", allow_pickle=False))
+    try:
+        open_regular(folder / name).close()  # nothing else would end
+        # A plain ndarray over the map: the memmap subclass makes every look-up several times slower.
+        return np.asarray(np.load(folder / name, mmap_mode="r", allow_pickle=False))
+    except (FileNotFoundError, CorruptFileError):
+        raise
+    except Exception as error:  # numpy reads headers by Python's own parser, whose errors are of many kinds
+        raise CorruptFileError(f"{folder / name}: damaged array ({type(error).__name__}: {error!s:.300})") from error
 
 
 def _one_of(chosen: NDArray[Any], repeat: int | NDArray[np.integer]) -> NDArray[Any]:

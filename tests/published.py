@@ -112,7 +112,7 @@ def write_file(path: Path, records: Iterable[bytes]) -> None:
     with path.open("wb") as file:
         for one in records:
             length = struct.pack("<Q", len(one))
-            file.write(length + _masked_crc(length) + one + _masked_crc(one))
+            file.write(length + masked_crc(length) + one + masked_crc(one))
 
 
 def _crc_table() -> list[int]:
@@ -127,7 +127,7 @@ def _crc_table() -> list[int]:
 _CRC = _crc_table()
 
 
-def _masked_crc(data: bytes) -> bytes:
+def masked_crc(data: bytes) -> bytes:
     """CRC-32C, rotated and shifted as the format wants it."""
     crc = 0xFFFFFFFF
     for byte in data:

@@ -120,10 +120,10 @@ def test_a_missing_or_cut_column_is_told(saved):
     _, folder = saved
     content = (folder / "energy.npy").read_bytes()
     (folder / "energy.npy").write_bytes(content[:-8])
-    with pytest.raises(CorruptFileError, match="damaged table"):
+    with pytest.raises(CorruptFileError, match="damaged (table|array)"):
         open_table(folder)
     (folder / "energy.npy").write_bytes(b"")
-    with pytest.raises(CorruptFileError, match="damaged table"):
+    with pytest.raises(CorruptFileError, match="damaged (table|array)"):
         open_table(folder)
     (folder / "energy.npy").unlink()
     with pytest.raises(CorruptFileError, match=r"energy\.npy is missing"):

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecnas.benchmark import Benchmark
-from ecnas.errors import CorruptFileError, OutOfDomainError, shown
+from ecnas.errors import OutOfDomainError, shown
 from ecnas.files import clear_leftovers, open_regular, replaced_file
 from ecnas.official.fetch import cache_folder
 from ecnas.official.source import Source, has_source
@@ -89,7 +89,9 @@ def hashes_of(space: Space) -> NDArray[np.uint8]:
             if are_all_hashes(known, space):
                 return known
             reason = "its bytes have changed"
-        except (CorruptFileError, PermissionError, ValueError, EOFError) as error:
+        except (FileNotFoundError, NotADirectoryError):
+            raise
+        except Exception as error:  # numpy reads headers by Python's own parser, whose errors are of many kinds
             reason = str(error)
         warnings.warn(f"the cached hashes {path} are damaged and are made anew ({reason})", stacklevel=4)
     from tqdm import tqdm

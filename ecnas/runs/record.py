@@ -5,7 +5,7 @@ A record is a JSON Lines file::
     {"format": "ecnas-run", "version": 2, "name": …, "method": {…}, "task": {…}, "budget": {…}, "seed": 0, …}
     {"index": 0, "hash": …, "row": …, "epochs": 108, "val_accuracy": …, …, "reward": …}      one line an evaluation
     {"recommend": 20411}                                             the method's own choice, from here on
-    {"end": true, "evaluations": 500, …, "sha256": "…"}              of all lines before
+    {"end": true, "evaluations": 500, …, "sha256": "…"}              of all lines before and of the mark itself
 
 Its header holds everything that makes the run: two runs are the same run exactly if :func:`identity` says so. While a
 run goes on its file is called ``….jsonl.partial``; it gets its name when the run is complete. The end mark tells a
@@ -241,6 +241,8 @@ class RunRecord:
         for name in NUMBERS:
             values = [row[name] for row in evaluations]
             self._numbers[name] = array("d", [math.nan if value is None else value for value in values])
+            if np.isinf(self._numbers[name]).any():
+                raise ValueError(f"{name} must be finite")
         if self._numbers["index"].tolist() != list(range(len(evaluations))):
             raise ValueError("index must count the evaluations from 0")
         self._hashes = [row["hash"] for row in evaluations]
@@ -278,6 +280,7 @@ class RunRecord:
         if complete:
             chosen = self._chosen_cells()
             end = {"end": True, "evaluations": len(self), "invalid_episodes": self.invalid_episodes, **chosen}
+            self._hash.update(_line(end))
             self._file.write(_line({**end, "sha256": self._hash.hexdigest()}))
             if chosen:
                 write_text(cell_path(self.path), json.dumps(chosen["recommended"], indent=1) + "\n")
@@ -381,12 +384,15 @@ def _checked(path: Path) -> tuple[list[bytes], dict[str, Any], dict[str, Any]]:
         end = json.loads(lines[-1])
         if end.get("end") is not True or not lines[-1].endswith(b"\n"):
             raise CorruptFileError(f"{path}: the end mark is missing: the record was cut after line {len(lines)}")
-        digest = hashlib.sha256(memoryview(content)[: len(content) - len(lines[-1])]).hexdigest()
-        if digest != end["sha256"]:
+        given = end.pop("sha256")
+        digest = hashlib.sha256(memoryview(content)[: len(content) - len(lines[-1])])
+        of_lines = digest.hexdigest()  # of the lines alone, as the first records of this version have it
+        digest.update(_line(end))
+        if given not in (of_lines, digest.hexdigest()):
             raise CorruptFileError(f"{path}: damaged run record (its lines do not have the digest of its end mark)")
     except CorruptFileError:
         raise
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise CorruptFileError(f"{path}: damaged run record ({type(error).__name__}: {error})") from error
     return lines[1:-1], header, end
 
