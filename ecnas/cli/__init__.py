@@ -11,6 +11,7 @@ import importlib
 import io
 import os
 import sys
+import textwrap
 import warnings
 from collections.abc import Sequence
 from typing import Final, TextIO
@@ -52,11 +53,22 @@ def make_parser() -> argparse.ArgumentParser:
             help=module.SUMMARY,
             description=module.SUMMARY[0].upper() + module.SUMMARY[1:] + ".",
             epilog=module.TEXT,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_HelpFormatter,
         )
         module.add_arguments(page)
         page.set_defaults(run=module.run)
     return parser
+
+
+class _HelpFormatter(argparse.HelpFormatter):
+    """Fills paragraphs to the width of the terminal (COLUMNS), and leaves indented examples as they are."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        paragraphs = text.split("\n\n")
+        return "\n\n".join(
+            part if "\n  " in part else textwrap.fill(" ".join(part.split()), width, break_on_hyphens=False)
+            for part in paragraphs
+        )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,0 +1,76 @@
+"""What pip installs: the wheel and the source distribution hold what they should, once, and nothing else."""
+
+from __future__ import annotations
+
+import collections
+import email
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+
+import pytest
+from conftest import ROOT
+
+import ecnas
+
+pytest.importorskip("hatchling", reason="building needs hatchling (extra [dev])")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The folder with both distributions."""
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "hatchling", "build", "--directory", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def tracked(*folders):
+    """Files that git knows."""
+    done = subprocess.run(["git", "ls-files", *folders], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode != 0:
+        pytest.skip("not a checkout")
+    return set(done.stdout.splitlines())
+
+
+def test_wheel(built):
+    (path,) = built.glob("*.whl")
+    assert path.stat().st_size <= 15e6
+    with zipfile.ZipFile(path) as wheel:
+        names = [name for name in wheel.namelist() if ".dist-info/" not in name]
+        metadata = email.message_from_bytes(wheel.read(f"ecnas_gym-{ecnas.__version__}.dist-info/METADATA"))
+    assert all(count == 1 for count in collections.Counter(names).values())
+    assert {name.split("/")[0] for name in names} == {"ecnas", "ecnas_gym"}
+    controllers = {name.replace("agents/", "ecnas_gym/agents/") for name in tracked("agents")}
+    assert set(names) == tracked("ecnas", "ecnas_gym") | controllers
+    core = {re.split("[><=; ]", line)[0] for line in metadata.get_all("Requires-Dist") if "extra ==" not in line}
+    assert {"gymnasium", "numpy"} <= core
+    assert not core & {"keras", "matplotlib", "pandas", "plotly", "scikit-learn", "scipy", "tensorflow", "torch"}
+    assert metadata["Requires-Python"] == ">=3.10"
+    versions = [line.rpartition(" ")[2] for line in metadata.get_all("Classifier") if "Python :: 3." in line]
+    assert versions == ["3.10", "3.11", "3.12", "3.13"]
+
+
+def test_source_distribution(built):
+    (path,) = built.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    folders = tracked("ecnas", "ecnas_gym", "agents", "examples", "benchmarks", "tests", "docs")
+    files = {"LICENSE", "NOTICE", "README.md", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "Makefile"}
+    assert folders | files | {"constraints.txt", "mkdocs.yml", "pyproject.toml"} <= names
+
+
+@pytest.mark.parametrize("columns", [60, 100])
+@pytest.mark.parametrize("command", ["fetch", "explore", "report", "sweep"])
+def test_help_fills_the_terminal(command, columns, monkeypatch, capsys):
+    from ecnas import cli
+
+    monkeypatch.setenv("COLUMNS", str(columns))
+    with pytest.raises(SystemExit):
+        cli.main([command, "--help"])
+    text = capsys.readouterr().out.split("\n\n")[-1]
+    assert all(len(line) <= columns for line in text.splitlines())
+    assert "  " not in text
