@@ -8,8 +8,9 @@
 """
 
 from ecnas.measured.fill import Filled, fill
+from ecnas.measured.preview import Reading
 from ecnas.measured.problems import MeasurementsError
-from ecnas.measured.reading import Reading, read
+from ecnas.measured.reading import read
 from ecnas.measured.store import store, stored_names
 from ecnas.measured.writing import export
 

@@ -27,7 +27,9 @@ Reader = Callable[[Mapping[str, Any]], int]
 """The row of the cell of a line's values; raises ValueError or IndexError where it is none."""
 
 
-def rows_of_cells(source: Source, columns: Sequence[Column], problems: Problems) -> tuple[list[int], list[str]]:
+def rows_of_cells(
+    source: Source, columns: Sequence[Column], problems: Problems
+) -> tuple[list[int], list[tuple[str, ...]]]:
     """Rows of the cells of all lines.
 
     Where several columns name the cell, they must name the same.
@@ -38,7 +40,7 @@ def rows_of_cells(source: Source, columns: Sequence[Column], problems: Problems)
         problems: Takes what is wrong, by line.
 
     Returns:
-        The rows, −1 where there is a problem; and what columns say the cell, for the preview.
+        The rows, −1 where there is a problem; and the columns that say the cell, each group that does.
 
     Raises:
         MeasurementsError: No column names cells.
@@ -51,21 +53,21 @@ def rows_of_cells(source: Source, columns: Sequence[Column], problems: Problems)
         )
     rows = []
     for line in source.lines:
-        found: dict[str, int] = {}
-        for name, reader in readers.items():
+        found: dict[tuple[str, ...], int] = {}
+        for group, reader in readers.items():
             try:
                 row = reader(line.values)
             except _NothingSaidError:
                 continue
             except (ValueError, LookupError, TypeError) as error:
                 problems.add(f"{line.where}: {error}")
-                found[name] = -1
+                found = {group: -1}
                 break
-            found[name] = row
+            found[group] = row
         if not found:
-            problems.add(f"{line.where}: no cell is said ({' and '.join(readers)} are empty)")
+            problems.add(f"{line.where}: no cell is said ({' and '.join(group[0] for group in readers)} empty)")
         elif len(set(found.values())) > 1:
-            said = ", ".join(f"{name} says row {row}" for name, row in found.items())
+            said = ", ".join(f"{group[0]} says row {row}" for group, row in found.items())
             problems.add(f"{line.where}: the columns name different cells: {said}")
         rows.append(next(iter(found.values()), -1))
     return rows, list(readers)
@@ -75,24 +77,24 @@ class _NothingSaidError(Exception):
     """The columns are empty in this line."""
 
 
-def _readers(source: Source, columns: Sequence[Column]) -> dict[str, Reader]:
+def _readers(source: Source, columns: Sequence[Column]) -> dict[tuple[str, ...], Reader]:
     named = {column.meaning: column.name for column in columns}
     pieces = [column.name for column in columns if column.meaning == "piece"]
-    readers: dict[str, Reader] = {}
-    if "cell" in named:
-        readers[named["cell"]] = functools.partial(_by_cell, named["cell"])
+    readers: dict[tuple[str, ...], Reader] = {}
+
+    def add(reader: Callable[..., int], *meanings: str) -> None:
+        if named.keys() >= set(meanings):
+            names = tuple(named[meaning] for meaning in meanings)
+            readers[names] = functools.partial(reader, *names)
+
+    add(_by_cell, "cell")
     if "hash" in named:
-        readers[named["hash"]] = _ByHash(source, named["hash"])
-    if {"adjacency", "ops"} <= named.keys():
-        key = f"{named['adjacency']}, {named['ops']}"
-        readers[key] = functools.partial(_by_matrix, named["adjacency"], named["ops"])
-    if {"edge_bits", "num_vertices", "ops"} <= named.keys():
-        names = (named["num_vertices"], named["edge_bits"], named["ops"])
-        readers[", ".join(names)] = functools.partial(_by_bits, *names)
-    if "row" in named:
-        readers[named["row"]] = functools.partial(_by_row, named["row"])
+        readers[(named["hash"],)] = _ByHash(source, named["hash"])
+    add(_by_matrix, "adjacency", "ops")
+    add(_by_bits, "num_vertices", "edge_bits", "ops")
+    add(_by_row, "row")
     if pieces and (reader := _of_pieces(pieces)):
-        readers[f"{pieces[0]} … {pieces[-1]}"] = functools.partial(_by_pieces, reader, tuple(pieces))
+        readers[tuple(pieces)] = functools.partial(_by_pieces, reader, tuple(pieces))
     return readers
 
 

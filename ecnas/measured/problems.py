@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from ecnas.errors import ECNASError
@@ -43,3 +44,8 @@ class Problems:
         if more > 0:
             shown.append(f"\n  … and {more:,} more")
         raise MeasurementsError(f"{self.source}: {len(self._found):,} problems{''.join(shown)}")
+
+
+def listed(texts: Sequence[str], most: int = 6) -> str:
+    """Texts with commas between, and how many more there are."""
+    return ", ".join(texts[:most]) + (f" and {len(texts) - most:,} more" if len(texts) > most else "")

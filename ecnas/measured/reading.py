@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
@@ -17,59 +16,16 @@ from tqdm import tqdm
 from ecnas.measured.cells import rows_of_cells
 from ecnas.measured.columns import Column, understand
 from ecnas.measured.figures import Training, table_of
+from ecnas.measured.joining import runs_of_lines
 from ecnas.measured.meters import Meters, Run
 from ecnas.measured.numbers import Mark, decimal_mark, is_missing, read_number, times
-from ecnas.measured.problems import MeasurementsError, Problems
+from ecnas.measured.preview import Reading, account, remarks
+from ecnas.measured.problems import MeasurementsError, Problems, listed
 from ecnas.measured.sources import Line, Source, open_source
 from ecnas.space import Space
-from ecnas.table import COLUMNS, PROVENANCES, Provenance, Table
+from ecnas.table import COLUMNS, PROVENANCES, Provenance
 
 _MOST_EPOCHS: Final = 1_000_000
-
-_TITLES: Final[Mapping[str, str]] = {
-    "val_accuracy": "validation accuracy",
-    "test_accuracy": "test accuracy",
-    "train_accuracy": "training accuracy",
-    "energy": "energy",
-    "co2": "CO2 equivalent",
-    "training_time": "training time",
-}
-_WORDS: Final[Mapping[str, str]] = {"energy": "energy", "kwh": "energy", "acc": "val_accuracy", "co2": "co2"}
-"""What a column's name may hold that was meant for figures."""
-
-_TABLE_UNITS: Final[Mapping[str, str]] = {"energy": "kWh", "co2": "g", "training_time": "s"}
-
-
-@dataclass(frozen=True)
-class Reading:
-    """A table, and how it was read; printed, it is a preview.
-
-    Attributes:
-        table: The figures.
-        understood: For each column: its name, what it means, and what is in it.
-        notes: Odd lines, and whatever else a user should look at.
-    """
-
-    table: Table
-    understood: tuple[tuple[str, str, str], ...]
-    notes: tuple[str, ...]
-
-    def __str__(self) -> str:
-        table = self.table
-        cells = len(table.space) - len(table.missing)
-        origins = ", ".join(dict.fromkeys(table.provenance.values()))
-        heads = [
-            f"{table.name}: {cells:,} of the {len(table.space):,} cells of space {table.space.name}; "
-            f"epochs {', '.join(map(str, table.epochs))}; "
-            + (f"up to {table.repeats} repeats" if table.repeats > 1 else "1 repeat")
-            + f"; {origins}"
-        ]
-        widths = [max((len(entry[i]) for entry in self.understood), default=0) for i in (0, 1)]
-        body = [
-            f"  {name:<{widths[0]}}  {meaning:<{widths[1]}}  {content}".rstrip()
-            for name, meaning, content in self.understood
-        ]
-        return "\n".join([*heads, *body, *(f"note: {note}" for note in self.notes), f"digest {table.digest}"])
 
 
 def read(
@@ -164,7 +120,10 @@ class _Reader:
         rows, cell_columns = rows_of_cells(self.source, self.columns, self.problems)
         if space is not None:
             self._check_space(Space(space), rows)
-        runs = self._runs(rows)
+        runs: list[Run | None] = [None] * len(rows)
+        if self.meters is not None:
+            runs, odd = runs_of_lines(self.source, self.columns, rows, self.meters, self.problems)
+            self.notes += odd
         labelled: dict[tuple[int, int, int], tuple[Line, Training]] = {}
         silent = []
         every = zip(self.source.lines, rows, runs, strict=True)
@@ -180,13 +139,17 @@ class _Reader:
                 labelled.setdefault(key, (line, training))
         self.problems.check()
         if silent:
-            self.notes.append(f"no figures in {_listed(silent)}")
+            self.notes.append(f"no figures in {listed(silent)}")
         repeats = self._repeats(list(labelled))
         trainings = [replace(training, repeat=repeats[key]) for key, (_, training) in labelled.items()]
         table = table_of(trainings, name, space, notes)
-        self._check_parameters(rows)
-        self._mention_unused(table)
-        return Reading(table, tuple(self._account(table, cell_columns)), tuple(self.notes))
+        self.notes += remarks(self.source, self.columns, rows, table, self.mark)
+        entries = [*account(self.source, self.columns, cell_columns, self.ranges, table, self.meters)]
+        if self.epochs is not None:
+            entries.append(("(said)", "epochs", str(self.epochs)))
+        if self.mark == "comma":
+            entries.append(("(numbers)", "decimal comma", ""))
+        return Reading(table, tuple(entries), tuple(self.notes))
 
     def _check_space(self, space: Space, rows: Sequence[int]) -> None:
         for line, row in zip(self.source.lines, rows, strict=True):
@@ -334,123 +297,6 @@ class _Reader:
             f"({Space('7V')[training.row].hash}, {training.epochs} epochs; isomorphic cells are the same cell){hint}"
         )
 
-    def _runs(self, rows: Sequence[int]) -> list[Run | None]:
-        """The meter's run of each line."""
-        if self.meters is None:
-            return [None] * len(rows)
-        column = self.named.get("run")
-        for figure in self.figures:
-            if figure.meaning == "energy":
-                raise MeasurementsError(
-                    f"{self.source.name} has energies in column {figure.name!r} already; leave out one or the other"
-                )
-        names = [
-            str(line.values.get(column.name, "")).strip()
-            if column is not None
-            else Space("7V")[row].hash
-            if row >= 0
-            else ""
-            for line, row in zip(self.source.lines, rows, strict=True)
-        ]
-        repeated = [name for name, number in Counter(names).items() if number > 1 and name]
-        if repeated:
-            which = f"column {column.name!r}" if column is not None else "the cells' hashes (there is no column run)"
-            self.problems.add(f"{which}: {repeated[0]!r} is on several lines, but a run has one energy")
-        runs: list[Run | None] = []
-        lacking = []
-        for line, name in zip(self.source.lines, names, strict=True):
-            try:
-                run = self.meters.run(name) if name else None
-            except LookupError as error:
-                self.problems.add(f"{line.where}: {error.args[0]}")
-                run = None
-            if run is None:
-                lacking.append(f"{line.where} ({name!r})")
-            runs.append(run)
-        self.problems.check()
-        used = {id(run) for run in runs if run is not None}
-        if not used:
-            raise MeasurementsError(
-                f"{self.meters.name} has no run of any line of {self.source.name}: it has "
-                f"{_listed([*map(repr, self.meters.names)], 3)}; the lines ask for {_listed([*map(repr, names)], 3)}"
-            )
-        if lacking:
-            self.notes.append(f"{self.meters.name} has no energy for {_listed(lacking)}")
-        spare = [run.name for run in self.meters.runs if id(run) not in used]
-        if spare:
-            self.notes.append(f"{self.meters.name} has runs of no line: {_listed(spare)}")
-        self.notes += self.meters.notes
-        return runs
-
-    def _check_parameters(self, rows: Sequence[int]) -> None:
-        column = self.named.get("parameters")
-        if column is None:
-            return
-        counts = Space("7V").trainable_parameters
-        others = [
-            f"{line.where} ({line.values[column.name]}, not {counts[row]})"
-            for line, row in zip(self.source.lines, rows, strict=True)
-            if not is_missing(line.values.get(column.name))
-            and not _equals(line.values[column.name], counts[row], self.mark)
-        ]
-        if others:
-            self.notes.append(
-                f"column {column.name!r} is not used: it differs from the published number of the cell's parameters in "
-                f"{_listed(others, 3)}"
-            )
-
-    def _mention_unused(self, table: Table) -> None:
-        """Columns that may have been meant as figures, of which there are none otherwise."""
-        for column in self.columns:
-            for word, name in _WORDS.items():
-                if not column.meaning and name not in table.columns and word in column.name.lower():
-                    unit = {"energy": "energy_kwh", "co2": "co2_g"}.get(name, name)
-                    self.notes.append(
-                        f"column {column.name!r} is not used; if it is the {_TITLES[name]} of the whole training, say "
-                        f"so (--column {column.name!r}={unit})"
-                    )
-                    break
-
-    def _range(self, column: Column) -> str:
-        if column.name not in self.ranges:
-            return "no figures"
-        least, most, count = self.ranges[column.name]
-        unit = f" {_TABLE_UNITS[column.meaning]}" if column.meaning in _TABLE_UNITS else ""
-        return f"{least:.4g} … {most:.4g}{unit}  ({count:,} figures)"
-
-    def _account(self, table: Table, cell_columns: Sequence[str]) -> Iterable[tuple[str, str, str]]:
-        for name in cell_columns:
-            yield name, "cell", f"{len(table.space) - len(table.missing):,} different"
-        of_cells = {part for name in cell_columns for part in name.split(", ")}
-        pieces = any(" … " in name for name in cell_columns)
-        for column in self.columns:
-            if column.name in of_cells or (pieces and column.meaning == "piece"):
-                continue
-            content = [line.values.get(column.name) for line in self.source.lines]
-            present = [value for value in content if not is_missing(value)]
-            if column.is_figure:
-                yield column.name, _meaning(column), self._range(column)
-            elif column.meaning in ("epochs", "repeat") or (column.meaning == "seed" and "repeat" not in self.named):
-                labels = sorted({str(value).strip() for value in present}, key=_natural)
-                title = {"epochs": "epochs", "repeat": f"repeats 0 to {table.repeats - 1}"}.get(
-                    column.meaning, "repeats: a cell's seeds in ascending order"
-                )
-                yield column.name, title, ", ".join(labels[:6]) + (" …" if len(labels) > 6 else "")
-            elif column.meaning == "parameters":
-                yield column.name, "parameters, compared with the cell's", f"{len(present):,}"
-            elif column.meaning.endswith("provenance"):
-                yield column.name, "provenance", ", ".join(sorted(set(map(str, present))))
-            elif column.meaning == "run" and self.meters is not None:
-                yield column.name, f"run in {self.meters.name}", f"{len(present):,}"
-            else:
-                yield column.name, "not used", ""
-        if self.meters is not None:
-            yield self.meters.name, "energy, CO2 and time by meter", f"{len(self.meters.runs):,} runs"
-        if self.epochs is not None:
-            yield "(said)", "epochs", str(self.epochs)
-        if self.mark == "comma":
-            yield "(numbers)", "decimal comma", ""
-
 
 def _check_accuracy(number: float, factor: Fraction, percent: bool) -> None:
     if not math.isfinite(number) or not 0 <= number * factor <= 1:
@@ -463,28 +309,3 @@ def _check_accuracy(number: float, factor: Fraction, percent: bool) -> None:
             f"{number:g} would be {number:g} % here; if it is a fraction, write {100 * number:g}, or call the column "
             "…_accuracy"
         )
-
-
-def _equals(value: Any, count: int, mark: Mark) -> bool:
-    try:
-        return read_number(value, mark) == count
-    except ValueError:
-        return False
-
-
-def _meaning(column: Column) -> str:
-    title, unit = _TITLES[column.meaning], column.unit
-    at = f" after {column.epochs} epochs" if column.epochs is not None else ""
-    if column.meaning.endswith("accuracy"):
-        return f"{title}{at}, {'per cent' if unit == '%' else 'fraction'}"
-    said = "" if column.said_unit else " (the name's usual unit)"
-    return f"{title}{at}, {unit}{said}"
-
-
-def _natural(text: str) -> tuple[float, str]:
-    found = re.search(r"\d+", text)
-    return (float(found[0]) if found else math.inf, text)
-
-
-def _listed(texts: Sequence[str], most: int = 6) -> str:
-    return ", ".join(texts[:most]) + (f" and {len(texts) - most:,} more" if len(texts) > most else "")
