@@ -277,6 +277,8 @@ _WIDTH, _HEIGHT = 1.0, 0.46
 """Of a vertex's box; vertices are 1 apart."""
 _LANE: Final = 0.2
 """Between the lanes in which edges pass vertices."""
+_PIXELS: Final = 54
+"""From one vertex to the next in a page."""
 
 
 def draw_graph(names: Sequence[str], edges: Sequence[tuple[int, int]], ax: Axes) -> Axes:
@@ -391,7 +393,11 @@ def graph_svg(names: Sequence[str], edges: Sequence[tuple[int, int]]) -> str:
     """The picture of :func:`draw_graph` as an SVG element of class ``cell``, for pages, which bring their own style."""
     lanes = [abs(path[:, 0]).max() for path in edge_paths(edges)]
     half = max([_WIDTH / 2, *lanes]) + 0.1
-    parts = [f'<svg class="cell" viewBox="{-half:g} -0.35 {2 * half:g} {len(names) - 0.3:g}" role="img">']
+    width, height = 2 * half, len(names) - 0.3
+    parts = [
+        f'<svg class="cell" viewBox="{-half:g} -0.35 {width:g} {height:g}" width="{_PIXELS * width:.0f}" '
+        f'height="{_PIXELS * height:.0f}" role="img">'
+    ]
     for path in edge_paths(edges):
         points = (path * [1, -1]).round(3)
         step = (points[-1] - points[-2]) / np.linalg.norm(points[-1] - points[-2])

@@ -200,8 +200,8 @@ class Judge:
 
     def _hypervolume(self, record: RunRecord) -> NDArray[np.float64]:
         rows = record.column("row").astype(np.int64)
-        figures = np.stack([self.benchmark.values(name, self.epochs, rows) for name in self.objectives], axis=1)
-        scores = self.benchmark.normalisation(self.objectives, self.epochs).scores(figures)
+        metrics = np.stack([self.benchmark.values(name, self.epochs, rows) for name in self.objectives], axis=1)
+        scores = self.benchmark.normalisation(self.objectives, self.epochs).scores(metrics)
         volumes = np.zeros(len(record))
         for position, front in self._archive(record):
             volumes[position:] = pareto.hypervolume(scores[front], self._reference)

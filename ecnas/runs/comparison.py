@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecnas.benchmark import Benchmark
-from ecnas.errors import ECNASError
+from ecnas.errors import ECNASError, MissingExtraError
 from ecnas.runs.analysis import QUANTITIES, Judge, Trace
 from ecnas.runs.currency import CURRENCIES
 from ecnas.runs.record import RunRecord, benchmark_of
@@ -135,6 +135,12 @@ class Comparison:
     def main(self) -> str:
         """The quantity that ranks methods."""
         return self.judge.quantities[0]
+
+    @property
+    def currency(self) -> str:
+        """The currency of the runs' budgets; evaluations if they have none."""
+        limited = (name for name in CURRENCIES if any(method.limit(name) is not None for method in self.methods))
+        return next(limited, "evaluations")
 
     @property
     def currencies(self) -> list[str]:
@@ -274,6 +280,8 @@ class _Judges:
                 runs.append(
                     _Run(self.key(task, benchmark), record.header, Trace.of(record, self.judge(task, benchmark)))
                 )
+            except MissingExtraError:
+                raise  # the records are sound
             except (ECNASError, KeyError, ValueError, TypeError, IndexError) as error:
                 problems[f"{file}: {error}"] = None
         return runs, problems

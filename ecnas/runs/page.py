@@ -209,7 +209,7 @@ def _fronts(comparison: Comparison) -> dict[str, Any]:
 
 def _section(comparison: Comparison, number: int, statistic: Statistic) -> str:
     benchmark, judge = comparison.judge.benchmark, comparison.judge
-    currency = "evaluations" if "evaluations" in comparison.currencies else next(iter(CURRENCIES))
+    currency = comparison.currency
     improvements = tables.improvements(comparison, currency)
     parts = [
         f"<section id='task-{number}'><h2>{html.escape(_heading(comparison))}</h2>",
