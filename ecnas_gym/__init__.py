@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ecnas_gym.edit_env import EditEnv, MOEditEnv
     from ecnas_gym.fidelity import ChooseEpochs
     from ecnas_gym.runs import make_env, make_sb3_env, make_vec_env
-    from ecnas_gym.wrappers import DiscreteState, RepairActions
+    from ecnas_gym.wrappers import DiscreteState, RepairActions, TruncateWhenSpent
 
 __all__ = [
     "INVALID_REWARD",
@@ -39,6 +39,7 @@ __all__ = [
     "MOCellEnv",
     "MOEditEnv",
     "RepairActions",
+    "TruncateWhenSpent",
     "make_env",
     "make_sb3_env",
     "make_vec_env",
@@ -50,6 +51,7 @@ _IMPORTED_WHEN_ASKED_FOR = {
     "EditEnv": "ecnas_gym.edit_env",
     "MOEditEnv": "ecnas_gym.edit_env",
     "RepairActions": "ecnas_gym.wrappers",
+    "TruncateWhenSpent": "ecnas_gym.wrappers",
     "make_env": "ecnas_gym.runs",
     "make_sb3_env": "ecnas_gym.runs",
     "make_vec_env": "ecnas_gym.runs",

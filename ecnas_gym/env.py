@@ -87,7 +87,7 @@ class _BuildEnv(gym.Env[NDArray[np.float32], np.int64], Generic[Reward]):
         self.observation_space = gym.spaces.Box(self._layout.lowest(), np.ones_like(self._observation))
         self._running = False
         self._begun = False  # whether the budget has allowed the episode
-        self._least_epochs = self.epochs  # that an evaluation can be charged with
+        self.least_epochs = self.epochs  # that an evaluation can be charged with
         self._seen_charges = 0
         self._last: Evaluation | None = None
 
@@ -192,7 +192,7 @@ class _BuildEnv(gym.Env[NDArray[np.float32], np.int64], Generic[Reward]):
         """Whether the budget does not allow the episode that begins, and this must not be said by an error now."""
         if not self._begun and self.budget is not None:
             try:
-                self.budget.require(self._least_epochs)
+                self.budget.require(self.least_epochs)
             except BudgetExhaustedError:
                 if self._others_were_paid():
                     return True

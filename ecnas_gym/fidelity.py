@@ -74,7 +74,7 @@ class ChooseEpochs(gym.Wrapper[NDArray[np.float32], Any, Any, Any], RecordConstr
                 f"min_epochs must be at most the environment's epochs {base.epochs}, out of {base.benchmark.epochs}, "
                 f"got {min_epochs}"
             )
-        base._least_epochs = self.fidelities[0]
+        base.least_epochs = self.fidelities[0]
         base._restrict(self.fidelities)
         assert isinstance(base.action_space, gym.spaces.Discrete)
         self._inner_actions = int(base.action_space.n)

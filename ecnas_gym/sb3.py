@@ -19,11 +19,37 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
-from ecnas import Evaluation
+from ecnas import BudgetExhaustedError, Evaluation
 from ecnas_gym.info import Info
 from ecnas_gym.vector import CellVectorEnv, MOCellVectorEnv
+
+
+class StopWhenSpent(BaseCallback):
+    """Ends ``learn`` when the budget allows no further episode, or did not allow one: without an error.
+
+    Works with :class:`CellVecEnv`, and with any ``VecEnv`` of single environments; for these, wrap each in
+    :class:`ecnas_gym.TruncateWhenSpent` if the budget is one of energy or seconds, of which nobody knows in advance
+    which evaluation will not fit.
+
+    ```python
+    model.learn(1_000_000, callback=StopWhenSpent())
+    ```
+    """
+
+    def _on_step(self) -> bool:
+        envs = self.training_env
+        if any(info.get("unpaid") for info in self.locals["infos"]):
+            return False
+        for budget, epochs in zip(envs.get_attr("budget"), envs.get_attr("least_epochs"), strict=True):
+            if budget is not None:
+                try:
+                    budget.require(epochs)
+                except BudgetExhaustedError:
+                    return False
+        return True
 
 
 class CellVecEnv(VecEnv):
@@ -34,7 +60,7 @@ class CellVecEnv(VecEnv):
     step, and there is no ``Monitor`` in it (wrap it in ``VecMonitor`` for episode statistics).
 
     The budget ends as in :class:`ecnas_gym.vector.CellVectorEnv`: what was paid is handed out, and the step after it
-    raises :class:`ecnas.BudgetExhaustedError`, out of ``learn``.
+    raises :class:`ecnas.BudgetExhaustedError`, out of ``learn``, unless :class:`StopWhenSpent` ends it before.
 
     Args:
         env_id: ``"ECNAS-4V-v0"``, ``"ECNAS-5V-v0"`` or ``"ECNAS-7V-v0"``; the rewards of stable-baselines3 are scalar.

@@ -77,7 +77,7 @@ class _VectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
         self._env = env = self._single_env(**kwargs)
         self.cell_space, self.benchmark, self.epochs = env.cell_space, env.benchmark, env.epochs
         self.objectives, self.budget = env.objectives, env.budget
-        self.repeat, self.reference_point = env.repeat, env.reference_point
+        self.repeat, self.reference_point, self.least_epochs = env.repeat, env.reference_point, env.least_epochs
         self.render_mode = env.render_mode
         self.single_action_space, self.single_observation_space = env.action_space, env.observation_space
         self.action_space = batch_space(env.action_space, self.num_envs)

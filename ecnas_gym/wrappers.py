@@ -8,6 +8,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 
+from ecnas import BudgetExhaustedError
 from ecnas.coerce import whole
 from ecnas_gym.automaton import START, Automaton, automaton_of
 from ecnas_gym.builder import NUM_ACTIONS, decisions
@@ -53,6 +54,51 @@ class RepairActions(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         observation, reward, terminated, truncated, info = self.env.step(taken)
         info["action"], info["repaired"] = taken, taken != choice
         return observation, reward, terminated, truncated, info
+
+
+class TruncateWhenSpent(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
+    """Ends an episode that the budget does not allow, instead of raising :class:`ecnas.BudgetExhaustedError`.
+
+    The step that would raise gives the last observation, reward 0 and ``truncated``, and ``info["unpaid"]`` is True. So
+    a training loop that others wrote runs on, on episodes of one step, until it looks: a callback that stops it there
+    loses nothing, and nothing is charged meanwhile. Wraps any environment of this package, also one in other wrappers.
+
+    Example:
+        >>> import gymnasium as gym
+        >>> from ecnas_gym import RepairActions, TruncateWhenSpent
+        >>> env = TruncateWhenSpent(RepairActions(gym.make("ECNAS-4V-v0", budget=1)))
+        >>> for _ in range(2):
+        ...     observation, info = env.reset()
+        ...     terminated = truncated = False
+        ...     while not (terminated or truncated):
+        ...         observation, reward, terminated, truncated, info = env.step(0)
+        ...     print(truncated, info["unpaid"])
+        False False
+        True True
+    """
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        RecordConstructorArgs.__init__(self)
+        super().__init__(env)
+        self._base = _base_of(env)
+        self._observation: Any = None
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Starts an episode as the environment does."""
+        self._observation, info = self.env.reset(seed=seed, options=options)
+        return self._observation, info
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """Steps, or ends the episode that the budget does not allow."""
+        try:
+            result = self.env.step(action)
+        except BudgetExhaustedError:
+            _, reward, terminated, truncated, info = self._base._end_unpaid()
+            assert isinstance(self.env.action_space, gym.spaces.Discrete)
+            info["action_mask"] = np.zeros(int(self.env.action_space.n), dtype=np.int8)
+            return self._observation, reward, terminated, truncated, info
+        self._observation = result[0]
+        return result
 
 
 class DiscreteState(gym.ObservationWrapper[Any, Any, Any], RecordConstructorArgs):

@@ -17,7 +17,8 @@ from sb3_contrib.common.maskable.utils import get_action_masks, is_masking_suppo
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnvWrapper, VecMonitor
 
-from ecnas_gym.sb3 import CellVecEnv
+from ecnas_gym import TruncateWhenSpent
+from ecnas_gym.sb3 import CellVecEnv, StopWhenSpent
 
 torch.set_num_threads(1)  # faster for small networks
 
@@ -91,6 +92,22 @@ def test_learning_ends_with_the_budget_and_nothing_that_was_paid_is_lost():
         model.learn(10_000)
     assert len(envs.evaluations) == envs.get_attr("budget")[0].spent.evaluations == 30
     assert len(model.ep_info_buffer) >= 28
+
+
+@pytest.mark.parametrize("limit", [{"evaluations": 40}, {"evaluations": 30}, {"energy": 3.0}, {"epochs": 1_100}])
+@pytest.mark.parametrize("native", [True, False])
+def test_a_callback_ends_learning_without_an_error(limit, native):
+    budget = Budget(**limit)
+    if native:
+        envs = Collect(CellVecEnv("ECNAS-4V-v0", 4, budget=budget))
+    else:
+        envs = Collect(DummyVecEnv([lambda: TruncateWhenSpent(gym.make("ECNAS-4V-v0", budget=budget))] * 4))
+    model = MaskablePPO("MlpPolicy", envs, n_steps=16, batch_size=64, n_epochs=1, seed=0, device="cpu")
+    model.learn(10_000, callback=StopWhenSpent())
+    assert len(envs.evaluations) == budget.spent.evaluations
+    assert model.num_timesteps < 1_000
+    if "evaluations" in limit:
+        assert budget.exhausted
 
 
 def test_an_episode_that_the_budget_does_not_allow_ends_truncated():

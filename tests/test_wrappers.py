@@ -11,7 +11,7 @@ from conftest import synthetic_table
 from gymnasium.utils.env_checker import check_env
 
 from ecnas import Benchmark, Budget, BudgetExhaustedError
-from ecnas_gym import ChooseEpochs, DiscreteState, RepairActions, wrappers
+from ecnas_gym import ChooseEpochs, DiscreteState, RepairActions, TruncateWhenSpent, wrappers
 
 IDS = [spec.id for spec in gym.registry.values() if str(spec.entry_point).startswith("ecnas_gym")]
 SCALAR = [env_id for env_id in IDS if not env_id.startswith("MO-")]
@@ -139,6 +139,24 @@ def test_stable_baselines_without_masks(algorithm):
         finished[wrapper] = budget.spent.evaluations
     assert finished[RepairActions] == 1_300 // 26
     assert finished[RepairActions] > 5 * min(finished.values())
+
+
+@pytest.mark.parametrize("limit", [{"evaluations": 5}, {"energy": 0.7}])
+@pytest.mark.parametrize("env_id", [env_id for env_id in IDS if "4V" in env_id])
+@pytest.mark.parametrize("inner", [lambda env: env, ChooseEpochs])
+def test_a_loop_that_nothing_stops_goes_on_after_the_budget(env_id, inner, limit):
+    budget = Budget(**limit)
+    env = TruncateWhenSpent(RepairActions(inner(gym.make(env_id, budget=budget))))
+    rng, paid = np.random.default_rng(0), 0
+    for _ in range(40):
+        observation, reward, terminated, truncated, info = play(env, rng)
+        assert observation in env.observation_space
+        assert terminated != truncated
+        assert truncated == info["unpaid"]
+        assert not (truncated and np.any(reward))
+        paid += terminated
+    assert paid == budget.spent.evaluations
+    assert info["unpaid"] or "energy" in limit
 
 
 def test_tabular_q_learning():
