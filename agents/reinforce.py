@@ -82,7 +82,9 @@ class REINFORCE:
 
         while True:  # the budget ends this: an environment raises at the first cell that it does not allow
             batch = build_cells(policy, envs, rng, num_decisions)
-            rewards = -np.log(np.float32(1.001) - batch.rewards) if self.log_regret else batch.rewards
+            rewards = batch.rewards
+            if self.log_regret:
+                rewards = -np.log(np.float32(1.001) - np.minimum(rewards, np.float32(1.0)))  # luck may exceed 1
             # As in NAS-Bench-101's code the average takes in the new rewards before it is their baseline.
             advantages = rewards - np.float32(baseline.update(rewards.mean()))
             update(tf.constant(batch.actions), tf.constant(batch.masks), tf.constant(advantages))

@@ -70,7 +70,7 @@ class CategoricalREINFORCE:
                 evaluates, rngs = list(compress(evaluates, going)), list(compress(rngs, going))
             learned = np.nan_to_num(rewards[:, 0], nan=INVALID_REWARD).astype(np.float32)
             if self.log_regret:
-                learned = -np.log(np.float32(1.001) - learned)
+                learned = -np.log(np.float32(1.001) - np.minimum(learned, np.float32(1.0)))  # luck may exceed 1
             average = self.baseline_decay * average + (1 - self.baseline_decay) * learned.astype(np.float64)
             weight = self.baseline_decay * weight + (1 - self.baseline_decay)
             advantages = learned - (average / weight).astype(np.float32)

@@ -136,3 +136,26 @@ def test_cells_that_the_benchmark_lacks_are_invalid():
     record = run_task(ppo_many.MaskedPPO(), Task.of(benchmark), 40, 0)
     assert len(record) == 40
     assert not set(record.column("row").astype(int)) & set(range(2, len(space), 3))
+
+
+@pytest.mark.parametrize("minibatches", [False, True])
+def test_compiled_by_jax_an_update_is_the_same(minibatches):
+    jax = pytest.importorskip("jax")
+    method = ppo_many.MaskedPPO(minibatch_episodes=4 if minibatches else 8, update_epochs=2)
+    shape, rng = ppo_many.Shape(20, 16), np.random.default_rng(0)
+    learner = ppo_many.initial(shape, [np.random.default_rng(seed) for seed in range(3)])
+    masks = rng.random((3, 8, STEPS, 3)) < 0.6
+    masks[..., 0] = True
+    rollout = ppo_many.Rollout(
+        rng.integers(-1, 2, size=(3, 8, STEPS, 20)).astype(np.float32),
+        masks,
+        (rng.random(masks.shape) * masks).argmax(axis=-1),
+        np.log(rng.uniform(0.2, 0.6, size=(3, 8, STEPS))).astype(np.float32),
+        rng.random((3, 8)).astype(np.float32),
+    )
+    orders = np.array([[rng.permutation(8 * STEPS) for _ in range(2)] for _ in range(3)]) if minibatches else None
+    expected = ppo_many.update(shape, learner, rollout, orders, method)
+    found = jax.jit(lambda *arrays: ppo_many.update(shape, *arrays, method))(learner, rollout, orders)
+    assert int(found.steps) == expected.steps == (4 if minibatches else 2)
+    for ours, theirs in zip(found[:3], expected[:3], strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)

@@ -71,6 +71,21 @@ def test_gradient_is_that_of_finite_differences():
         assert gradient[index] == pytest.approx((loss(logits + step) - loss(logits - step)) / 2e-5, abs=1e-5)
 
 
+def test_a_training_that_was_luckier_than_the_best_cell_does_no_harm(recwarn):
+    """Rewards are on the scale of what is expected, so those of a world may exceed 1."""
+    settings = RunSettings(
+        benchmark="surrogate-4V~1",
+        budget=400,
+        repeat="random",
+        objectives=("val_accuracy",),
+        save=False,
+        progress=False,
+    )
+    record = run_method(CategoricalREINFORCE(log_regret=True), settings)
+    assert record.column("reward").max() > 1.001
+    assert not recwarn.list
+
+
 @pytest.mark.parametrize("log_regret", [False, True])
 def test_tensorflow_has_the_same_run_in_a_sweep(log_regret):
     pytest.importorskip("tensorflow")
