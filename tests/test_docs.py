@@ -19,6 +19,7 @@ FENCE = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```", re.M | re.S)
 EXTRAS = {
     "agents.md": ("tensorflow", "stable_baselines3"),
     "environments.md": ("matplotlib",),
+    "measure.md": ("keras", "sklearn"),
     "searchers.md": ("moocore",),
 }
 """What a page's Python needs that the core does not bring."""

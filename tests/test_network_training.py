@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
-from digits import digit_images
+from digits import digit_images, write_digits
 
 import ecnas
 
@@ -204,3 +206,26 @@ def test_recipes_that_cannot_be(settings, message):
 def test_a_batch_must_fit(images):
     with pytest.raises(ValueError, match="batch_size must be at most the 128 training images, got 256"):
         train(CELL, images, Recipe(epochs=1))
+
+
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+def test_other_backends(backend, tmp_path):
+    pytest.importorskip(backend)
+    write_digits(tmp_path / "digits.npz", 32, 16)
+    code = """
+import ecnas
+from pathlib import Path
+from ecnas.network.images import load_images
+from ecnas.network.results import Recipe
+from ecnas.network.training import train
+arguments = ecnas.Space("4V")[0], load_images("digits.npz"), Recipe(epochs=1, batch_size=16, channels=2)
+result = train(*arguments, folder=Path("here"))
+assert train(*arguments, folder=Path("here")).final.val_accuracy == result.final.val_accuracy
+print(result.backend, [one.epoch for one in result.milestones], 0 <= result.final.val_accuracy <= 1)
+"""
+    environment = os.environ | {"KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split("\n")[-2] == f"{backend} [0, 1] True"

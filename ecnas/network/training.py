@@ -167,7 +167,7 @@ def _compiled(cell: Cell, images: Images, recipe: Recipe, seed: int, steps: int)
     optimizer.build(model.trainable_variables)
     for variable in rmsprop.variables:
         if variable.path.endswith("velocity"):  # mean squares of gradients: TensorFlow 1 let them begin at one
-            variable.assign(keras.ops.ones_like(variable))
+            variable.assign(np.ones(variable.shape))
     model.compile(
         optimizer,
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
