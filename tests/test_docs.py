@@ -131,6 +131,7 @@ def test_the_page_s_report_has_both_own_and_ours(own):
     assert done.returncode == 0, done.stderr
     page = (own / "report.html").read_text(encoding="utf-8")
     assert "mine, two edges" in page
+    assert "regularised evolution" in page
 
 
 def test_the_page_s_controller_of_stable_baselines3(own):

@@ -213,9 +213,10 @@ def test_a_default_that_changed_in_the_source_makes_another_run(folder, capsys):
     assert ecnas_sweep(folder, *arguments).wait() == 0
     (folder / "mine.py").write_text(MINE.replace("step: int = 1", "step: int = 2"))
     process = ecnas_sweep(folder, *arguments)
-    _, errors = process.communicate()
+    process_output, errors = process.communicate()
     assert process.returncode == 2
     assert "mine: 4 records are of other runs and are not reused (source changed; step 1 → 2)" in errors
+    assert "mine" not in process_output
     assert "Traceback" not in errors
     process = ecnas_sweep(folder, *arguments, "--rerun", "mine")
     assert process.wait() == 0

@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Runs the sweep, then prints its table."""
     from ecnas.runs import executors, tables
-    from ecnas.runs.sweep import Sweep
+    from ecnas.runs.sweep import Sweep, state, told
 
     sweep = Sweep.load(arguments.sweep, arguments.out)
     names = [algorithm.name for algorithm in sweep.algorithms]
@@ -71,7 +71,12 @@ def run(arguments: argparse.Namespace) -> None:
         else:
             executor = executors.on_processes(arguments.processes)
         failures = executors.run_sweep(sweep, executor, arguments.rerun, not arguments.quiet)
-    paths = [job.path for job in sweep.jobs() if job.path.exists()]
+    states = [(job, state(job)) for job in sweep.jobs() if job.path.exists()]
+    if arguments.table:
+        for line in told((job, found) for job, found in states if found is not None and found.kind == "other"):
+            print(line, file=sys.stderr)
+    # Of records that are damaged the table tells; those of other runs are not part of it.
+    paths = [job.path for job, found in states if found is None or found.kind == "done"]
     if paths:
         made = tables.leaderboards(
             paths, sweep.checkpoints, sweep.currency, arguments.baseline, statistic=arguments.statistic
