@@ -17,7 +17,7 @@ examples:
 
 The page opens without a network. With --baseline, the methods of a baseline stand beside the runs: those that ship
 with the package by name, others by their files. Baselines are made of records by --publish. Damaged records are named
-and left out. Needs pip install 'ecnas-gym[report]'."""
+and left out. Runs with several objectives need moocore (pip install 'ecnas-gym[report]')."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
