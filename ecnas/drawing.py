@@ -118,7 +118,7 @@ def legend_below(ax: Axes) -> None:
     if is_alone(ax):
         figure.legend(handles, labels, loc="outside lower center", **options)
     else:
-        ax.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, -0.2), **options)
+        ax.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, -0.15), **options)
 
 
 def set_title(ax: Axes, text: str) -> None:

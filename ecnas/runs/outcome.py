@@ -165,7 +165,8 @@ class Outcome:
         for row, metrics, reward in zip(
             self.front.tolist(), self._metrics(self.front), self._rewards(self.front), strict=True
         ):
-            line = [f"{metric:.5g}" for metric in metrics] + [f"{reward:.4f}"]
+            line = [_metric_text(name, metric) for name, metric in zip(names, metrics.tolist(), strict=True)]
+            line.append(f"{reward:.4f}")
             lines.append("| " + " | ".join(line) + f" | {'yes' if row in self.exact else 'no'} |")
         # The sums are NaN where the benchmark lacks a metric, which must not pass for no cost.
         kwh, co2, hours = (record.column(name).sum() / unit for name, unit in _COSTS)
@@ -293,6 +294,10 @@ def _front_objectives(objectives: tuple[str, ...], benchmark: Benchmark, epochs:
     if len(objectives) > 1 or np.isnan(benchmark.values(second, epochs)).all():
         return objectives
     return (*objectives, second)
+
+
+def _metric_text(name: str, metric: float) -> str:
+    return f"{metric:,.0f}" if name == "trainable_parameters" else f"{metric:.5g}"
 
 
 def _known(cost: float) -> str:
