@@ -39,6 +39,7 @@ def main(args: Args) -> int:
         cell = space[row]
         if counts(cell) != (cell.trainable_parameters, cell.multiply_adds):
             wrong.append(row)
+            tqdm.write(f"row {row} differs")
     print(f"{first:,} cells of space 5V and {args.sample:,} more of space 7V in {time.perf_counter() - start:.0f} s")
     print(f"networks whose parameters or multiply-adds differ from ecnas.cost: {len(wrong)} {wrong[:10]}")
     return bool(wrong)

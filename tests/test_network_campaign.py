@@ -14,6 +14,7 @@ import time
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from digits import write_digits
 
 import ecnas
@@ -285,7 +286,7 @@ def test_visible_devices(monkeypatch):
     assert visible_devices() == [None]
 
 
-def test_six_cells_killed_and_resumed_become_an_environment(tmp_path):
+def test_six_cells_killed_and_resumed_become_an_environment(tmp_path, monkeypatch):
     """The whole way, with real trainings: measure, kill, resume, load, step, front, export, read."""
     pytest.importorskip("tensorflow", reason="training is tested on TensorFlow")
     pytest.importorskip("codecarbon", reason="metering needs the extra 'network'")
@@ -298,6 +299,7 @@ def test_six_cells_killed_and_resumed_become_an_environment(tmp_path):
     command = [sys.executable, "-m", "ecnas", "measure", "cells.csv", "--data", "digits.npz", "--epochs", "1"]
     command += ["--batch-size", "32", "--channels", "4", "--intensity", "100", "-o", "my-cpu"]
     measurements = tmp_path / "my-cpu" / "measurements.jsonl"
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 600
         while (not measurements.exists() or measurements.read_bytes().count(b"\n") < 2) and process.poll() is None:

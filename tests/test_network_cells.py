@@ -22,6 +22,7 @@ def test_the_winner_of_a_run_and_all_its_cells(tmp_path):
     winner = read_winner(str(tmp_path / "seed-0"))
     assert winner.row == record.recommended_rows()[-1]
     assert read_winner(str(tmp_path / "seed-0" / "cell.json")) == winner
+    assert read_winner(str(path)) == winner
     rows = list(dict.fromkeys(int(row) for row in record.column("row")))
     assert [cell.row for cell in read_record(tmp_path / "seed-0")] == rows
     assert [cell.row for cell in read_record(path)] == rows

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import time
+import types
 
 import pytest
 
-from ecnas.network.meter import Meter, Metering, Reading, _devices
+from ecnas.network.meter import Meter, Metering, NoSensorError, Reading, _devices
 
 JOULES = {"gpu": 7.2e6, "cpu": 3.6e6}
 
@@ -102,9 +103,69 @@ class Processor:
 )
 def test_only_a_sensor_measures(mode, provenance, source):
     hardware = type("CPU", (Processor,), {})(mode)
-    (device,) = _devices(hardware, None)
+    (device,) = _devices(hardware)
     assert (device.kind, device.name, device.provenance, device.source) == ("cpu", "Model X", provenance, source)
 
 
 def test_memory_is_no_device():
-    assert _devices(type("RAM", (), {})(), None) == []
+    assert _devices(type("RAM", (), {})()) == []
+
+
+class Cards:
+    """What codecarbon makes of a machine with three cards, of which two are tracked."""
+
+    gpu_ids = (0, 2)
+
+    class devices:  # noqa: N801
+        @staticmethod
+        def get_gpu_static_info():
+            return [{"name": f"card {n}", "gpu_index": n} for n in range(3)]
+
+
+def test_cards_are_those_that_are_tracked():
+    found = _devices(type("GPU", (Cards,), {})())
+    assert [(device.kind, device.name, device.provenance) for device in found] == [
+        ("gpu", "card 0", "measured"),
+        ("gpu", "card 2", "measured"),
+    ]
+
+
+class Tracker:
+    """Stands for codecarbon's on a machine with a card and a processor without sensor."""
+
+    def __init__(self, meter):
+        self.meter, self.seconds = meter, 0.0
+        card = type("GPU", (Cards,), {"gpu_ids": (1,)})()
+        self._hardware = [card, type("CPU", (Processor,), {})("cpu_load")]
+
+    def flush(self):
+        self.seconds += 10
+        self.meter._last = types.SimpleNamespace(
+            duration=self.seconds, gpu_energy=0.002 * self.seconds / 10, cpu_energy=0.001 * self.seconds / 10
+        )
+        self.meter._sample(self.meter._last)
+
+    def stop(self):
+        pass
+
+
+def test_a_machine_with_a_card(monkeypatch):
+    monkeypatch.setattr(Meter, "_start_tracker", lambda meter: Tracker(meter))
+    with Meter(Metering(cpu_share=0.5)) as meter:
+        first = meter.read()
+        used = meter.read() - first
+        trace = meter.take_trace()
+    assert [device.name for device in meter.devices] == ["card 1", "Model X"]
+    assert used.joules == pytest.approx({"gpu": 7200, "cpu": 1800})
+    assert meter.settings.energy(used) == pytest.approx(0.0025)
+    assert trace == [[10, 720, 180], [20, 720, 180]]
+    assert meter.take_trace() == []
+
+
+def test_what_cannot_be_read_is_refused(monkeypatch):
+    monkeypatch.setattr(Meter, "_start_tracker", lambda meter: types.SimpleNamespace(_hardware=[], stop=lambda: None))
+    with (
+        pytest.raises(NoSensorError, match=r"codecarbon can read here, nothing, got \('gpu',\)"),
+        Meter(Metering(devices=("gpu",))),
+    ):
+        pass

@@ -19,7 +19,7 @@ pytest.importorskip("tensorflow", reason="training is tested on TensorFlow")
 
 from ecnas.network import training
 from ecnas.network.images import Images, Part
-from ecnas.network.meter import Clock, Device, Metering, Reading
+from ecnas.network.meter import Clock, Device, Metering, NoSensorError, Reading
 from ecnas.network.results import Recipe, Training, to_json
 from ecnas.network.training import TrainingFailedError, augmented, train
 
@@ -133,6 +133,15 @@ def test_a_damaged_checkpoint_is_named(images, tmp_path):
     (tmp_path / training.CHECKPOINT).write_bytes(os.urandom(300))
     with pytest.raises(ecnas.CorruptFileError, match=r"checkpoint\.npz: damaged"):
         train(CELL, images, SMALL, folder=tmp_path)
+
+
+def test_a_card_that_cannot_be_read_is_not_left_out(images, monkeypatch):
+    class WithoutCard(Scripted):
+        devices = (Scripted.devices[1],)
+
+    monkeypatch.setattr(training, "_trains_on_gpu", lambda: True)
+    with pytest.raises(NoSensorError, match="a graphics card that codecarbon cannot read"):
+        train(CELL, images, SMALL, meter=WithoutCard())
 
 
 def test_it_learns(monkeypatch):

@@ -24,7 +24,9 @@ training.json and the network in model.keras. Needs pip install 'ecnas-gym[netwo
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``ecnas train``."""
-    parser.add_argument("cell", metavar="CELL", help="the folder of a run, a cell.json, or a published module hash")
+    parser.add_argument(
+        "cell", metavar="CELL", help="a run (its folder or record), a cell.json, or a published module hash"
+    )
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FOLDER", help="where trainings are kept (trained/ and the cell's hash)"
     )
@@ -38,6 +40,11 @@ def run(arguments: argparse.Namespace) -> None:
     cell = read_winner(arguments.cell)
     recipe, metering = recipe_of(arguments), metering_of(arguments)
 
+    from ecnas.network.workers import see, visible_devices
+
+    device = visible_devices()[0]
+    see(device)
+
     from ecnas.network.images import load_images
     from ecnas.network.meter import Meter
     from ecnas.network.training import train
@@ -47,7 +54,7 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"{cell.hash}: {cell.trainable_parameters:,} trainable parameters in the published network\n\n{cell}\n")
     for seed in range(arguments.seed, arguments.seed + arguments.repeats):
         place = folder / f"epochs-{recipe.epochs}-seed-{seed}"
-        training = train(cell, images, recipe, seed=seed, folder=place, meter=Meter(metering))
+        training = train(cell, images, recipe, seed=seed, folder=place, meter=Meter(metering, gpu=device))
         print(f"{place}: {describe(training)}")
 
 

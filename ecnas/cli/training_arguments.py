@@ -5,16 +5,9 @@ from __future__ import annotations
 import argparse
 import importlib.util
 
-from ecnas.errors import ECNASError
+from ecnas.errors import MissingExtraError
 from ecnas.network.meter import Metering
 from ecnas.network.results import PRECISIONS, Recipe
-
-
-class NetworkExtraMissingError(ECNASError, ImportError):
-    """Keras or the meter is not installed."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"{name} is needed: pip install 'ecnas-gym[network]'")
 
 
 def add_training_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,11 +44,11 @@ def recipe_of(arguments: argparse.Namespace) -> Recipe:
     """The recipe, for which Keras must be there, and the meter.
 
     Raises:
-        NetworkExtraMissingError: One of them is not installed.
+        MissingExtraError: One of them is not installed.
     """
     for name in ("keras", "codecarbon"):
         if importlib.util.find_spec(name) is None:
-            raise NetworkExtraMissingError(name)
+            raise MissingExtraError(name)
     if arguments.repeats < 1:
         raise ValueError(f"--repeats must be 1 or more, got {arguments.repeats}")
     return Recipe(

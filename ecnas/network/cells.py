@@ -8,6 +8,7 @@ from typing import Final
 
 from ecnas.cell import Cell
 from ecnas.errors import CorruptFileError, InvalidCellError
+from ecnas.runs.record import RunRecord, cell_path
 from ecnas.space import Space
 
 CELL_FILE: Final = "cell.json"
@@ -18,7 +19,8 @@ def read_winner(source: str) -> Cell:
     """Reads one cell.
 
     Args:
-        source: The folder of a run, which holds ``cell.json``; such a file; or a published module hash.
+        source: A run, as its folder or its record (``.jsonl``), whose recommended cell lies beside the record; a file
+            such as ``cell.json``; or a published module hash.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -30,6 +32,8 @@ def read_winner(source: str) -> Cell:
     path = Path(source).expanduser()
     if path.is_dir():
         path /= CELL_FILE
+    elif path.suffix == ".jsonl":
+        path = cell_path(path)
     try:
         return Cell.from_dict(json.loads(path.read_text(encoding="utf-8")))
     except (json.JSONDecodeError, UnicodeDecodeError, InvalidCellError) as error:
@@ -60,8 +64,6 @@ def read_cells(path: Path) -> list[Cell]:
 
 def read_record(path: Path) -> list[Cell]:
     """The cells that a run evaluated, each once, in the order of the run: a record, or the folder that holds it."""
-    from ecnas.runs.record import RunRecord
-
     record = RunRecord.load(path / RECORD_FILE if path.is_dir() else path)
     return _of_rows([int(row) for row in record.column("row")])
 

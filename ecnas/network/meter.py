@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
+from ecnas.errors import ECNASError
 from ecnas.table import Provenance
 
 if TYPE_CHECKING:
@@ -121,6 +122,10 @@ class Reading:
         return Reading(self.seconds + sign * other.seconds, joules)
 
 
+class NoSensorError(ECNASError, OSError):
+    """No device whose energy counts can be read, measured or estimated."""
+
+
 class Clock:
     """A meter that reads no device: only time passes. Use it, and :class:`Meter`, as a context manager."""
 
@@ -153,6 +158,9 @@ class Meter(Clock):
     Args:
         settings: What counts.
         gpu: Which graphics card to read, by index or identifier; all by default.
+
+    Raises:
+        NoSensorError: On entering it: none of the devices that count can be read.
     """
 
     def __init__(self, settings: Metering | None = None, gpu: str | None = None) -> None:
@@ -165,9 +173,13 @@ class Meter(Clock):
 
     def __enter__(self) -> Meter:
         self._tracker = self._start_tracker()
-        self.devices = tuple(
-            device for hardware in self._tracker._hardware for device in _devices(hardware, self._tracker)
-        )
+        self.devices = tuple(device for hardware in self._tracker._hardware for device in _devices(hardware))
+        if not any(device.kind in self.settings.devices for device in self.devices):
+            self._tracker.stop()
+            found = ", ".join(f"{device.kind} ({device.name})" for device in self.devices) or "nothing"
+            raise NoSensorError(
+                f"devices must be such as codecarbon can read here, {found}, got {self.settings.devices}"
+            )
         super().__enter__()
         return self
 
@@ -231,6 +243,8 @@ class Meter(Clock):
             force_carbon_intensity_g_co2e_kwh=0.0,
             measure_power_secs=self.settings.interval,
             api_call_interval=1,
+            pue=1.0,  # codecarbon's own settings files must not add to what the record keeps
+            tracking_mode="machine",
             output_methods=[],
             output_handlers=[Output()],
             allow_multiple_runs=True,
@@ -241,7 +255,7 @@ class Meter(Clock):
         return tracker
 
 
-def _devices(hardware: Any, tracker: Any) -> list[Device]:
+def _devices(hardware: Any) -> list[Device]:
     """What codecarbon reads in one of its devices. It says nowhere else which figures are measured."""
     kind = type(hardware).__name__
     if kind == "GPU":

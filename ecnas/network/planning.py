@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ecnas.errors import ECNASError
 from ecnas.loading import load
 from ecnas.table import Table
 
@@ -35,13 +34,6 @@ PRIOR_NOISE: Final = 0.01
 """Variance of a measurement, next to one of what is to be learned, while nothing is measured."""
 
 Floats = NDArray[np.float64]
-
-
-class SurrogateExtraMissingError(ECNASError, ImportError):
-    """What learning needs is not installed."""
-
-    def __init__(self) -> None:
-        super().__init__("planning needs torch: pip install 'ecnas-gym[surrogate]'")
 
 
 @dataclass(frozen=True)
@@ -70,7 +62,7 @@ def cost(rows: Sequence[int] | NDArray[np.integer], epochs: int, measured: Table
         measured: What was measured so far on the machine in question.
 
     Raises:
-        SurrogateExtraMissingError: There are five measured cells to learn from, and torch is not installed.
+        ImportError: There are five measured cells to learn from, and torch is not installed.
     """
     chosen = np.asarray(rows, dtype=np.int64)
     if not len(chosen):
@@ -109,7 +101,7 @@ def next_rows(
         Their rows, the most telling first.
 
     Raises:
-        SurrogateExtraMissingError: torch is not installed.
+        ImportError: torch is not installed.
     """
     if number < 1:
         raise ValueError(f"number must be 1 or more, got {number!r}")
@@ -168,19 +160,13 @@ def _model(known: NDArray[np.int64], figures: Floats, epochs: int) -> EnergyMode
 
     if len(known) < energy.LEAST:
         return None
-    try:
-        return energy.fit(energy.Measurements(known, figures, epochs))
-    except ImportError as error:
-        raise SurrogateExtraMissingError from error
+    return energy.fit(energy.Measurements(known, figures, epochs))
 
 
 def _prior(wanted: NDArray[np.int64], known: NDArray[np.int64]) -> tuple[Floats, float]:
     """Covariance of energies before there are enough measurements to learn anything but where they were made."""
-    try:
-        from ecnas.surrogate.gaussian_process import GaussianProcess
-    except ImportError as error:
-        raise SurrogateExtraMissingError from error
     from ecnas.surrogate.energy import features_of_rows
+    from ecnas.surrogate.gaussian_process import GaussianProcess
 
     everyone = np.union1d(wanted, known)
     covariance = GaussianProcess().fit_nothing(features := features_of_rows(everyone)).covariance(features)

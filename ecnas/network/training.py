@@ -28,7 +28,7 @@ from ecnas.cell import Cell
 from ecnas.errors import CorruptFileError, ECNASError
 from ecnas.files import replaced_file, write_text
 from ecnas.network.images import Images, Part
-from ecnas.network.meter import Clock, Metering, Reading
+from ecnas.network.meter import GPU, Clock, Metering, NoSensorError, Reading
 from ecnas.network.model import build
 from ecnas.network.results import Milestone, Recipe, Training, to_json, with_nan
 
@@ -79,6 +79,7 @@ def train(
         ValueError: The folder holds another training; there are fewer training images than a batch.
         CorruptFileError: The checkpoint is damaged.
         TrainingFailedError: The loss became infinite or undefined.
+        NoSensorError: The meter cannot read what counts.
     """
     meter = meter or Clock()
     steps = len(images.train) // recipe.batch_size
@@ -101,6 +102,7 @@ def train(
         desc=f"{cell.hash[:8]} seed {seed}", leave=False,
     )  # fmt: skip
     with bar, meter:
+        _check_meter(meter)
         sets = _evaluation_sets(images)
         saved = Reading()
         while not state.is_complete(recipe):
@@ -216,6 +218,31 @@ def _train_epoch(model: keras.Model, images: Images, recipe: Recipe, seed: int, 
     bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
     if not math.isfinite(loss):
         raise TrainingFailedError(f"the loss was {loss} in epoch {epoch + 1}")
+
+
+def _check_meter(meter: Clock) -> None:
+    """The energy of a card that trains and cannot be read must not be left out unsaid."""
+    kinds = {device.kind for device in meter.devices}
+    if kinds and GPU in meter.settings.devices and GPU not in kinds and _trains_on_gpu():
+        raise NoSensorError(
+            "devices: the network trains on a graphics card that codecarbon cannot read; ('cpu',) would count the "
+            "processor alone"
+        )
+
+
+def _trains_on_gpu() -> bool:
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow
+
+        return bool(tensorflow.config.list_physical_devices("GPU"))
+    if backend == "torch":
+        import torch
+
+        return bool(torch.cuda.is_available())
+    import jax
+
+    return bool(jax.default_backend() == "gpu")
 
 
 def _evaluation_sets(images: Images) -> list[tuple[NDArray[np.float32], NDArray[np.int64]]]:

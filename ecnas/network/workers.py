@@ -8,8 +8,6 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from ecnas.cell import Cell
 from ecnas.network.images import Images, load_images
 from ecnas.network.meter import Meter, Metering
 from ecnas.network.results import Recipe, Training
+from ecnas.runs.executors import begin_worker
 
 
 @dataclass(frozen=True)
@@ -136,20 +135,18 @@ def _images(source: str) -> Images:
 
 
 def _pool(device: str | None) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_begin_worker, initargs=(device,))
+    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(device,))
 
 
-def _begin_worker(device: str | None) -> None:
-    """Sees one graphics card; leaves Ctrl-C to the process that started this one, and ends with it."""
+def _begin(device: str | None) -> None:
+    """Sees one graphics card, and ends with the process that started this one."""
     global _DEVICE
     _DEVICE = device
+    see(device)
+    begin_worker()
+
+
+def see(device: str | None) -> None:
+    """Hides all graphics cards but one from this process, before it uses any."""
     if device is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = device
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def wait_and_die() -> None:
-        if (parent := multiprocessing.parent_process()) is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=wait_and_die, daemon=True).start()

@@ -142,7 +142,7 @@ def _until_it_breaks(
 
 @contextlib.contextmanager
 def _pool(processes: int) -> Iterator[ProcessPoolExecutor]:
-    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=_begin_worker)
+    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=begin_worker)
     try:
         yield pool
     except BaseException:  # above all Ctrl-C: what is running is not waited for
@@ -153,7 +153,7 @@ def _pool(processes: int) -> Iterator[ProcessPoolExecutor]:
         pool.shutdown(cancel_futures=True)
 
 
-def _begin_worker() -> None:
+def begin_worker() -> None:
     """Leaves Ctrl-C to the process that started this one, and ends with it, so that no claim outlives the sweep."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
