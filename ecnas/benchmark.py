@@ -523,11 +523,21 @@ class Benchmark:
             >>> benchmark.provenance("energy")[:2].tolist()
             ['surrogate', 'surrogate']
         """
+        if name not in COLUMNS:
+            raise OutOfDomainError(f"name must be one of {list(COLUMNS)}, got {name!r}")
         epochs = self.check_epochs(epochs)
         rows = None if rows is None else self.space.check_rows(rows)
         lacking = np.isnan(self.values(name, epochs, rows))
         words = np.array(PROVENANCES)[self.table.origins(name, epochs, rows=slice(None) if rows is None else rows)]
         return np.where(lacking, "", words)
+
+    def provenance_of(self, row: int, epochs: int, repeat: int | None = None) -> Provenance:
+        """What an evaluation of a cell is called: by the provenance of its weakest figure."""
+        if not self._is_mixed:
+            return self._provenances[epochs]
+        rows = np.array([row])
+        figures = [self.table.values(name, epochs, repeat, rows) for name in COLUMNS]
+        return self._weakest(figures, epochs, repeat, rows)
 
     def _weakest(
         self,

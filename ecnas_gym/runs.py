@@ -144,13 +144,14 @@ class RecordVectorEvaluations(VectorWrapper):
         final = result[4].get("final_info", result[4])
         if "row" in final:
             task = self._evaluate.task
-            provenance = task.benchmark.table.provenance[task.epochs]
             for number in np.flatnonzero(final["_row"]).tolist():
                 metrics = {
                     name: values[number].item() for name, values in final["evaluation"].items() if name[0] != "_"
                 }
                 metrics["trainable_parameters"] = int(metrics["trainable_parameters"])
-                cell = task.benchmark.space[int(final["row"][number])]
-                self._evaluate.add(cell, Evaluation(**metrics, epochs=task.epochs, provenance=provenance))
+                row = int(final["row"][number])
+                provenance = task.benchmark.provenance_of(row, task.epochs)
+                evaluation = Evaluation(**metrics, epochs=task.epochs, provenance=provenance)
+                self._evaluate.add(task.benchmark.space[row], evaluation)
         self._evaluate.record.invalid_episodes += int(np.count_nonzero(final.get("invalid", ())))
         return result

@@ -119,7 +119,7 @@ class CellVecEnv(VecEnv):
                 objects["evaluation"] = Evaluation(
                     **figures,
                     epochs=items["epochs"],
-                    provenance=envs.benchmark.table.provenance[items["epochs"]],
+                    provenance=envs.benchmark.provenance_of(items["row"], items["epochs"], items.get("repeat")),
                     repeat=items.get("repeat"),
                 )
             if envs.budget is not None:

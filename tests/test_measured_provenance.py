@@ -83,3 +83,31 @@ def test_shape_is_checked(mixed):
     wrong = Column(mixed.columns["energy"].values, provenance=np.zeros((3, 1, 1), dtype=np.uint8))
     with pytest.raises(ValueError, match=r"'energy' must have the shape"):
         dataclasses.replace(mixed, columns={"energy": wrong})
+
+
+def test_names(synthetic_4v):
+    for name in ("trainable_parameters", "latency"):
+        with pytest.raises(ecnas.OutOfDomainError, match="name must be one of"):
+            synthetic_4v.provenance(name)
+
+
+def test_vector_environments_call_each_cell_by_its_own_figures(mixed):
+    """Row 4 is all measured; what comes of others in the same step makes no difference."""
+    from ecnas import runs
+    from ecnas_gym.runs import make_vec_env
+
+    @dataclasses.dataclass(frozen=True)
+    class Rollouts:
+        def run(self, evaluate, rng):
+            envs = make_vec_env(evaluate, "build", num_envs=16)
+            _, info = envs.reset(seed=0)
+            while True:
+                actions = [rng.choice(np.flatnonzero(mask)) if mask.any() else 0 for mask in info["action_mask"]]
+                _, _, _, _, info = envs.step(np.array(actions))
+
+    benchmark = ecnas.Benchmark(loading.restrict(mixed, ecnas.Space("4V"), "small"))
+    record = runs.run(Rollouts(), benchmark, budget=400)
+    found = {(row["row"], row["provenance"]) for row in record.rows}
+    assert (4, "measured") in found
+    assert {provenance for row, provenance in found if row != 4} == {"surrogate"}
+    assert all(benchmark.query_row(row).provenance == provenance for row, provenance in found)
