@@ -17,8 +17,9 @@ Where the figures of one number of epochs come from different places, as in a ta
 surrogate fills, ``provenance`` names the weakest, and a column may have a second array that says it for each figure:
 ``"provenance_file": "energy.provenance.npy"``.
 
-A figure is ``(stored · scale + offset) · (epochs if per_epoch else 1)``. Nothing is read before it is asked for, so a
-table of any size opens in milliseconds and its pages are shared by all processes that use it.
+A figure is ``(stored · scale + offset) · (epochs if per_epoch else 1) + fixed``, where ``fixed`` is 0 if it is not
+given. Nothing is read before it is asked for, so a table of any size opens in milliseconds and its pages are shared by
+all processes that use it.
 """
 
 from __future__ import annotations
@@ -83,6 +84,7 @@ class Column:
         per_epoch: if it is stored per epoch.
         provenance: Where each figure comes from, as its place in :data:`PROVENANCES`: uint8 of the shape of ``values``,
             or 1 along an axis. Without it all are of the table's provenance.
+        fixed: What is added to every figure, whatever the epochs, such as the time in which a training starts up.
     """
 
     values: NDArray[Any]
@@ -90,16 +92,17 @@ class Column:
     offset: float = 0.0
     per_epoch: bool = False
     provenance: NDArray[np.uint8] | None = None
+    fixed: float = 0.0
 
     @property
     def is_plain(self) -> bool:
         """Whether the stored figures are the figures."""
-        return self.scale == 1.0 and self.offset == 0.0 and not self.per_epoch
+        return self.scale == 1.0 and self.offset == self.fixed == 0.0 and not self.per_epoch
 
     def decoding(self, epochs: int) -> tuple[float, float]:
         """``(factor, summand)`` that make a figure of a stored number, at a number of epochs."""
         times = epochs if self.per_epoch else 1
-        return self.scale * times, self.offset * times
+        return self.scale * times, self.offset * times + self.fixed
 
 
 @dataclass(frozen=True)
@@ -306,6 +309,8 @@ class Table:
                 "offset": float(column.offset),
                 "per_epoch": column.per_epoch,
             }
+            if column.fixed:
+                columns[name]["fixed"] = float(column.fixed)
             if column.provenance is not None:
                 columns[name]["provenance_file"] = f"{name}.provenance.npy"
                 np.save(folder / f"{name}.provenance.npy", column.provenance.astype(np.uint8), allow_pickle=False)
@@ -433,6 +438,7 @@ def open_table(folder: Path) -> Table:
                 float(stored["offset"]),
                 bool(stored["per_epoch"]),
                 _mapped(folder, stored["provenance_file"]) if "provenance_file" in stored else None,
+                float(stored.get("fixed", 0.0)),
             )
         space = Space(header["space"])
         missing = whole_array("missing", header["missing"], 0, len(space) - 1)
@@ -505,7 +511,7 @@ def columns_digest(columns: Mapping[str, Column]) -> str:
     for name in sorted(columns):
         column = columns[name]
         digest.update(f"{name} {column.values.dtype.str} {column.values.shape} ".encode())
-        digest.update(f"{column.scale!r} {column.offset!r} {column.per_epoch}".encode())
+        digest.update(f"{column.scale!r} {column.offset!r} {column.per_epoch}{column.fixed or ''}".encode())
         digest.update(np.ascontiguousarray(column.values).tobytes())
     return digest.hexdigest()
 

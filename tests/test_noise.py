@@ -113,11 +113,11 @@ def test_worlds_repeats_and_epochs_differ(world):
     for name in ("val_accuracy", "energy"):
         figures = [*trainings(world, name).T, *trainings(other, name).T]
         centre = EXPECTED.values(name)
-        luck = np.array([(figure - centre)[400_000:] for figure in figures])
+        luck = np.array([(figure - centre)[200_000:] for figure in figures])
         good = (np.abs(luck) < 0.02).all(axis=0)
         correlations = np.corrcoef(luck[:, good])
-        assert np.abs(correlations[:3, 3:]).max() < 0.02  # of two worlds
-        assert correlations[:3, :3][np.triu_indices(3, 1)].max() < 0.2  # of one, but for what the cell has in common
+        assert np.abs(correlations[:3, 3:]).max() < 0.01  # of two worlds
+        assert correlations[:3, :3][np.triu_indices(3, 1)].max() < 0.3  # of one, but for what the cell has in common
 
 
 def test_runs_are_judged_by_what_is_expected(world):
@@ -180,7 +180,7 @@ def test_scatter_between_trainings_by_epochs(world, epochs, least, most):
 def test_failures(world):
     expected = EXPECTED.values("test_accuracy")
     failed = trainings(world, "test_accuracy") < 0.3
-    assert (failed == (trainings(world, "val_accuracy") < 0.3)).mean() > 0.9999  # a few end there without failing
+    assert (failed == (trainings(world, "val_accuracy") < 0.3)).mean() > 0.9995  # a few end there without failing
     decile = np.argsort(np.argsort(expected, kind="stable")) * 10 // len(expected)
     rates = [failed[decile == number].mean() for number in range(10)]
     assert 0.03 < rates[0] < 0.065
@@ -203,7 +203,7 @@ def test_validation_and_test_accuracy_share_luck(world):
 def test_best_of_three_is_ahead_of_the_mean(world):
     val = trainings(world, "val_accuracy")
     val = val[(val > 0.5).all(axis=1)]
-    assert (val.max(axis=1) - val.mean(axis=1)).mean() == pytest.approx(0.0031, abs=0.0004)
+    assert (val.max(axis=1) - val.mean(axis=1)).mean() == pytest.approx(0.0034, abs=0.0005)
 
 
 def test_costs_scatter(world):

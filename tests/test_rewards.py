@@ -21,9 +21,9 @@ PUBLISHED = {
 
 
 EMBEDDED = {
-    "surrogate-4V": (13, "1af995a92568cf42af2c2668f72834ea"),
+    "surrogate-4V": (12, "1af995a92568cf42af2c2668f72834ea"),
     "surrogate-5V": (28, "1af995a92568cf42af2c2668f72834ea"),
-    "surrogate-7V": (47, "1af995a92568cf42af2c2668f72834ea"),
+    "surrogate-7V": (45, "1af995a92568cf42af2c2668f72834ea"),
 }
 
 

@@ -27,10 +27,9 @@ def learn(features, seed=0, passes=12):
     targets = (targets - targets.mean(axis=0)) / targets.std(axis=0)
     targets[::3, 1] = np.nan
     rows = np.arange(0, 2532, 2)
-    predicted = train(
-        Inputs(features), targets, rows, np.ones(2), replace(SMALL, passes=passes), seed, lambda line: None
-    )
-    return targets, predicted
+    inputs = Inputs(features)
+    network = train(inputs, targets, rows, np.ones(2), replace(SMALL, passes=passes), seed, lambda line: None)
+    return targets, predict(network, inputs)
 
 
 def test_network_learns_and_generalises(features):

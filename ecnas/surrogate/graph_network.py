@@ -142,8 +142,9 @@ def train(
     settings: Hyperparameters,
     seed: int,
     report: Callable[[str], None] = print,
-) -> NDArray[np.float32]:
-    """Trains a network and predicts all cells.
+    network: GraphNetwork | None = None,
+) -> GraphNetwork:
+    """Trains a network.
 
     Args:
         inputs: Features of N cells.
@@ -153,16 +154,15 @@ def train(
         settings: Hyperparameters.
         seed: Seed of weights and order.
         report: Gets a line of progress now and then.
-
-    Returns:
-        Predicted location of the standardised targets, float32 of shape (N, T).
+        network: One to go on with, instead of a fresh one.
     """
     torch.manual_seed(seed)
     order = _order(rows, settings, np.random.default_rng(seed))
     figures = torch.from_numpy(np.nan_to_num(targets)).float()
     known = torch.from_numpy(~np.isnan(targets)).float()
     target_weights = torch.from_numpy(weights).float()
-    network = GraphNetwork(inputs.vertices.shape[-1], inputs.cells.shape[-1], targets.shape[1], settings)
+    if network is None:
+        network = GraphNetwork(inputs.vertices.shape[-1], inputs.cells.shape[-1], targets.shape[1], settings)
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98)
     )
@@ -182,7 +182,7 @@ def train(
         if step % 200 == 0:
             smooth = loss.item() if step == 0 else 0.7 * smooth + 0.3 * loss.item()
             report(f"step {step} of {len(order)}, loss {smooth:.3f}, {time.monotonic() - started:.0f} s")
-    return predict(network, inputs)
+    return network
 
 
 def predict(network: GraphNetwork, inputs: Inputs, batch_size: int = 8192) -> NDArray[np.float32]:

@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecnas.loading import load
+from ecnas.noise import LUCKS, Residuals
 from ecnas.space import Space
 from ecnas.surrogate import energy as user_energy
 from ecnas.surrogate.data import EPOCHS, FAILED, TARGETS, target
 from ecnas.surrogate.stages import TRAINED_FOLDS
-from ecnas.surrogate.tables import finish, unseen_predictions
+from ecnas.surrogate.tables import Predictions, unseen_predictions
 
 BEGIN: Final = "<!-- begin: {} (written by make surrogate) -->"
 END: Final = "<!-- end: {} -->"
@@ -155,10 +156,9 @@ def new_machines(folder: Path) -> tuple[str, dict[str, list[tuple[int, float, fl
     return "\n".join(lines), curves
 
 
-def mean_of_three(unseen: Figures, figures: Figures, folder: Path) -> str:
+def mean_of_three(predictions: Predictions, folder: Path) -> str:
     """Predictions of unseen 4V cells against NASBench-101's mean of three trainings, as Markdown."""
     official = load(folder / "official" / "energy_4V9E_linscale.tfrecord")
-    predictions = finish(folder, unseen, unseen, figures, np.zeros(len(unseen)))
     lines = [
         "| figure | epochs | unseen cells | Kendall τ | mean abs. error | median of predicted − published |",
         "|---|---:|---:|---:|---:|---:|",
@@ -179,12 +179,44 @@ def mean_of_three(unseen: Figures, figures: Figures, folder: Path) -> str:
     return "\n".join(lines)
 
 
+def noise_fit(model: Mapping[str, Any]) -> str:
+    """How trainings scatter, by figure and level, as Markdown."""
+    lines = [
+        "| figure | expected | interquartile range / 1.349 | 1 % quantile | 99 % quantile | of the cell | together |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    parts = {f"validation, {epochs} epochs": part for epochs, part in model["val_accuracy"].items()}
+    for name, part in {**parts, "test, 108 epochs": model["test_accuracy"]}.items():
+        residuals = Residuals(**{key: np.array(values) for key, values in part.items()})
+        for position in range(1, len(residuals.levels), 2):
+            row = residuals.quantiles[position]
+            low, left, right, high = np.interp([-2.326, -0.6745, 0.6745, 2.326], LUCKS, row)
+            lines.append(
+                f"| {name} | {residuals.levels[position]:.3f} | {(right - left) / 1.349:.4f} | {low:+.4f} "
+                f"| {high:+.4f} | {residuals.common[position]:.0%} | {residuals.together[position]:.2f} |"
+            )
+    lines += ["", "| predicted validation accuracy after 108 epochs | trainings that fail |", "|---:|---:|"]
+    for level, probability in zip(
+        model["failures"]["108"]["levels"], model["failures"]["108"]["probability"], strict=True
+    ):
+        lines.append(f"| {level:.3f} | {probability:.2%} |")
+    lines += [
+        "",
+        f"Of the trainings that fail, {model['failures']['108']['always']:.0%} are of cells that always fail. Training "
+        f"times scatter by {model['time']:.1%}, energies by {model['energy']:.1%}; correlation "
+        f"{model['cost_together']:.2f}.",
+    ]
+    return "\n".join(lines)
+
+
 def write(
     docs: Path,
     table_folder: Path,
     folder: Path,
     networks: NDArray[np.float32],
     figures: Figures,
+    unseen_finished: Predictions,
+    noise_model: Mapping[str, Any],
     unseen_energy: Figures,
     curve: Mapping[int, NDArray[np.float32]],
 ) -> None:
@@ -196,6 +228,8 @@ def write(
         folder: The folder of training data.
         networks: Predictions of the trained networks, shape (folds, cells, targets).
         figures: What was measured, shape (cells, targets).
+        unseen_finished: Accuracies as in the table, by networks that did not see the cell.
+        noise_model: Of :func:`ecnas.surrogate.noise.fit`.
         unseen_energy: Log kWh of the measured cells by models that never saw them, shape (n,).
         curve: Predictions of networks that learned from fewer cells, by their number.
     """
@@ -208,7 +242,8 @@ def write(
         "good cells": good_cells(unseen, figures),
         "energy": energy,
         "machines": machines,
-        "mean of three": mean_of_three(unseen, figures, folder),
+        "noise": noise_fit(noise_model),
+        "mean of three": mean_of_three(unseen_finished, folder),
     }
     replace_sections(docs / "surrogate.md", sections)
     replace_sections(table_folder.parent / "CARD.md", {"fit": fit, "energy": energy, "digests": digests(table_folder)})

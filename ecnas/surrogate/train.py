@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from ecnas.loading import EMBEDDED_FOLDER
+from ecnas.noise import MODEL_FILE
 from ecnas.space import Space
-from ecnas.surrogate import report
+from ecnas.surrogate import noise, report
 from ecnas.surrogate.data import load_targets
 from ecnas.surrogate.features import features_of
 from ecnas.surrogate.graph_network import Hyperparameters
@@ -26,7 +27,7 @@ from ecnas.surrogate.stages import (
     learning_curve,
     network_predictions,
 )
-from ecnas.surrogate.tables import embedded_table, finish, unseen_predictions
+from ecnas.surrogate.tables import accuracies, calibrations, embedded_table, finish, unseen_predictions
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="folder of training data")
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "surrogate", help="folder of the stages")
     parser.add_argument("--table", type=Path, default=EMBEDDED_FOLDER, help="folder of the table that is written")
+    parser.add_argument("--noise", type=Path, default=MODEL_FILE, help="file of the noise model that is written")
     parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="folder of the report")
     parser.add_argument("--processes", type=int, default=2, help="networks to train at once, one thread each")
     args: Any = parser.parse_args(arguments)
@@ -55,13 +57,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     features = features_of(Space("7V").cells)
     unseen_energy, log_energy = energy_predictions(args.data, args.work, features, figures)
     unseen = unseen_predictions(networks, TRAINED_FOLDS)
-    predictions = finish(args.data, networks.mean(axis=0, dtype=np.float64), unseen, figures, log_energy)
-    table = embedded_table(predictions)
+    corrections = calibrations(unseen, figures)
+    noise_model, mean_of_best = noise.fit(args.data, *accuracies(args.data, unseen, corrections), figures)
+    made = networks.mean(axis=0, dtype=np.float64)
+    table = embedded_table(finish(args.data, made, corrections, mean_of_best, log_energy))
     table.save(args.table)
-    note(f"table {table.digest[:12]} in {args.table}")
+    noise.write(args.noise, noise_model)
+    note(f"table {table.digest[:12]} in {args.table}, noise in {args.noise}")
     curve = learning_curve(args.data, args.work, Hyperparameters())
     note("report")
-    report.write(args.docs, args.table, args.data, networks, figures, unseen_energy, curve)
+    unseen_finished = finish(args.data, unseen, corrections, mean_of_best, np.zeros(len(unseen)))
+    report.write(
+        args.docs, args.table, args.data, networks, figures, unseen_finished, noise_model, unseen_energy, curve
+    )
     note("done")
 
 

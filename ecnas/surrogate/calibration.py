@@ -1,0 +1,60 @@
+"""Calibration: monotone corrections of predictions, learned on cells that the model never saw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecnas.surrogate.data import FAILED
+
+KNOTS: Final = 24
+
+Figures = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A monotone, piecewise linear correction of predictions, constant in its shift beyond the knots.
+
+    Attributes:
+        knots: Predictions, ascending; shape (k,).
+        corrected: What they become, ascending; shape (k,).
+    """
+
+    knots: Figures
+    corrected: Figures
+
+    def __call__(self, predicted: Figures) -> Figures:
+        inside = np.clip(predicted, self.knots[0], self.knots[-1])
+        corrected: Figures = np.interp(inside, self.knots, self.corrected) + (predicted - inside)
+        return corrected
+
+
+def calibrate(predicted: Figures, measured: Figures, trim: float = np.inf) -> Calibration:
+    """Corrects predictions so that their mean residual is nil wherever they lie.
+
+    The network's likelihood has heavy tails, so that it predicts a typical training rather than the mean of several;
+    where trainings scatter to one side the two differ. The correction is the mean residual of cells with similar
+    predictions, without failed trainings (a loss of some 0.8 that hits one training in 160, hardly any cell for sure)
+    and, on demand, without outliers.
+
+    Args:
+        predicted: Predictions of cells that the model did not learn from, shape (n,).
+        measured: Their measurements, shape (n,); NaN is left out.
+        trim: Residuals further from the median are left out, in robust standard deviations of their neighbours.
+    """
+    use = np.isfinite(predicted) & np.isfinite(measured)
+    use[use] = ~((measured[use] < FAILED) & (predicted[use] > 2 * FAILED))
+    order = np.argsort(predicted[use], kind="stable")
+    groups = [np.flatnonzero(use)[part] for part in np.array_split(order, KNOTS)]
+    knots = np.array([np.median(predicted[group]) for group in groups])
+    shifts = np.array([_trimmed_mean(measured[group] - predicted[group], trim) for group in groups])
+    return Calibration(knots, np.maximum.accumulate(knots + shifts))
+
+
+def _trimmed_mean(residuals: Figures, trim: float) -> float:
+    deviations = np.abs(residuals - np.median(residuals))
+    return float(residuals[deviations <= trim * 1.4826 * np.median(deviations)].mean())
