@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any, Final
@@ -22,11 +23,20 @@ def on_files(files: Files, config: Any) -> Files:
         path = ROOT / target
         if path.is_dir():
             text = "\n".join(sorted(f"- `{file.name}`" for file in path.iterdir() if file.is_file()))
+        elif path.suffix == ".ipynb":
+            text = _notebook(path)
         else:
             kind = {".py": "python", ".toml": "toml", ".md": "markdown"}.get(path.suffix, "text")
             text = f"`````{kind}\n{path.read_text(encoding='utf-8')}\n`````"
         files.append(File.generated(config, f"source/{target}.md", content=f"# {target}\n\n{text}\n"))
     return files
+
+
+def _notebook(path: Path) -> str:
+    """A notebook's text and code, without outputs."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    sources = [(cell["cell_type"], "".join(cell["source"])) for cell in cells]
+    return "\n\n".join(text if kind == "markdown" else f"```python\n{text}\n```" for kind, text in sources)
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
