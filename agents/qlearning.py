@@ -59,22 +59,24 @@ class QLearning:
             while not terminated:
                 allowed = np.flatnonzero(info["action_mask"]).tolist()
                 state = len(episode), num_edges, previous
-                action = int(rng.choice(allowed)) if rng.random() < epsilon else greedy(q[state], allowed, rng)
-                episode.append(Step(state, allowed, action))
+                values = q[state]
+                action = one_of(allowed, rng) if rng.random() < epsilon else greedy(values, allowed, rng)
+                episode.append(Step(values, allowed, action))
                 _, reward, terminated, _, info = env.step(action)
                 num_edges += action if sequence[len(episode) - 1].is_edge else 0
                 previous = action
             replay.append((episode, float(reward)))
-            learn(q, episode, float(reward), self.learning_rate)
+            learn(episode, float(reward), self.learning_rate)
             for k in rng.integers(len(replay), size=self.replayed_episodes):
                 past, its_reward = replay[k]
-                learn(q, past, its_reward, self.learning_rate)
+                learn(past, its_reward, self.learning_rate)
 
 
 class Step(NamedTuple):
     """One decision of an episode."""
 
-    state: State
+    values: list[float]
+    """Of the actions in its state: the entry of the table, which learning changes."""
     allowed: list[int]
     action: int
 
@@ -82,19 +84,23 @@ class Step(NamedTuple):
 Values = defaultdict[State, list[float]]
 
 
+def one_of(actions: list[int], rng: np.random.Generator) -> int:
+    """One of the actions by lot."""
+    return actions[int(rng.integers(len(actions)))]
+
+
 def greedy(values: list[float], allowed: list[int], rng: np.random.Generator) -> int:
     """The allowed action of the highest value, one of them by lot where several are equal."""
-    best = max(values[action] for action in allowed)
-    return int(rng.choice([action for action in allowed if values[action] == best]))
+    best = max([values[action] for action in allowed])
+    return one_of([action for action in allowed if values[action] == best], rng)
 
 
-def learn(q: Values, episode: list[Step], reward: float, learning_rate: float) -> None:
+def learn(episode: list[Step], reward: float, learning_rate: float) -> None:
     """Updates the values of an episode, last step first, so that the reward reaches the first step at once."""
     target = reward
-    for step in reversed(episode):
-        values = q[step.state]
-        values[step.action] += learning_rate * (target - values[step.action])
-        target = max(values[action] for action in step.allowed)
+    for values, allowed, action in reversed(episode):
+        values[action] += learning_rate * (target - values[action])
+        target = max([values[action] for action in allowed])  # a list, since a generator takes twice the time
 
 
 if __name__ == "__main__":

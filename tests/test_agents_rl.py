@@ -128,8 +128,8 @@ def test_preferences_change_what_is_best():
 
 def test_replay_carries_a_reward_to_the_first_step_at_once():
     q = qlearning.defaultdict(lambda: [0.5] * 3)
-    episode = [qlearning.Step((t, 0, -1), [0, 1], 1) for t in range(3)]
-    qlearning.learn(q, episode, 0.9, learning_rate=0.5)
+    episode = [qlearning.Step(q[t, 0, -1], [0, 1], 1) for t in range(3)]
+    qlearning.learn(episode, 0.9, learning_rate=0.5)
     assert q[2, 0, -1][1] == pytest.approx(0.7)
     assert q[1, 0, -1][1] == pytest.approx(0.6)
     assert q[0, 0, -1][1] == pytest.approx(0.55)
