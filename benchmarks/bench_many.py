@@ -60,7 +60,18 @@ def runs_of(method: Method, at_once: int, seeds: Iterator[int]) -> Callable[[], 
 
 @dataclass(frozen=True)
 class WithScikitLearn(BANANAS):
-    """BANANAS with the networks of scikit-learn."""
+    """BANANAS with the networks of scikit-learn, and with mutations one by one."""
+
+    def _candidates(self, trained: Any, evaluate: Any, rng: np.random.Generator) -> Any:
+        parents = sorted(trained, key=lambda candidate: -candidate.reward)[: self.num_parents]
+        cells: dict[int, ecnas.Cell] = {}
+        for _ in range(10 * self.num_candidates):
+            parent = parents[int(rng.integers(len(parents)))]
+            child = evaluate.mutate_anew(parent.cell, rng, self.expected_edges, self.expected_ops)
+            cells.setdefault(child.row, child)
+            if len(cells) == self.num_candidates:
+                break
+        return [*cells.values()]
 
     def _predict(self, trained: Any, cells: Any, rng: np.random.Generator) -> Any:
         from sklearn.exceptions import ConvergenceWarning

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecnas.cell import Cell
-from ecnas.runs.evaluator import Candidate, Evaluator
+from ecnas.runs.evaluator import FRESH_TRIES, Candidate, Evaluator
 from ecnas.search.features import path_encoding
 from ecnas.search.regression import Regression
+from ecnas.search.variation import mutations
 
 
 @dataclass(frozen=True)
@@ -70,16 +71,21 @@ class BANANAS:
             trained += [evaluate(cells[position]) for position in best.tolist()]
 
     def _candidates(self, trained: list[Candidate], evaluate: Evaluator, rng: np.random.Generator) -> list[Cell]:
-        """Mutations of the best cells, each different where the space allows."""
-        parents = sorted(trained, key=lambda candidate: -candidate.reward)[: self.num_parents]
-        cells: dict[int, Cell] = {}
-        for _ in range(10 * self.num_candidates):
-            parent = parents[int(rng.integers(len(parents)))]
-            child = evaluate.mutate_anew(parent.cell, rng, self.expected_edges, self.expected_ops)
-            cells.setdefault(child.row, child)
-            if len(cells) == self.num_candidates:
+        """Different mutations of the best cells; such as were trained before only where no others are found."""
+        space = evaluate.benchmark.space
+        best = sorted(trained, key=lambda candidate: -candidate.reward)[: self.num_parents]
+        parents = np.array([candidate.cell.row for candidate in best])
+        fresh: dict[int, Cell] = {}
+        known: dict[int, Cell] = {}
+        for _ in range(FRESH_TRIES):
+            drawn = rng.choice(parents, size=2 * self.num_candidates)
+            for row in mutations(space, drawn, rng, self.expected_edges, self.expected_ops).tolist():
+                if row >= 0 and row not in evaluate.missing:
+                    cell = space[row]
+                    (fresh if evaluate.is_new(cell) else known).setdefault(row, cell)
+            if len(fresh) >= self.num_candidates:
                 break
-        return list(cells.values())
+        return [*fresh.values(), *known.values()][: self.num_candidates] or [evaluate.sample(rng)]
 
     def _predict(self, trained: list[Candidate], cells: list[Cell], rng: np.random.Generator) -> NDArray[np.float64]:
         """Rewards that the networks predict, shape (ensemble_size, cells)."""
