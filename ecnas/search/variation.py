@@ -86,8 +86,9 @@ def mutations(
     bits = (flip < expected_edges / num_pairs) @ (1 << np.arange(num_pairs))
     own_bits = cells.edge_bits[rows]
     for y in range(1, num_vertices):
+        before = seats[:, y] * (seats[:, y] - 1) // 2  # of the edges into a vertex, so many bits are lower
         for x in range(y):
-            bits ^= (own_bits >> edge_bit(x, y) & 1) << edge_bit(seats[:, x], seats[:, y])
+            bits ^= (own_bits >> edge_bit(x, y) & 1) << seats[:, x] + before
 
     weights = np.array(OP_WEIGHTS[:num_inner])
     ops = cells.op_codes[rows, None] // weights % NUM_OPERATIONS
