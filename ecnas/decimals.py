@@ -42,6 +42,7 @@ class ExactSum:
         self._total = Decimal(0)
         self._single: list[float] = []
         self._arrays: list[NDArray[np.float64]] = []
+        self._num_waiting = 0
 
     def add(self, amount: float) -> None:
         """Adds a number."""
@@ -55,7 +56,8 @@ class ExactSum:
             self._total = EXACT.add(self._total, total)
             return
         self._arrays.append(amounts)
-        if len(self._arrays) * len(amounts) >= _WAITING:
+        self._num_waiting += len(amounts)
+        if self._num_waiting >= _WAITING:
             self._add_up()
 
     @property
@@ -66,15 +68,10 @@ class ExactSum:
         return self._total
 
     def _add_up(self) -> None:
-        single, arrays = self._single, self._arrays
-        self._single, self._arrays = [], []
-        if len(single) >= _FEW:
-            arrays.append(np.array(single, dtype=np.float64))
-        else:
-            for amount in single:
-                self._total = EXACT.add(self._total, decimal_of(amount))
-        for amounts in arrays:
-            self._total = EXACT.add(self._total, exact_sum(amounts))
+        amounts = np.concatenate([self._single, *self._arrays])
+        self._single, self._arrays, self._num_waiting = [], [], 0
+        for start in range(0, len(amounts), _WAITING):  # no more at once than the processor's cache holds
+            self._total = EXACT.add(self._total, exact_sum(amounts[start : start + _WAITING]))
 
 
 def exact_sum(amounts: NDArray[np.float64]) -> Decimal:

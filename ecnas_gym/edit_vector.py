@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -67,6 +67,7 @@ class EditVectorEnv(_VectorEnv):
         self.edits, self.max_edits = env.edits, env.max_edits
         self._present = env._present
         self._choices = None if self._present is None else np.flatnonzero(self._present)
+        self._num_choices = len(self.cell_space) if self._choices is None else len(self._choices)
         self._tables = _tables(self.cell_space)
         self._edge_bits = np.zeros(self.num_envs, dtype=np.int64)
         self._op_codes = np.zeros(self.num_envs, dtype=np.int64)
@@ -89,38 +90,39 @@ class EditVectorEnv(_VectorEnv):
         return super().reset(seed=seed, options=options)
 
     def _restart(self, chosen: NDArray[np.intp]) -> None:
+        self._begin(chosen)
+        self._look(chosen)
+
+    def _begin(self, chosen: NDArray[np.intp]) -> None:
+        """Places cells to start from."""
         rows, known = self._incumbents(chosen)
         if not known.all():
-            size = np.count_nonzero(~known)
-            choices = len(self.cell_space) if self._choices is None else self._choices
-            rows[~known] = self.np_random.choice(choices, size=size)
+            drawn = self.np_random.integers(self._num_choices, size=np.count_nonzero(~known))
+            rows[~known] = drawn if self._choices is None else self._choices[drawn]
         self._edge_bits[chosen], self._op_codes[chosen] = self._tables.place(rows, self.np_random)
         self._edits_left[chosen] = self.max_edits
         self._known_start[chosen] = np.where(known, rows, -2)
-        self._look(chosen)
 
     def _advance(self, choices: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
         tables, stop = self._tables, self.edits.stop
         allowed = self._allowed.take(self._first_entries + choices) != 0
+        stopped = choices == stop
+        stopped &= allowed
         invalid = ~allowed
-        stopped = allowed & (choices == stop)
         if len(self._ended):
-            invalid[self._ended] = stopped[self._ended] = False
-        edited = (allowed & (choices != stop)).nonzero()[0]
-        if len(edited) == self.num_envs:
-            self._edge_bits ^= tables.flips.take(choices)
-            self._op_codes = tables.op_after.take(choices * NUM_OP_CODES + self._op_codes)
-            self._edits_left -= 1
-            self._look(None)
-        else:
-            chosen = choices[edited]
-            self._edge_bits[edited] ^= tables.flips.take(chosen)
-            self._op_codes[edited] = tables.op_after.take(chosen * NUM_OP_CODES + self._op_codes[edited])
-            self._edits_left[edited] -= 1
-            self._look(edited)
-            self._allowed[invalid | stopped] = 0
+            allowed[self._ended] = stopped[self._ended] = invalid[self._ended] = False
+        edits = np.where(allowed, choices, stop)  # to stop edits nothing
+        self._edge_bits ^= tables.flips.take(edits)
+        edits *= NUM_OP_CODES
+        edits += self._op_codes
+        self._op_codes = tables.op_after.take(edits)
+        self._edits_left -= allowed ^ stopped
         if len(self._ended):
-            self._restart(self._ended)
+            self._begin(self._ended)
+        self._look(None)
+        over = invalid | stopped
+        if over.any():
+            self._allowed[over] = 0
         return invalid, stopped.nonzero()[0]
 
     @functools.cached_property
@@ -133,8 +135,7 @@ class EditVectorEnv(_VectorEnv):
         where: Any = slice(None) if chosen is None else chosen
         edge_bits, op_codes, edits_left = self._edge_bits[where], self._op_codes[where], self._edits_left[where]
         if self._present is None:
-            bits = self._tables.edits.take(edge_bits)
-            bits |= self._tables.op_edits.take(op_codes)
+            bits = self._tables.edits.take(edge_bits) | self._tables.op_edits.take(op_codes)
             bits *= edits_left > 0
             bits |= np.uint64(1 << self.edits.stop)
             allowed = _unpacked(bits, self.edits.num_actions).view(np.int8)
@@ -144,11 +145,16 @@ class EditVectorEnv(_VectorEnv):
         starts = self._known_start[where]
         watched = (starts >= 0).nonzero()[0]
         if len(watched):
-            rows = self.edits.rows(edge_bits[watched], op_codes[watched])
-            same = watched[rows == starts[watched]]
-            same = same[allowed[same, :-1].any(axis=1)]
-            allowed[same, self.edits.stop] = 0
-        self._allowed[where] = allowed
+            at_start = edits_left[watched] == self.max_edits
+            edited = watched[~at_start]
+            rows = self.edits.rows(edge_bits[edited], op_codes[edited])
+            same = np.append(watched[at_start], edited[rows == starts[edited]])
+            if len(same):
+                allowed[same, self.edits.stop] = ~allowed[same, :-1].any(axis=1)
+        if chosen is None:
+            self._allowed = allowed
+        else:
+            self._allowed[chosen] = allowed
 
     def _rows(self, finished: NDArray[np.intp]) -> NDArray[np.int64]:
         return self.edits.rows(self._edge_bits[finished], self._op_codes[finished])
@@ -160,8 +166,9 @@ class EditVectorEnv(_VectorEnv):
     def _observe(self) -> Observations:
         return self._seen(slice(None))
 
-    def _observe_some(self, chosen: NDArray[np.intp]) -> Observations:
-        return self._seen(chosen)
+    def _kept(self, chosen: NDArray[np.intp]) -> Callable[[], Observations]:
+        observations = self._seen(chosen)
+        return lambda: observations
 
     def _seen(self, chosen: Any) -> Observations:
         num_ops = NUM_OPERATIONS * (self.cell_space.num_vertices - 2)
@@ -257,8 +264,8 @@ class _Tables(NamedTuple):
         counts: How many each has; int64, (graphs,).
         edge_bits: The edges of each placement; int64.
         seats: Its seating, a number; int64.
-        codes: The op code of a seating for a canonical one; int64, (seatings · 243,).
-        fills: The operations of a seating's unused vertices out of any op code; int64, (seatings · 243,).
+        codes: The op code of a seating for a canonical one; uint8, (seatings · 243,).
+        fills: The operations of a seating's unused vertices out of any op code; uint8, (seatings · 243,).
         num_codes: Op codes of the space, a draw for unused vertices.
     """
 
@@ -271,8 +278,8 @@ class _Tables(NamedTuple):
     counts: NDArray[np.int64]
     edge_bits: NDArray[np.int64]
     seats: NDArray[np.int64]
-    codes: NDArray[np.int64]
-    fills: NDArray[np.int64]
+    codes: NDArray[np.uint8]
+    fills: NDArray[np.uint8]
     num_codes: int
 
     def place(self, rows: NDArray[np.int64], rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -280,11 +287,12 @@ class _Tables(NamedTuple):
         index = load_index()
         packed = index.cells[rows].astype(np.int64)
         graphs = index.patterns[to_frame(packed >> 29, packed & (NUM_PATTERNS - 1))] >> _SELECTION_BITS
-        drawn = (rng.random(len(rows)) * self.counts[graphs]).astype(np.int64)
-        places = self.first[graphs] + drawn
-        seats = self.seats[places] * NUM_OP_CODES
+        drawn = (rng.random(len(rows)) * self.counts.take(graphs)).astype(np.int64)
+        places = self.first.take(graphs) + drawn
+        seats = self.seats.take(places) * NUM_OP_CODES
         spare = rng.integers(self.num_codes, size=len(rows)) * (NUM_OP_CODES // self.num_codes)
-        return self.edge_bits[places], self.codes[seats + (packed >> 21 & 0xFF)] + self.fills[seats + spare]
+        op_codes = self.codes.take(seats + (packed >> 21 & 0xFF)) + self.fills.take(seats + spare)
+        return self.edge_bits.take(places), op_codes
 
 
 @functools.cache
@@ -337,8 +345,8 @@ def _tables(space: Space) -> _Tables:
         counts,
         np.concatenate(found),
         np.concatenate(seated),
-        np.concatenate(recoded).reshape(-1),
-        np.concatenate(filled).reshape(-1),
+        np.concatenate(recoded).reshape(-1).astype(np.uint8),
+        np.concatenate(filled).reshape(-1).astype(np.uint8),
         NUM_OPERATIONS**num_inner,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from ecnas.table import COLUMNS
@@ -55,3 +55,79 @@ class Info(dict[str, Any]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Info.with_objects, (dict(self), {key: self[key] for key in self._objects})
+
+
+class DeferredInfo(Info):
+    """Information of which most items are made when one of them is asked for, or all: whoever asks for none saves it.
+
+    To everybody it is the dictionary that has them.
+    """
+
+    _later: Callable[[], Mapping[str, Any]] | None = None
+
+    @classmethod
+    def with_items(cls, items: Mapping[str, Any], objects: Mapping[str, Any], later: Callable[[], Any]) -> DeferredInfo:
+        """The information with some items, some objects, and the items that ``later`` makes."""
+        info = cls(items)
+        info._objects, info._later = objects, later
+        return info
+
+    def _complete(self) -> None:
+        later, self._later = self._later, None
+        if later is not None:
+            for key, value in later().items():
+                dict.setdefault(self, key, value)
+
+    def __missing__(self, key: str) -> Any:
+        if self._later is not None and key not in self._objects:
+            self._complete()
+            return self[key]
+        return super().__missing__(key)
+
+    def __contains__(self, key: object) -> bool:
+        if not dict.__contains__(self, key) and key not in self._objects:
+            self._complete()
+        return super().__contains__(key)
+
+    def __iter__(self) -> Any:
+        self._complete()
+        return super().__iter__()
+
+    def __len__(self) -> int:
+        self._complete()
+        return super().__len__()
+
+    def __eq__(self, other: object) -> bool:
+        self._complete()
+        return super().__eq__(other)
+
+    __hash__ = None  # type: ignore[assignment]  # as of any dictionary
+
+    def __repr__(self) -> str:
+        self._complete()
+        return super().__repr__()
+
+    def keys(self) -> Any:
+        """As for ``dict``."""
+        self._complete()
+        return super().keys()
+
+    def values(self) -> Any:
+        """As for ``dict``."""
+        self._complete()
+        return super().values()
+
+    def items(self) -> Any:
+        """As for ``dict``."""
+        self._complete()
+        return super().items()
+
+    def pop(self, *args: Any) -> Any:
+        """As for ``dict``."""
+        self._complete()
+        return super().pop(*args)
+
+    def setdefault(self, *args: Any) -> Any:
+        """As for ``dict``."""
+        self._complete()
+        return super().setdefault(*args)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import gymnasium as gym
@@ -24,11 +24,14 @@ from ecnas_gym import rendering
 from ecnas_gym.automaton import FINISHED, INVALID, START, automaton_of
 from ecnas_gym.builder import NUM_ACTIONS, CellBuilder
 from ecnas_gym.env import INVALID_REWARD, CellEnv, MOCellEnv, _BuildEnv, _is_random, check_options
-from ecnas_gym.info import METRICS, Info
+from ecnas_gym.info import METRICS, DeferredInfo, Info
 from ecnas_gym.observation import layout
 
-SMALL: Final = 5_000
-"""Of spaces with at most so many cells, all answers are kept in memory."""
+MANY: Final = 0.25
+"""All answers of a benchmark are kept in memory (24 bytes a cell) after questions for such a part of its cells."""
+
+_A_QUESTION: Final = 100  # costs as much as so many cells
+_PART: Final = 1 << 16  # cells of which all answers are found at once
 
 Observations = NDArray[np.float32]
 Masks = NDArray[np.int8]
@@ -36,16 +39,29 @@ Step = tuple[Observations, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bo
 
 
 class Answers(NamedTuple):
-    """What B cells bring: evaluations, and rewards of shape (B, objectives) and (B,) or (B, objectives)."""
+    """What B cells bring and cost.
 
-    evaluations: Evaluations
-    vector: NDArray[np.float64]
+    Attributes:
+        rows: The cells' rows, shape (B,).
+        rewards: Shape (B,) or (B, objectives).
+        energy: kWh, shape (B,).
+        seconds: Shape (B,).
+        evaluations: All that the benchmark says, if it was asked; None if the answers are out of memory.
+    """
+
+    rows: NDArray[np.int64]
     rewards: NDArray[np.float64]
+    energy: NDArray[np.float64]
+    seconds: NDArray[np.float64]
+    evaluations: Evaluations | None
 
-    def take(self, chosen: NDArray[np.integer]) -> Answers:
-        """Those in some places."""
-        fields = [field.take(chosen) if isinstance(field, np.ndarray) else field for field in self.evaluations]
-        return Answers(Evaluations._make(fields), self.vector.take(chosen, axis=0), self.rewards.take(chosen, axis=0))
+    def first(self, count: int) -> Answers:
+        """The first of them."""
+        evaluations = self.evaluations
+        if evaluations is not None:
+            parts = [field[:count] if isinstance(field, np.ndarray) else field for field in evaluations]
+            evaluations = Evaluations._make(parts)
+        return Answers(self.rows[:count], self.rewards[:count], self.energy[:count], self.seconds[:count], evaluations)
 
 
 class _VectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
@@ -86,6 +102,7 @@ class _VectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
         self._num_actions = int(env.action_space.n)
         self._is_fixed = not _is_random(env.repeat) and not isinstance(env.repeat, np.random.Generator)
 
+        self._num_asked = 0
         self._ended = np.arange(self.num_envs)  # whose episode has ended and has no successor yet
         self._steps = np.zeros(self.num_envs, dtype=np.int64)  # counted only under max_episode_steps
         self._running = False
@@ -177,7 +194,6 @@ class _VectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
         choices = self._checked(actions)
         started = self._ended
         invalid, finished = self._advance(choices)
-        observations = self._observe()
         rewards = self._zeros()
         terminated = invalid.copy()
         terminated[finished] = True
@@ -191,11 +207,10 @@ class _VectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
             info = self._judge(invalid, finished, rewards, terminated, truncated)
         self._ended = (terminated | truncated).nonzero()[0]
         self._fresh = len(started) > 0
-        masks = self._masks()
         if len(self._ended) and self.autoreset_mode == AutoresetMode.SAME_STEP:
-            return observations, rewards, terminated, truncated, self._succeed(observations, masks, info)
-        info["action_mask"], info["_action_mask"] = masks, np.ones(self.num_envs, dtype=np.bool_)
-        return observations, rewards, terminated, truncated, info
+            info = self._succeed(info)
+        self._with_masks(info)
+        return self._observe(), rewards, terminated, truncated, info
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
         """Calls a method of every environment, or reads an attribute, as gymnasium's ``SyncVectorEnv``.
@@ -302,31 +317,53 @@ class _VectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
         rewards[invalid] = INVALID_REWARD
         items: dict[str, Any] = {"invalid": invalid, "_invalid": over}
         objects: dict[str, Any] = {}
+        later: Callable[[], dict[str, Any]] = dict
         if len(finished):
             answers = self._answers(self._rows(finished))
-            num_paid = len(finished)
-            if self.budget is not None:
-                num_paid = self.benchmark.charge(answers.evaluations, self.budget, partly=True)
+            num_paid = len(finished) if self.budget is None else self._charge(answers)
             if num_paid < len(finished):
                 unpaid = finished[num_paid:]
                 terminated[unpaid], truncated[unpaid] = False, True
                 self._exhausted = (
                     f"{len(unpaid)} finished cells were not evaluated: {self.budget!r} does not allow the next one"
                 )
-                finished, answers = finished[:num_paid], answers.take(np.arange(num_paid))
+                finished, answers = finished[:num_paid], answers.first(num_paid)
             if num_paid:
                 rewards[finished] = answers.rewards
-                self._remember(finished, answers.evaluations.rows, answers.rewards)
-                self._tell(items, finished, answers)
-                objects["evaluation"] = functools.partial(_figures, self.num_envs, finished, answers.evaluations)
+                self._remember(finished, answers.rows, answers.rewards)
+                later = functools.partial(self._told, finished, answers)
+                objects["evaluation"] = functools.partial(self._figures, finished, answers)
         if self.budget is not None:
             items["unpaid"], items["_unpaid"] = truncated & over, over
             objects["budget"] = self.budget.as_dict
-        return Info.with_objects(items, objects)
+        return DeferredInfo.with_items(items, objects, later)
 
-    def _tell(self, items: dict[str, Any], finished: NDArray[np.intp], answers: Answers) -> None:
+    def _charge(self, answers: Answers) -> int:
+        """Charges the budget in order; how many are paid."""
+        assert self.budget is not None
+        return self.budget.charge_many(
+            epochs=self.epochs, energy=answers.energy, seconds=answers.seconds, keys=self._keys(answers), partly=True
+        )
+
+    def _keys(self, answers: Answers) -> Iterator[tuple[Any, ...]]:
+        """What makes evaluations the same, as :meth:`ecnas.Benchmark.query` tells it to budgets that ask."""
+        repeats: list[int | None] = [None] * len(answers.rows)
+        if answers.evaluations is not None:
+            repeats = [None if repeat < 0 else repeat for repeat in answers.evaluations.repeats.tolist()]
+        elif isinstance(self.repeat, int) and self.benchmark.table.repeats > 1:
+            repeats = [self.repeat] * len(answers.rows)
+        for row, repeat in zip(answers.rows.tolist(), repeats, strict=True):
+            yield self.benchmark.digest, row, self.epochs, repeat
+
+    def _evaluations(self, answers: Answers) -> Evaluations:
+        if answers.evaluations is not None:
+            return answers.evaluations
+        return self.benchmark.query_rows(answers.rows, self.epochs, repeat=self.repeat)  # type: ignore[arg-type]
+
+    def _told(self, finished: NDArray[np.intp], answers: Answers) -> dict[str, Any]:
         """What evaluations tell, as arrays with a row for each environment."""
-        evaluations = answers.evaluations
+        evaluations = self._evaluations(answers)
+        items: dict[str, Any] = {}
         there = self._mask(finished)
 
         def add(name: str, values: NDArray[Any], nothing: Any) -> None:
@@ -335,59 +372,80 @@ class _VectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
             items[f"_{name}"] = there
 
         add("row", evaluations.rows, -1)
-        add("vector_reward", answers.vector, np.nan)
+        add("vector_reward", self._env.judge(evaluations).vector_reward, np.nan)
         add("epochs", np.full(len(finished), self.epochs), -1)
         add("trainable_parameters", evaluations.trainable_parameters.astype(np.int64), -1)
-        names = [name for name in COLUMNS if name in self.benchmark.table.columns]
-        figures = np.full((len(names), self.num_envs), np.nan)
-        figures[:, finished] = [getattr(evaluations, name) for name in names]
-        lacks = np.isnan(figures) & there
-        for name, column, lack in zip(names, figures, lacks, strict=True):
-            if lack.any():
-                if (lack == there).all():
-                    continue
-                items[f"_{name}"] = there & ~lack
-            else:
-                items[f"_{name}"] = there
-            items[name] = column
-        drawn = evaluations.repeats >= 0
-        if drawn.any():
+        for name in COLUMNS:
+            figures = getattr(evaluations, name)
+            lacks = np.isnan(figures)
+            if not lacks.all():
+                add(name, figures, np.nan)
+                if lacks.any():
+                    items[f"_{name}"] = self._mask(finished[~lacks])
+        if (evaluations.repeats >= 0).any():
             add("repeat", evaluations.repeats, -1)
+        return items
+
+    def _figures(self, finished: NDArray[np.intp], answers: Answers) -> dict[str, NDArray[np.float64]]:
+        """All figures of evaluations with a place for each environment; NaN for those without."""
+        evaluations = self._evaluations(answers)
+        figures = np.full((len(METRICS), self.num_envs), np.nan)
+        figures[:, finished] = [getattr(evaluations, name) for name in METRICS]
+        return dict(zip(METRICS, figures, strict=True))
 
     def _answers(self, rows: NDArray[np.int64]) -> Answers:
-        """What cells bring, out of memory where that is possible."""
-        if self._is_fixed and len(self.cell_space) <= SMALL:
-            return self._all_answers.take(rows)
+        """What cells bring. Once that is worth it, all answers are kept in memory."""
+        if self._is_fixed:
+            self._num_asked += len(rows) + _A_QUESTION
+            if self._num_asked > MANY * len(self.cell_space):
+                return self._part(self._all_answers.take(rows, axis=0), rows)
         repeat: Any = self.np_random if _is_random(self.repeat) else self.repeat
-        return self._answered(self.benchmark.query_rows(rows, self.epochs, repeat=repeat))
+        evaluations = self.benchmark.query_rows(rows, self.epochs, repeat=repeat)
+        rewards = self._rewards_of(self._env.judge(evaluations))
+        return Answers(rows, rewards, evaluations.energy, evaluations.training_time, evaluations)
+
+    def _part(self, answers: NDArray[np.float64], rows: NDArray[np.int64]) -> Answers:
+        rewards = answers[:, 0] if answers.shape[1] == 3 and self._zeros().ndim == 1 else answers[:, :-2]
+        return Answers(rows, rewards, answers[:, -2], answers[:, -1], None)
 
     @functools.cached_property
-    def _all_answers(self) -> Answers:
-        rows = np.arange(len(self.cell_space))
-        return self._answered(self.benchmark.query_rows(rows, self.epochs, repeat=self.repeat))  # type: ignore[arg-type]
+    def _all_answers(self) -> NDArray[np.float64]:
+        """Rewards, energy and seconds of all cells, side by side: shape (cells, 3), or (cells, objectives + 2)."""
+        parts = []
+        for start in range(0, len(self.cell_space), _PART):
+            rows = np.arange(start, min(start + _PART, len(self.cell_space)))
+            evaluations = self.benchmark.query_rows(rows, self.epochs, repeat=self.repeat)  # type: ignore[arg-type]
+            rewards = self._rewards_of(self._env.judge(evaluations))
+            parts.append(np.column_stack([rewards, evaluations.energy, evaluations.training_time]))
+        return np.concatenate(parts)
 
-    def _answered(self, evaluations: Evaluations) -> Answers:
-        judgement = self._env.judge(evaluations)
-        return Answers(evaluations, judgement.vector_reward, self._rewards_of(judgement))
-
-    def _succeed(self, observations: Observations, masks: Masks, final_info: dict[str, Any]) -> dict[str, Any]:
+    def _succeed(self, final_info: dict[str, Any]) -> dict[str, Any]:
         """Starts new episodes in the step that ended the last ones, and returns its information."""
         ended, mask = self._ended, self._mask(self._ended)
-        final_observations = np.full(self.num_envs, None, dtype=object)
-        final_observations[ended] = np.fromiter(observations[ended], dtype=object, count=len(ended))
-        masks[~mask] = 0
-        final_info["action_mask"], final_info["_action_mask"] = masks, mask
-        info: dict[str, Any] = {"final_obs": final_observations, "_final_obs": mask}
-        info["final_info"], info["_final_info"] = final_info, mask
+        final_masks = self._final_masks(ended)
+        final_observations = self._kept(ended)
+        final_info["action_mask"], final_info["_action_mask"] = final_masks, mask
+
+        def later() -> dict[str, Any]:
+            observations = np.full(self.num_envs, None, dtype=object)
+            observations[ended] = np.fromiter(final_observations(), dtype=object, count=len(ended))
+            return {"final_obs": observations}
+
         self._restart(ended)
         self._steps[ended] = 0
         self._ended, self._fresh = ended[:0], True
-        observations[ended] = self._observe_some(ended)
-        return self._with_masks(info)
+        return DeferredInfo.with_items({"_final_obs": mask, "final_info": final_info, "_final_info": mask}, {}, later)
 
-    def _observe_some(self, chosen: NDArray[np.intp]) -> Observations:
-        """Observations of some environments."""
-        return self._observe()[chosen]
+    def _final_masks(self, ended: NDArray[np.intp]) -> Masks:
+        """What was allowed in the end: something only to those whose time was up."""
+        masks: Masks = np.zeros((self.num_envs, self._num_actions), dtype=np.int8)
+        if self.max_episode_steps is not None:
+            masks[ended] = self._masks()[ended]
+        return masks
+
+    def _kept(self, chosen: NDArray[np.intp]) -> Callable[[], Observations]:
+        """What makes the observations that some environments have now."""
+        raise NotImplementedError
 
     def _mask(self, where: NDArray[np.intp]) -> NDArray[np.bool_]:
         mask = np.zeros(self.num_envs, dtype=np.bool_)
@@ -408,13 +466,6 @@ class _VectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
 
 _OWN: Final = ("num_envs", "autoreset_mode", "max_episode_steps", "spec", "metadata", "np_random", "budget")
 """Attributes that are the vector environment's own."""
-
-
-def _figures(num_envs: int, finished: NDArray[np.intp], evaluations: Evaluations) -> dict[str, NDArray[np.float64]]:
-    """All figures of evaluations with a place for each environment; NaN for those without."""
-    figures = np.full((len(METRICS), num_envs), np.nan)
-    figures[:, finished] = [getattr(evaluations, name) for name in METRICS]
-    return dict(zip(METRICS, figures, strict=True))
 
 
 class _MOVectorEnv(_VectorEnv):
@@ -543,8 +594,9 @@ class CellVectorEnv(_VectorEnv):
     def _observe(self) -> Observations:
         return self._observations.astype(np.float32)
 
-    def _observe_some(self, chosen: NDArray[np.intp]) -> Observations:
-        return self._first_observation.astype(np.float32)
+    def _kept(self, chosen: NDArray[np.intp]) -> Callable[[], Observations]:
+        kept = self._observations.take(chosen, axis=0)
+        return lambda: kept.astype(np.float32)
 
     def _builders(self) -> list[CellBuilder]:
         builders = []
