@@ -62,7 +62,7 @@ def scatter(benchmark: Benchmark, epochs: int | None = None, ax: Axes | None = N
     drawing.staircase(ax, front, DEFAULT_OBJECTIVES, color=BLUE, linewidth=1.6, label="exact front", zorder=3)
     _special_points(ax, front)
     drawing.set_labels(ax, "energy of one training (kWh)", "validation accuracy")
-    drawing.set_title(ax, f"{benchmark.name}: {benchmark.space.name} space, {epochs} epochs")
+    drawing.set_title(ax, f"{drawing.as_text(benchmark.name)}: {benchmark.space.name} space, {epochs} epochs")
     drawing.set_scale(ax, "x", energy[shown], log=True)
     top = float(np.nanmax(accuracy))
     ax.set_ylim(floor, top + 0.04 * (top - floor))
@@ -142,7 +142,9 @@ def radar(
     ax.set_ylim(-0.05, 1.05)
     ax.set_yticks([0, 0.5, 1.0], ["", "", ""])
     ax.spines["polar"].set_color("#BBBBBB")
-    drawing.set_title(ax, f"{benchmark.name}, {epochs} epochs\nworst (centre) to best (rim) of the exact front")
+    drawing.set_title(
+        ax, f"{drawing.as_text(benchmark.name)}, {epochs} epochs\nworst (centre) to best (rim) of the exact front"
+    )
     drawing.legend_below(ax)
     return ax
 
@@ -159,7 +161,7 @@ def hardware(benchmarks: Sequence[Benchmark], epochs: int | None = None, figure:
         figure = drawing.new_figure(max(1.9 * n + 0.4, 3.4), max(1.75 * n + 0.5, 2.6))
     grid = figure.subplots(n, n, squeeze=False)
     energies = [benchmark.values("energy", epochs) for benchmark in benchmarks]
-    names = [benchmark.name.rsplit("_", 1)[-1] for benchmark in benchmarks]
+    names = [drawing.as_text(benchmark.name.rsplit("_", 1)[-1]) for benchmark in benchmarks]
     fidelity = benchmarks[0].check_epochs(epochs)
     for i in range(n):
         for j in range(n):

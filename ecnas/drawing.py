@@ -169,6 +169,15 @@ def metric_label(name: str) -> str:
     return f"{objective.label} ({objective.unit})" if objective.unit else objective.label
 
 
+def as_text(name: str) -> str:
+    """A name as matplotlib shows it letter by letter: it takes what is between dollar signs for mathematics.
+
+    And it leaves what begins with an underscore out of legends.
+    """
+    shown = name.replace("$", r"\$")
+    return f"\N{ZERO WIDTH SPACE}{shown}" if shown.startswith("_") else shown
+
+
 def short(value: float) -> str:
     """A number in three digits: ``0.00123``, ``1.5k``, ``20M``."""
     for size, suffix in ((1e6, "M"), (1e3, "k")):

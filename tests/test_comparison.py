@@ -85,7 +85,18 @@ def test_a_copy_of_a_run_counts_once(folder, tmp_path):
 
 def test_damaged_and_foreign_records_are_named_and_left_out(folder, tmp_path, capsys):
     shutil.copytree(folder, tmp_path / "runs")
-    damaged, foreign, other, *_ = sorted((tmp_path / "runs").rglob("record.jsonl"))
+    damaged, foreign, other, *rest = sorted((tmp_path / "runs").rglob("record.jsonl"))
+    for file, change in zip(
+        rest,
+        (
+            lambda header: header["task"].pop("path"),
+            lambda header: header["task"].update(objectives=3),
+            lambda header: header["budget"].update(evaluations="many"),
+        ),
+        strict=True,
+    ):
+        shutil.copytree(file.parent, wrong := tmp_path / f"wrong-{file.parent.name}")
+        rewritten(wrong / "record.jsonl", change)
     damaged.write_bytes(damaged.read_bytes()[:-30])
     rewritten(foreign, lambda header: header["task"].update(digest="0" * 64))
     rewritten(other, lambda header: header["task"].update(objectives=["beauty"]))
@@ -93,7 +104,9 @@ def test_damaged_and_foreign_records_are_named_and_left_out(folder, tmp_path, ca
     (task,) = collect([tmp_path])
     assert [(method.name, len(method.traces)) for method in task.methods] == [("local search", 3)]
     told = capsys.readouterr().err.splitlines()
-    assert len(told) == 3
+    assert len(told) == 6
+    assert all(line.startswith("left out: ") for line in told)
+    assert any("budget must have limits above 0, got evaluations 'many'" in line for line in told)
     assert any(str(damaged) in line for line in told)
     assert any("has other figures" in line for line in told)
     assert any("other.jsonl" in line and "beauty" in line for line in told)

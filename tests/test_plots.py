@@ -176,6 +176,18 @@ def test_zeros_lie_at_the_bottom_of_a_log_axis(tmp_path):
     assert min(line.get_ydata()[-1] for line in ax.lines) == pytest.approx(ax.get_ylim()[0], rel=0.5)
 
 
+def test_names_are_text_in_charts(tmp_path):
+    names = ["a $x", r"$\frac{", "_hidden", "<b>&"]
+    (task,) = collect(
+        [record_runs(tmp_path, methods={name: search.LocalSearch(3 + k) for k, name in enumerate(names)})]
+    )
+    for ax in (charts.anytime(task), charts.profile([task]), charts.intervals(task)):
+        drawing.save(drawing.figure_of(ax), tmp_path / "chart.svg")
+        text = (tmp_path / "chart.svg").read_text(encoding="utf-8")
+        assert "<b>" not in text
+    assert len(legend_of(charts.anytime(task))) == 4
+
+
 def test_attainment_lies_behind_the_exact_front(double):
     (task,) = collect([double])
     ax = charts.attainment(task)

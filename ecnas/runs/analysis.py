@@ -288,9 +288,17 @@ class Trace:
 
     @classmethod
     def of(cls, record: RunRecord, judge: Judge) -> Trace | None:
-        """Judges a run; None if it has no evaluation at the fidelity of the search."""
+        """Judges a run; None if it has no evaluation at the fidelity of the search.
+
+        Raises:
+            ValueError: What it spent cannot be.
+        """
         if not len(record) or record.best_seen()[-1] < 0:
             return None
+        spent = {currency: record.costs(currency) for currency in CURRENCIES}
+        for currency, costs in spent.items():
+            if np.isinf(costs).any() or (np.diff(costs, prepend=0.0) < 0).any():
+                raise ValueError(f"costs must be finite and never fall, got {currency} {costs.tolist()[:3]} …")
         measured = judge.measure(record)
         kept = np.zeros(len(record), dtype=bool)
         kept[[0, -1]] = True
@@ -301,7 +309,7 @@ class Trace:
             record.seed,
             str(record.header["task"]["digest"]),
             len(record),
-            {currency: record.costs(currency)[kept] for currency in CURRENCIES},
+            {currency: costs[kept] for currency, costs in spent.items()},
             {name: values[kept] for name, values in measured.items()},
             int(record.recommended_rows()[-1]),
             judge.front_rows(record),

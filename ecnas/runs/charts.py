@@ -107,7 +107,7 @@ def anytime(
             marker=shown[name].marker.matplotlib,
             markersize=4,
             markevery=(offset, every),
-            label=(labels or {}).get(name, name),
+            label=_label(name, labels),
         )
         alpha = max(0.08, min(0.2, 0.8 / len(found)))
         low, high = np.maximum(estimate.low, floor), np.maximum(estimate.high, floor)
@@ -134,7 +134,7 @@ def fronts(
         for number, trace in enumerate(method.traces):
             front = comparison.judge.fronts(trace.front)
             drawn.append(front)
-            own = f"{(labels or {}).get(method.name, method.name)}: {len(method.traces)} runs"
+            own = f"{_label(method.name, labels)}: {len(method.traces)} runs"
             label = own if number == 0 else None
             style = line_style(shown[method.name])
             drawing.staircase(ax, front, names, **style, alpha=0.6, linewidth=0.9, label=label, zorder=2)
@@ -175,7 +175,7 @@ def attainment(
             **line_style(look),
             linewidth=1.4,
             drawstyle="steps-post",
-            label=(labels or {}).get(name, name),
+            label=_label(name, labels),
         )
         lowest.append(np.nanmin(median))
     drawing.staircase(ax, exact, names, color=BLACK, linewidth=1.0, linestyle="--", label="exact front", zorder=3)
@@ -226,7 +226,7 @@ def profile(
             marker=shown[name].marker.matplotlib,
             markersize=4,
             markevery=(list(strata).index(name) * 3, 40),
-            label=(labels or {}).get(name, name),
+            label=_label(name, labels),
         )
         alpha = max(0.08, min(0.2, 0.8 / len(strata)))
         ax.fill_between(levels, found.low, found.high, color=shown[name].colour, alpha=alpha, linewidth=0)
@@ -268,7 +268,7 @@ def intervals(
     if log is None:
         log = QUANTITIES[quantity].sign < 0 and bool((known > 0).all())
     drawing.set_scale(ax, "x", known, log)
-    ax.set_yticks(range(len(methods)), [(labels or {}).get(method.name, method.name) for method in methods])
+    ax.set_yticks(range(len(methods)), [_label(method.name, labels) for method in methods])
     ax.invert_yaxis()
     ax.set_ylim(len(methods) - 0.5, -0.5)
     drawing.set_labels(ax, f"{QUANTITIES[quantity].heading} at {tables.cost_text(cost, currency)}", "", part=0.45)
@@ -306,6 +306,10 @@ def _floor(values: Sequence[NDArray[np.float64]]) -> float:
     return float(positive.min()) / 2 if len(positive) else 1e-6
 
 
+def _label(name: str, labels: Mapping[str, str] | None) -> str:
+    return (labels or {}).get(name, drawing.as_text(name))
+
+
 def _two_objectives(comparison: Comparison) -> tuple[str, ...]:
     names = comparison.judge.objectives
     if len(names) != 2:
@@ -320,5 +324,5 @@ def _front_axes(ax: Axes, names: Sequence[str], drawn: NDArray[np.float64]) -> N
 
 
 def _title(ax: Axes, comparison: Comparison, what: str, title: str | None, tasks: int = 1) -> None:
-    where = comparison.name if tasks == 1 else f"{tasks} tasks"
+    where = drawing.as_text(comparison.name) if tasks == 1 else f"{tasks} tasks"
     drawing.set_title(ax, f"{where}: {what}" if title is None else title)

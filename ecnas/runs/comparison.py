@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecnas.benchmark import Benchmark
-from ecnas.errors import ECNASError, MissingExtraError
+from ecnas.errors import CorruptFileError, ECNASError, MissingExtraError
 from ecnas.runs.analysis import QUANTITIES, Judge, Trace
 from ecnas.runs.currency import CURRENCIES
 from ecnas.runs.record import RunRecord, benchmark_of
@@ -27,6 +27,10 @@ from ecnas.runs.record import RunRecord, benchmark_of
 
 class NoRecordsError(ECNASError):
     """There is no complete run record where one was looked for."""
+
+
+class _NoBenchmarkError(ECNASError):
+    """The benchmark of a record is not there."""
 
 
 class TaskKey(NamedTuple):
@@ -261,7 +265,7 @@ class _Judges:
 
     def __init__(self) -> None:
         self._judges: dict[TaskKey, Judge] = {}
-        self._benchmarks: dict[tuple[Any, ...], Benchmark | ECNASError] = {}
+        self._benchmarks: dict[tuple[Any, ...], Benchmark | str] = {}
         self._keys: dict[str, TaskKey] = {}
 
     def read(self, files: Sequence[Path]) -> tuple[list[_Run], dict[str, None]]:
@@ -270,21 +274,22 @@ class _Judges:
         problems: dict[str, None] = {}
         for file in files:
             try:
-                record = RunRecord.load(file)
-                task = record.header["task"]
-                benchmark = self.benchmark(record.header)
-            except (ECNASError, OSError) as error:
-                problems[str(error)] = None  # it names the file, or the benchmark of many files
-                continue
-            try:
-                runs.append(
-                    _Run(self.key(task, benchmark), record.header, Trace.of(record, self.judge(task, benchmark)))
-                )
+                runs.append(self._judged(RunRecord.load(file)))
             except MissingExtraError:
                 raise  # the records are sound
-            except (ECNASError, KeyError, ValueError, TypeError, IndexError) as error:
-                problems[f"{file}: {error}"] = None
+            except (CorruptFileError, _NoBenchmarkError) as error:
+                problems[str(error)] = None  # it names the file, or the benchmark of many files
+            except (ECNASError, KeyError, ValueError, TypeError, IndexError, OSError) as error:
+                problems[f"{file}: {type(error).__name__}: {error}"] = None
         return runs, problems
+
+    def _judged(self, record: RunRecord) -> _Run:
+        task = record.header["task"]
+        for name, limit in record.header["budget"].items():
+            if name != "unique" and not (isinstance(limit, int | float) and limit > 0):
+                raise ValueError(f"budget must have limits above 0, got {name} {limit!r}")
+        benchmark = self.benchmark(record.header)
+        return _Run(self.key(task, benchmark), record.header, Trace.of(record, self.judge(task, benchmark)))
 
     def benchmark(self, header: Mapping[str, Any]) -> Benchmark:
         """The benchmark that a run was on, loaded once."""
@@ -293,11 +298,13 @@ class _Judges:
         if place not in self._benchmarks:
             try:
                 self._benchmarks[place] = benchmark_of(header)
+            except MissingExtraError:
+                raise
             except ECNASError as error:
-                self._benchmarks[place] = error
+                self._benchmarks[place] = str(error)
         found = self._benchmarks[place]
-        if isinstance(found, ECNASError):
-            raise found
+        if isinstance(found, str):
+            raise _NoBenchmarkError(found)
         return found
 
     def key(self, task: Mapping[str, Any], benchmark: Benchmark) -> TaskKey:

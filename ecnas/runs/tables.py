@@ -103,7 +103,9 @@ class Table:
         align = [" ---: |" if self._is_numeric(column) else " --- |" for column in range(len(self.head))]
         lines = ["| " + " | ".join(text(heading) for heading in self.head) + " |", "|" + "".join(align)]
         lines += ["| " + " | ".join(text(entry) for entry in row) + " |" for row in self.rows]
-        return "\n".join([f"{self.title}:", "", *lines, *(line for note in self.notes for line in ("", note))])
+        return "\n".join(
+            [f"{_one_line(self.title)}:", "", *lines, *(line for note in self.notes for line in ("", note))]
+        )
 
     def csv(self) -> str:
         """The table as CSV: every interval as two columns more."""
