@@ -140,10 +140,8 @@ class Tracker:
 
     def flush(self):
         self.seconds += 10
-        self.meter._last = types.SimpleNamespace(
-            duration=self.seconds, gpu_energy=0.002 * self.seconds / 10, cpu_energy=0.001 * self.seconds / 10
-        )
-        self.meter._sample(self.meter._last)
+        kwh = 0.001 * self.seconds / 10
+        self.meter._take(types.SimpleNamespace(duration=self.seconds, gpu_energy=2 * kwh, cpu_energy=kwh))
 
     def stop(self):
         pass
@@ -151,14 +149,14 @@ class Tracker:
 
 def test_a_machine_with_a_card(monkeypatch):
     monkeypatch.setattr(Meter, "_start_tracker", lambda meter: Tracker(meter))
-    with Meter(Metering(cpu_share=0.5)) as meter:
+    with Meter(Metering(cpu_share=0.5, interval=10.0)) as meter:
         first = meter.read()
         used = meter.read() - first
         trace = meter.take_trace()
     assert [device.name for device in meter.devices] == ["card 1", "Model X"]
     assert used.joules == pytest.approx({"gpu": 7200, "cpu": 1800})
     assert meter.settings.energy(used) == pytest.approx(0.0025)
-    assert trace == [[10, 720, 180], [20, 720, 180]]
+    assert [watts for _, *watts in trace] == 2 * [[720, 180]]
     assert meter.take_trace() == []
 
 

@@ -122,6 +122,9 @@ class Reading:
         return Reading(self.seconds + sign * other.seconds, joules)
 
 
+_NEVER: Final = 365 * 86400.0
+
+
 class NoSensorError(ECNASError, OSError):
     """No device whose energy counts can be read, measured or estimated."""
 
@@ -166,7 +169,8 @@ class Meter(Clock):
     def __init__(self, settings: Metering | None = None, gpu: str | None = None) -> None:
         super().__init__(settings)
         self._gpu = gpu
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._stopped = threading.Event()
         self._samples: list[list[float]] = []
         self._sampled = Reading()
         self._last: Any = None
@@ -180,22 +184,37 @@ class Meter(Clock):
             raise NoSensorError(
                 f"devices must be such as codecarbon can read here, {found}, got {self.settings.devices}"
             )
+        for _ in range(2):  # the first estimate of a load is of no interval, and the second makes up for it
+            self._stopped.wait(0.1)
+            self._tracker.flush()
+        self._samples, self._sampled = [], Reading(self._last.duration, self._energies(self._last))
         super().__enter__()
+        self._sampler = threading.Thread(target=self._keep_sampling, daemon=True)
+        self._sampler.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._stopped.set()
+        self._sampler.join()
         self._tracker.stop()
 
     def read(self) -> Reading:
-        self._tracker.flush()  # reads the counters now
-        return Reading(time.perf_counter() - self._start, self._joules())
+        with self._lock:
+            self._tracker.flush()  # reads the counters now, and gives what they say to _take
+            return Reading(time.perf_counter() - self._start, self._joules())
 
     def take_trace(self) -> list[list[float]]:
         with self._lock:
             samples, self._samples = self._samples, []
         return samples
+
+    def _keep_sampling(self) -> None:
+        # codecarbon's own timer would read while read() does, count an interval twice, and fire again after the end.
+        while not self._stopped.wait(self.settings.interval):
+            with self._lock:
+                self._tracker.flush()
 
     def _joules(self) -> dict[str, float]:
         kinds = {device.kind for device in self.devices}
@@ -206,18 +225,17 @@ class Meter(Clock):
         cpu = total.cpu_energy * self.settings.cpu_share
         return {GPU: total.gpu_energy * JOULES_PER_KWH, CPU: cpu * JOULES_PER_KWH}
 
-    def _sample(self, total: Any) -> None:
-        """Adds the mean power since the last sample to the trace."""
+    def _take(self, total: Any) -> None:
+        """Takes what codecarbon would write to its file; adds the mean power since the last sample to the trace."""
+        self._last = total
         joules = self._energies(total)
         seconds = total.duration - self._sampled.seconds
-        if seconds < self.settings.interval / 2:  # also read out of turn: too short to say anything of the power
+        if seconds < self.settings.interval / 2:  # read out of turn: too short to say anything of the power
             return
         since = Reading(total.duration, joules) - self._sampled
         self._sampled = Reading(total.duration, joules)
-        with self._lock:
-            self._samples.append(
-                [round(x, 2) for x in (total.duration, *(since.joules[k] / seconds for k in (GPU, CPU)))]
-            )
+        watts = (since.joules[kind] / seconds for kind in (GPU, CPU))
+        self._samples.append([round(figure, 2) for figure in (total.duration, *watts)])
 
     def _start_tracker(self) -> OfflineEmissionsTracker:
         from codecarbon import OfflineEmissionsTracker
@@ -229,20 +247,14 @@ class Meter(Clock):
         gpus: dict[str, Any] = {} if self._gpu is None else {"gpu_ids": [self._gpu]}
 
         class Output(BaseOutput):
-            """Takes what codecarbon would write to its file."""
-
             def out(self, total: Any, delta: Any) -> None:
-                meter._last = total
-
-            def live_out(self, total: Any, delta: Any) -> None:
-                meter._sample(total)
-                meter._last = total
+                meter._take(total)
 
         tracker = OfflineEmissionsTracker(
             country_iso_code="DNK",  # asked for, and of no effect: the intensity is given
             force_carbon_intensity_g_co2e_kwh=0.0,
-            measure_power_secs=self.settings.interval,
-            api_call_interval=1,
+            measure_power_secs=_NEVER,
+            api_call_interval=-1,
             pue=1.0,  # codecarbon's own settings files must not add to what the record keeps
             tracking_mode="machine",
             output_methods=[],
