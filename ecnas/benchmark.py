@@ -157,7 +157,10 @@ class Benchmark:
         self._readers: dict[int, Reader] = {}  # made when first asked for: a table may have to draw its figures
         self._provenances = table.provenance
         self._is_mixed = table.is_mixed
+        self._highest = table.epochs[-1]
+        self._has_one_training = table.repeats == 1
         self._num_cells = len(table.space)
+        self._lacking = table.missing
         self._missing = np.array(sorted(table.missing), dtype=np.int64)
         self._parameters = table.space.trainable_parameters
         self._caches: dict[Any, Any] = {}
@@ -232,16 +235,16 @@ class Benchmark:
         if type(row) is not int or not 0 <= row < self._num_cells:
             row = self.space.check_row(row)
         if epochs is None:
-            epochs = self.table.epochs[-1]
+            epochs = self._highest
         reader = self._readers.get(epochs) if type(epochs) is int else None
         if reader is None:
             epochs = self.check_epochs(epochs)
             reader = self._readers[epochs] = self.table.reader(epochs)
         if repeat is not None:
             repeat = self._training(reader, row, epochs, repeat)
-        figures = reader(row, repeat)
+        figures = reader.first(row) if self._has_one_training else reader(row, repeat)
         # A cell without a figure of the first column may lack the training altogether.
-        if (figures[0] != figures[0] or row in self.table.missing) and not reader.trainings(row):
+        if (figures[0] != figures[0] or row in self._lacking) and not reader.trainings(row):
             raise self._no_training(row, epochs)
         provenance = self._provenances[epochs]
         if self._is_mixed:
