@@ -7,7 +7,6 @@ name of a file holds a digest of what it depends on (settings and training data)
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -17,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ecnas.files import replaced_file
 from ecnas.space import Space
 from ecnas.surrogate.data import TARGETS, load_targets, target
 from ecnas.surrogate.features import CELL_FEATURES, FLOW_FEATURES, WIDTH_FEATURES, Features, features_of
@@ -89,10 +89,8 @@ def training_files(folder: Path) -> list[Path]:
 
 def save_array(path: Path, array: NDArray[Any]) -> None:
     """Writes an array so that the file is complete or not there."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
+    with replaced_file(path, "wb") as file:
         np.save(file, array, allow_pickle=False)
-    os.replace(temporary, path)
 
 
 def network_predictions(
