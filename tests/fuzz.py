@@ -471,7 +471,7 @@ def one_record(rng: np.random.Generator, folder: Path) -> str:
     require(len(found) == len(given), "evaluations are missing")
     for row, line in zip(found.rows, given, strict=True):
         for key in ("row", "epochs", "val_accuracy", "energy"):
-            require(row[key] == line[key] or line[key] is None, f"{key}: {row[key]!r}, written {line[key]!r}")
+            require(line[key] is None or row[key] == float(line[key]), f"{key}: {row[key]!r}, written {line[key]!r}")
     return TAKEN
 
 
