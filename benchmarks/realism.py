@@ -46,7 +46,7 @@ BINS: Final = 10
 
 WORLDS: Final = 50
 PUBLISHED_BEST: Final = {"val_accuracy": 0.9506, "test_accuracy": 0.9432}
-"""The best means of three trainings in NASBench-101 (Ying et al. 2019, https://arxiv.org/abs/1902.09635)."""
+"""The best means of three trainings in NAS-Bench-101 (Ying et al. 2019, https://arxiv.org/abs/1902.09635)."""
 
 QUERIES: Final = 150
 PUBLISHED_ERRORS: Final = {

@@ -229,7 +229,7 @@ class Budget:
         return amounts
 
     def require(self, epochs: int) -> None:
-        """Raises unless a training of so many epochs may begin; what it would cost in kWh or seconds is not known yet.
+        """Raises unless a training of ``epochs`` may begin; its energy and time are not known before it ends.
 
         Raises:
             BudgetExhaustedError: A limit is reached to the last unit, or fewer epochs than these are left.

@@ -179,7 +179,7 @@ class Cell:
         return tuple(OPERATIONS[op] for op in self._pruned[2])
 
     def canonical(self) -> Cell:
-        """The equal cell in the labelling that NASBench-101 trained: smallest edge bits, then smallest operations."""
+        """The equal cell in the labelling that NAS-Bench-101 trained: smallest edge bits, then smallest operations."""
         num_vertices, edge_bits, op_code = self._canonical
         return Cell.from_frame(to_frame(num_vertices, edge_bits), op_code)
 

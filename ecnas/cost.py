@@ -1,6 +1,6 @@
 """Exact trainable parameters and multiply-adds of a cell's CIFAR-10 network.
 
-The network is NASBench-101's (Ying et al. 2019, section 2.2 and ``nasbench/lib/model_builder.py`` of its reference
+The network is NAS-Bench-101's (Ying et al. 2019, section 2.2 and ``nasbench/lib/model_builder.py`` of its reference
 implementation): a 3×3 convolution to 128 channels; three stacks of three cells, with 2×2 max-pooling and twice the
 channels between stacks; global average pooling; a dense layer to 10 classes. Inside of a cell
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 EXACT: Final = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 """Adds without rounding, whatever context the caller has set."""
 
-_DIGITS: Final = 17  # of which every float needs at most so many
+_DIGITS: Final = 17  # most digits that a float needs
 _LEAST, _MOST = 1e-6, 1e16  # where the power of ten that makes an integer of 17 digits is a float itself
 _LEAST_DIGIT: Final = -6
 _POWERS: Final = np.array([10.0**k for k in range(23)])

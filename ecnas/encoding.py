@@ -2,7 +2,7 @@
 
 A cell of V vertices has an upper-triangular V×V adjacency matrix and V−2 operations. Two integers hold all of it:
 
-* ``edge_bits``: bit ``x + y(y−1)/2`` is the edge x→y, the numbering of NASBench-101's graph generator (Ying et al.
+* ``edge_bits``: bit ``x + y(y−1)/2`` is the edge x→y, the numbering of NAS-Bench-101's graph generator (Ying et al.
   2019, https://arxiv.org/abs/1902.09635). Seven vertices need 21 bits.
 * ``op_code``: the operations of vertices 1 … 5 as base-3 digits, vertex 1 most significant; a vertex that is not there
   has digit 0. Five inner vertices need 243 codes.

@@ -1,4 +1,4 @@
-"""The published module hash of a cell: the 32-digit name it has in NASBench-101 and in the EC-NAS-Bench files."""
+"""The published module hash of a cell: the 32-digit name it has in NAS-Bench-101 and in the EC-NAS-Bench files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def module_hash(num_vertices: int, edge_bits: int, ops: Sequence[int]) -> str:
     """Hash of a pruned cell, equal for isomorphic cells.
 
     Starts from out-degree, in-degree and label of each vertex and mixes in the neighbours' digests V times (a
-    Weisfeiler–Lehman refinement with MD5). Source: ``hash_module`` in NASBench-101's ``graph_util.py``, after Ying et
+    Weisfeiler–Lehman refinement with MD5). Source: ``hash_module`` in NAS-Bench-101's ``graph_util.py``, after Ying et
     al. 2018, "Graph HyperNetworks"-style iterative hashing; the paper's section 2.1 relies on it for uniqueness.
 
     Args:

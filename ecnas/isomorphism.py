@@ -1,6 +1,6 @@
 """Which cells are the same: one look-up table from any labelled graph to its row in the enumeration of all cells.
 
-Two cells are the same network when they are isomorphic after pruning. NASBench-101 finds out with a hash of 56 MD5
+Two cells are the same network when they are isomorphic after pruning. NAS-Bench-101 finds out with a hash of 56 MD5
 digests a cell. Here it is two array look-ups, because all there is to know fits into small arrays:
 
 * ``patterns[edges]``, for each of the 2²¹ sets of edges of a frame of seven vertices: which unlabelled graph it prunes
@@ -10,7 +10,7 @@ digests a cell. Here it is two array look-ups, because all there is to know fits
 
 The canonical labelling of a graph is the one with the smallest ``edge_bits``; among the automorphisms of that, a cell
 takes the lexicographically smallest operations. Rows ascend by number of vertices, edge bits, operations. This is the
-order in which NASBench-101's generator meets the cells, so the canonical cell is also the one that was trained and
+order in which NAS-Bench-101's generator meets the cells, so the canonical cell is also the one that was trained and
 whose parameters were published.
 
 The arrays are shipped (``ecnas/data/space``) and memory-mapped; :func:`build_index` makes them anew in seconds, and a
@@ -42,7 +42,7 @@ from ecnas.encoding import (
 )
 
 MAX_EDGES: Final = 9
-"""NASBench-101's cap on the edges of a pruned cell."""
+"""NAS-Bench-101's cap on the edges of a pruned cell."""
 
 NOT_A_CELL: Final = -1
 """In ``rows_of``: the graph is disconnected, or has more than nine edges after pruning."""
@@ -50,7 +50,7 @@ NOT_A_CELL: Final = -1
 INDEX_FOLDER: Final = Path(__file__).parent / "data" / "space"
 
 SELECTION_BITS: Final = 9
-"""So many low bits of an entry of ``patterns`` are the number of a selection."""
+"""Low bits of an entry of ``patterns`` that hold the number of a selection."""
 
 NO_GRAPH: Final = np.uint32(0xFFFFFFFF)
 _POINTS_BACK: Final = 1 << 30  # larger than any edge bits

@@ -34,7 +34,7 @@ from ecnas.objectives import Normalisation
 from ecnas.table import Column, Reader, Table
 
 REPEATS: Final = 3
-"""Trainings of each cell at each number of epochs, as in NASBench-101."""
+"""Trainings of each cell at each number of epochs, as in NAS-Bench-101."""
 
 IMAGES: Final = 10_000
 """Images that an accuracy is measured on."""

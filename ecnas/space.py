@@ -164,7 +164,7 @@ class Space:
     ) -> Cell:
         """A random variation of a cell that is another cell of the space.
 
-        As in NASBench-101's regularised evolution (Ying et al. 2019, supplement S3): every possible edge flips, and
+        As in NAS-Bench-101's regularised evolution (Ying et al. 2019, supplement S3): every possible edge flips, and
         every inner vertex gets another operation, independently of each other; draws that leave the space, or change
         nothing, are repeated. A cell of fewer vertices than the space allows sits at random vertices of the full graph
         and the others are unconnected, so a mutation can also add vertices.

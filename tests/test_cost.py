@@ -12,7 +12,7 @@ CONV3, CONV1, POOL = OPERATIONS
 
 
 def test_channels_of_a_known_cell():
-    # NASBench-101's own example: three branches into the output share 128 channels, the remainder to the first.
+    # NAS-Bench-101's own example: three branches into the output share 128 channels, the remainder to the first.
     bits = Cell(
         [[0, 1, 1, 1, 0], [0, 0, 0, 0, 1], [0, 0, 0, 0, 1], [0, 0, 0, 0, 1], [0, 0, 0, 0, 0]], [CONV3, CONV1, POOL]
     ).edge_bits

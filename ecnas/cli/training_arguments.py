@@ -21,7 +21,7 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=int, default=4, help="epochs of each training (4)")
     parser.add_argument("--repeats", type=int, default=1, metavar="N", help="trainings of each cell (1)")
     parser.add_argument("--seed", type=int, default=0, help="of each cell's first training; the others count on (0)")
-    recipe = parser.add_argument_group("recipe", "The defaults are NASBench-101's.")
+    recipe = parser.add_argument_group("recipe", "The defaults are NAS-Bench-101's.")
     recipe.add_argument("--batch-size", type=int, default=256, help="images in a step (256)")
     recipe.add_argument("--learning-rate", type=float, default=0.2, help="of the first step (0.2)")
     recipe.add_argument("--weight-decay", type=float, default=1e-4, help="penalty on all parameters (1e-4)")

@@ -25,7 +25,7 @@ BATCHES: Final = tuple(f"data_batch_{number}" for number in range(1, 6))
 TEST_BATCH: Final = "test_batch"
 VALIDATION_PART: Final = 5
 """Where a source has no validation images of its own, the last fifth of its training images are: of CIFAR-10 the fifth
-batch, as in NASBench-101."""
+batch, as in NAS-Bench-101."""
 
 _PIXELS: Final = IMAGE_CHANNELS * IMAGE_SIZE**2
 

@@ -1,6 +1,6 @@
 """A cell's CIFAR-10 network in Keras 3, on any of its backends.
 
-The network is NASBench-101's (Ying et al. 2019, https://arxiv.org/abs/1902.09635, section 2.2), as
+The network is NAS-Bench-101's (Ying et al. 2019, https://arxiv.org/abs/1902.09635, section 2.2), as
 :mod:`ecnas.cost` describes and counts it: the two agree in every parameter and multiply-add.
 """
 
@@ -43,7 +43,7 @@ def build(
 ) -> keras.Model:
     """Builds the network of a cell, untrained.
 
-    Equal cells give equal networks: the cell is taken in its canonical labelling, which NASBench-101 trained and which
+    Equal cells give equal networks: the cell is taken in its canonical labelling, which NAS-Bench-101 trained and which
     decides who gets the remainder where channels do not divide evenly.
 
     Args:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ecnas.surrogate.energy import EnergyModel
 
 MOST: Final = 3000
-"""Among so many cells, drawn at random where there are more, the next ones are chosen."""
+"""Most candidates for the next cells; where there are more, as many are drawn at random."""
 
 PRIOR_NOISE: Final = 0.01
 """Variance of a measurement, next to one of what is to be learned, while nothing is measured."""
@@ -69,7 +69,7 @@ def cost(rows: Sequence[int] | NDArray[np.integer], epochs: int, measured: Table
         return Cost(0, 0.0, 0.0, "nothing is to be trained")
     embedded = load("surrogate-7V")
     sources, totals = [], []
-    for name, machine in (("energy", "a Quadro RTX 6000"), ("training_time", "NASBench-101's accelerator")):
+    for name, machine in (("energy", "a Quadro RTX 6000"), ("training_time", "NAS-Bench-101's accelerator")):
         predicted = embedded.values(name, 4)[chosen] * epochs / 4
         known, figures, of_epochs = _known(measured, name)
         model = _model(known, figures, of_epochs)
@@ -93,7 +93,7 @@ def next_rows(
 
     Args:
         rows: Rows of the cells in the 7V space whose energies are wanted, and out of which some are measured.
-        number: How many to choose; fewer if there are not so many.
+        number: How many to choose; fewer if there are fewer.
         measured: What was measured so far on the machine in question.
         seed: Of the draw where there are more than :data:`MOST` cells.
 

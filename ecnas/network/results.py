@@ -19,7 +19,7 @@ PRECISIONS: Final = ("float32", "mixed_float16", "mixed_bfloat16")
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained; the defaults are NASBench-101's.
+    """How a network is trained; the defaults are NAS-Bench-101's.
 
     Attributes:
         epochs: Passes through the training images.

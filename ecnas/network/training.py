@@ -1,4 +1,4 @@
-"""Trains the network of a cell by NASBench-101's recipe, metered, epoch by epoch, so that it can be stopped.
+"""Trains the network of a cell by NAS-Bench-101's recipe, metered, epoch by epoch, so that it can be stopped.
 
 The recipe is that of Ying et al. 2019 (https://arxiv.org/abs/1902.09635, table 1 of the supplement, and the reference
 implementation where the paper is silent): RMSProp with ε = 1, cosine decay of the learning rate, L2 weight decay on all
@@ -37,7 +37,7 @@ SQUARES_DECAY: Final = 0.9
 EPSILON: Final = 1.0
 PADDING: Final = 4
 MOST_TRAINING_IMAGES: Final = 10_000
-"""Training accuracy is that on the first so many images, without augmentation."""
+"""Images, the first of the training set, on which training accuracy is measured, without augmentation."""
 
 FINISHED: Final = "training.json"
 CHECKPOINT: Final = "checkpoint.npz"

@@ -38,8 +38,8 @@ def calibrate(predicted: Figures, measured: Figures, trim: float = np.inf) -> Ca
 
     The network's likelihood has heavy tails, so that it predicts a typical training rather than the mean of several;
     where trainings scatter to one side the two differ. The correction is the mean residual of cells with similar
-    predictions, without failed trainings (a loss of some 0.8 that hits one training in 160, hardly any cell for sure)
-    and, on demand, without outliers.
+    predictions, without failed trainings (a loss of some 0.8 that hits one training in 160; almost no cell failed every
+    time) and, on demand, without outliers.
 
     Args:
         predicted: Predictions of cells that the model did not learn from, shape (n,).

@@ -2,11 +2,11 @@
 
 A folder of training data holds
 
-* ``training/nb101_test108.npz``: NASBench-101's test accuracy after 108 epochs, one training of each of most cells;
+* ``training/nb101_test108.npz``: NAS-Bench-101's test accuracy after 108 epochs, one training of each of most cells;
 * ``training/nb101_val.npz``: its validation accuracy after 4, 12, 36 and 108 epochs and the time of 108 epochs, of the
   one training out of three that had the best validation accuracy at 108 epochs;
 * ``training/energy_7v_4epochs.csv``: measured energy of 4 epochs;
-* ``official/``: published EC-NAS-Bench files: ``energy_4V9E_linscale``, whose accuracies are NASBench-101's mean of
+* ``official/``: published EC-NAS-Bench files: ``energy_4V9E_linscale``, whose accuracies are NAS-Bench-101's mean of
   three trainings; and another laboratory's trainings, ``energy_5V9E_4epochs`` and ``energy_4V9E_4epochs``, the latter
   three of each cell;
 * ``training/measured_5v_108.csv``: that laboratory's trainings of 350 5V cells to 108 epochs, three of each.
@@ -40,7 +40,7 @@ after 108 epochs they are means of three, of 350 cells. They teach the network a
 otherwise."""
 
 TEST_IMAGES: Final = 9984
-"""Test images that NASBench-101 evaluated."""
+"""Test images that NAS-Bench-101 evaluated."""
 
 BEST_OF_THREE: Final = 0.002
 """What the validation accuracy after 108 epochs of the best of three trainings is above their mean, in small cells:
@@ -63,7 +63,7 @@ def target(name: str) -> int:
 def load_targets(folder: Path) -> NDArray[np.float64]:
     """Reads all that the models learn from.
 
-    NASBench-101's mean of three trainings is public for the 91 cells of the 4V space, and takes the place of their one
+    NAS-Bench-101's mean of three trainings is public for the 91 cells of the 4V space, and takes the place of their one
     training. Their validation accuracy after 108 epochs is raised by :data:`BEST_OF_THREE`, so that the column means
     the same of all cells.
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ecnas.surrogate.gaussian_process import GaussianProcess
 
 FEW: Final = 300
-"""Up to as many measurements are too few to learn a length scale for every feature."""
+"""With at most this many measurements, one shared length scale is used."""
 
 LEAST: Final = 5
 """Fewer measurements are refused."""

@@ -22,8 +22,8 @@ CO2_INTENSITY: Final = 120.0
 whose cells were measured on a Quadro RTX 6000 as well."""
 
 STARTUP: Final = 15.0
-"""Seconds in which a training starts up, whatever its epochs. Of NASBench-101's times after 108 epochs, 4 and 12 epochs
-in proportion are 0.79 and 0.94 of what the published 7V table has (medians); with 15 seconds they are 0.99 and 1.01."""
+"""Seconds in which a training starts up, whatever its epochs. Of NAS-Bench-101's times after 108 epochs, 4 and 12
+epochs in proportion are 0.79 and 0.94 of those of the published 7V table (medians); with 15 seconds, 0.99 and 1.01."""
 
 HIGHEST: Final = 0.96
 """No prediction is above."""
