@@ -223,7 +223,7 @@ def test_measured_rows_have_whole_curves():
     assert (np.diff(curve.energy) > 0).all()
     assert curve.val_accuracy[0] < 0.2 < curve.val_accuracy[2]
     assert curve.energy[2] == benchmark.query(benchmark.space[7], 36, repeat=2).energy
-    with pytest.raises(OutOfDomainError, match="repeat must be from 0 to 2"):
+    with pytest.raises(OutOfDomainError, match="repeat must be a whole number from 0 to 2 for cell"):
         learning_curve(benchmark, benchmark.space[7], 36, repeat=3)
     with pytest.raises(OutOfDomainError, match="epochs must be one of"):
         learning_curve(benchmark, benchmark.space[7], 5)

@@ -247,6 +247,21 @@ def test_a_compressed_answer_is_the_file(cache):
         assert fetch(NAME, address).read_bytes() == real(NAME).read_bytes()
 
 
+@needs_official
+def test_an_answer_in_chunks_is_the_file(cache):
+    def answer(handler):
+        handler.protocol_version = "HTTP/1.1"
+        send(handler, Transfer_Encoding="chunked")
+        content = real(NAME).read_bytes()
+        for start in range(0, len(content), 50_000):
+            part = content[start : start + 50_000]
+            handler.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
+        handler.wfile.write(b"0\r\n\r\n")
+
+    with server(answer) as address:
+        assert fetch(NAME, address).read_bytes() == real(NAME).read_bytes()
+
+
 @pytest.mark.parametrize(
     ("content", "kind"),
     [

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from ecnas.benchmark import Benchmark
 from ecnas.cell import Cell
+from ecnas.coerce import whole
 from ecnas.errors import OutOfDomainError
 from ecnas.official.catalogue import BY_DIGEST
 from ecnas.official.messages import EPOCH, FIGURE_FIELDS, double_at
@@ -79,11 +80,10 @@ def learning_curve(benchmark: Benchmark, cell: Cell, epochs: int | None = None, 
     source = Source(benchmark.table)
     epochs = benchmark.check_epochs(epochs)
     positions = source.find(benchmark.space.row(cell), epochs)
-    if not 0 <= repeat < len(positions):
-        raise OutOfDomainError(
-            f"repeat must be from 0 to {len(positions) - 1}: {benchmark.name!r} has {len(positions)} trainings of cell "
-            f"{cell.hash} to {epochs} epochs, got {repeat}"
-        )
+    if not positions:
+        raise OutOfDomainError(f"{benchmark.name!r} lacks {epochs} epochs of cell {cell.hash}")
+    where = f"for cell {cell.hash} at {epochs} epochs in {benchmark.name!r}"
+    repeat = whole("repeat", repeat, 0, len(positions) - 1, where=where, error=OutOfDomainError)
     row = source.read(positions[repeat])
     figures = _figures(row)
     num_evaluations = len(figures["epoch"])
