@@ -193,7 +193,9 @@ def collect(paths: Iterable[Path], processes: int = 1, progress: bool = False) -
             reader.add(each)
     comparisons = reader.comparisons()
     if not comparisons:
-        raise NoRecordsError(f"no complete run record (*.jsonl) in {', '.join(map(str, paths))}")
+        named = ", ".join(map(str, paths[:3])) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
+        left_out = f"; {len(files)} were left out, as said above" if files else ""
+        raise NoRecordsError(f"no complete run record (*.jsonl) in {named}{left_out}")
     return comparisons
 
 

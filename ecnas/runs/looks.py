@@ -68,6 +68,7 @@ KNOWN: Final[Mapping[str, Look]] = {
     "priority queue": Look(BLUE, SOLID, CIRCLE),
     "priority-queue training": Look(BLUE, LONG, CIRCLE),
     "editing": Look(VERMILLION, SOLID, STAR),
+    "editing, Gaussian process": Look(VERMILLION, DASHED, DIAMOND),
     "editing under preferences": Look(VERMILLION, LONG, STAR),
     "NSGA-II": Look(GREEN, DASH_DOT, SQUARE),
     "SEMOA": Look(BLUE, DASH_DOT, DIAMOND),
