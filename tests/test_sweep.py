@@ -18,7 +18,7 @@ import ecnas
 from ecnas.cli import main
 from ecnas.runs import RunRecord, benchmark_of
 from ecnas.runs.claim import claimed
-from ecnas.runs.executors import _begin_worker, on_processes, on_ray, run_sweep
+from ecnas.runs.executors import begin_worker, on_processes, on_ray, run_sweep
 from ecnas.runs.sweep import Sweep, SweepError, batches, execute
 
 SWEEP = """
@@ -425,9 +425,9 @@ def test_processes_end_with_the_one_that_started_them(tmp_path, monkeypatch):
         "import os, time\n"
         "from concurrent.futures import ProcessPoolExecutor\n"
         "from multiprocessing import get_context\n"
-        f"from {_begin_worker.__module__} import {_begin_worker.__name__}\n"
+        f"from {begin_worker.__module__} import {begin_worker.__name__}\n"
         "if __name__ == '__main__':\n"
-        f"    pool = ProcessPoolExecutor(1, get_context('spawn'), initializer={_begin_worker.__name__})\n"
+        f"    pool = ProcessPoolExecutor(1, get_context('spawn'), initializer={begin_worker.__name__})\n"
         "    print(pool.submit(os.getpid).result(), flush=True)\n"
         "    pool.submit(time.sleep, 300).result()\n",
         encoding="utf-8",
