@@ -2,7 +2,7 @@
 "use strict";
 
 const TILES = 64; // tiles a side; the points of a tile lie together, so that what is in view is found at once
-const MOST_POINTS = 40000; // above this many in view, their density is drawn
+const MOST_POINTS = 20000; // above this many in view, their density is drawn
 const BIN = 2; // pixels of the screen a side of a bin of the density
 const MARGIN = 0.3; // of the view that is binned around it, so that panning need not bin anew
 const STRETCH = 1.25; // how much a binned picture may be stretched while the view moves
