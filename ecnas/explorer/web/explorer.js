@@ -438,8 +438,8 @@
   dark.addEventListener("change", () => { readColours(); colour(); draw(); });
   new ResizeObserver(() => { resize(); draw(); }).observe(overlay);
 
-  const sources = mixed ? "of several origins: rings were not measured" : about.provenance;
-  $("summary").textContent = `${numCells.toLocaleString("en")} cells of ${about.space} after ${about.epochs} epochs of training; figures ${sources}.`;
+  const sources = mixed ? "several; rings were not measured" : about.provenance;
+  $("summary").textContent = `${numCells.toLocaleString("en")} cells of ${about.space} after ${about.epochs} epochs of training; provenance: ${sources}.`;
   readColours();
   resize();
   chooseAxes();
