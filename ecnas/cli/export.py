@@ -17,7 +17,7 @@ examples:
   ecnas export energy_4V9E_linscale -o copy.tfrecord         needs pip install 'ecnas-gym[official]'
 
 The file's suffix decides. CSV, JSON Lines and Parquet have one line for each training of a cell, and "ecnas import"
-makes the same benchmark of them. As .tfrecord a published file comes out byte for byte as it was."""
+reads them back. A published file exported to .tfrecord is the same, byte for byte."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -17,7 +17,7 @@ examples:
   ecnas fetch energy_7V9E_surrogate --source ~/EC-NAS-Bench/ecnas/ecnas/utils/data/tabular_benchmarks
 
 Files are checked against their published SHA-256. Converting needs tensorflow (pip install 'ecnas-gym[official]');
-what is converted opens without it. The environment variables ECNAS_SOURCE and ECNAS_CACHE set the source and the
+converted files open without it. The environment variables ECNAS_SOURCE and ECNAS_CACHE set the source and the
 cache folder for everything in this package."""
 
 

@@ -27,7 +27,7 @@ Parquet. Columns are found by their names, in any order; what is not understood 
   which      epochs; repeat, or seed
   figures    val_accuracy, test_accuracy, train_accuracy (0 to 1; "..._percent" in per cent),
              energy_kwh | _wh | _j | _kj, co2_g | _kg, training_time_s | _min | _h
-An empty value, "NaN" or "n/a" is no figure. What is wrong or ambiguous is refused, with the number of its line."""
+Empty values, "NaN" and "n/a" are missing values. What is wrong or ambiguous is refused, with its line number."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -18,7 +18,7 @@ examples:
   ecnas info
   ecnas info energy_4V9E_rtx3090
   ecnas info surrogate-7V
-  ecnas info my-lab                      one's own, once imported
+  ecnas info my-lab                      your own, once imported
 
 Describing a published file fetches and converts it first, if need be."""
 

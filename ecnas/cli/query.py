@@ -13,7 +13,7 @@ from typing import Any, Final
 import ecnas
 from ecnas.interchange import read_cell
 
-SUMMARY: Final = "print what a benchmark says of a cell"
+SUMMARY: Final = "print the metrics of a cell"
 TEXT: Final = """\
 examples:
   ecnas query energy_4V9E_linscale --cell 0110001100010000 conv1x1,conv3x3

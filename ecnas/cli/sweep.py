@@ -10,7 +10,7 @@ from typing import Final
 
 from ecnas.errors import ECNASError, UnknownNameError
 
-SUMMARY: Final = "run methods × benchmarks × budgets × seeds, or show the table of what is there"
+SUMMARY: Final = "run methods × benchmarks × budgets × seeds, or print the table of the complete runs"
 TEXT: Final = """\
 examples:
   ecnas sweep mine.toml --processes 4
@@ -30,7 +30,7 @@ A sweep file:
   use = "mine.py:Mine"           # a file, "module:Class", or a name such as "edit" or "RandomSearch"
   step = 0.5                     # all other keys are settings of the method
 
-A sweep that was stopped goes on where it stopped. Start it several times, on one machine or on several that share a
+A stopped sweep resumes where it left off. Start it several times, on one machine or on several that share a
 file system, and the processes share the work. Ray needs pip install 'ecnas-gym[cluster]'."""
 
 
