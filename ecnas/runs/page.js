@@ -111,7 +111,7 @@ class Chart {
     }
     const grid = { gridcolor: css("--grid"), zeroline: false, linecolor: css("--line"), automargin: true, fixedrange: false };
     const exact = parts.exact || { x: [], y: [] };
-    const xs = flat([exact.x, ...shown.map(([, c]) => c.x)]), ys = flat([exact.y, ...shown.map(([, c]) => lift(c.y))]);
+    const xs = flat([exact.x, ...shown.map(([, c]) => c.x)]), ys = flat([exact.y, ...shown.flatMap(([, c]) => [c.y, c.low || [], c.high || []].map(lift))]);
     const axis = (which, log, values, most, title) => ({
       ...grid, title: { text: title, font: { size: 12 } },
       ...(log && values.length ? logAxis(values, most, this.zoom[which]) : this.zoom[which] ? { range: this.zoom[which] } : {}),
