@@ -265,43 +265,42 @@ def picked(method: runs.Method, world: ecnas.Benchmark, seed: int) -> tuple[floa
     )
 
 
-def small(seeds: int) -> str:
-    """Whether searchers rank on the surrogate as on the measurements of the same 5V cells."""
-    space = ecnas.Space("5V")
-    measured = np.full(len(space), np.nan)
-    single = load_targets(DATA)[: len(space), target("test_108")]
-    measured[:] = single
-    missing = frozenset(np.flatnonzero(np.isnan(measured)).tolist())
+KINDS: Final = ("measured", "expected", "worlds")
+
+
+def regrets(kind: str, seed: int) -> Figures:
+    """Regrets of the searchers on one kind of 5V table, in points: shape (searchers, budgets)."""
     surrogate = ecnas.load("surrogate-5V")
-    kinds: dict[str, Callable[[int], ecnas.Benchmark]] = {
-        "measured": lambda seed: _with_accuracy(measured, surrogate, missing, "measured"),
-        "expected": lambda seed: _with_accuracy(surrogate.values("test_accuracy"), surrogate, missing, "expected"),
-        "worlds": lambda seed: _with_accuracy(
-            ecnas.load("surrogate-5V", noise_seed=seed).table.values("test_accuracy", 108, repeat=0),
-            surrogate,
-            missing,
-            f"world {seed}",
-        ),
-    }
-    regrets: dict[str, Figures] = {}
-    for kind, make in kinds.items():
-        found = np.zeros((seeds, len(SEARCHERS), len(BUDGETS)))
-        for seed in tqdm(range(seeds), desc=f"5V, {kind}"):
-            world = make(seed)
-            top = np.nanmax(world.values("val_accuracy"))
-            for number, method in enumerate(SEARCHERS.values()):
-                record = runs.run(method, world, BUDGETS[-1], seed, objectives=_objectives(method), name="method")
-                best = np.maximum.accumulate(record.column("val_accuracy"))
-                found[seed, number] = [top - best[min(budget, len(best)) - 1] for budget in BUDGETS]
-        regrets[kind] = 100 * found.mean(axis=0)
+    measured = load_targets(DATA)[: len(surrogate.space), target("test_108")]
+    missing = frozenset(np.flatnonzero(np.isnan(measured)).tolist())
+    accuracy = measured
+    if kind == "expected":
+        accuracy = surrogate.values("test_accuracy")
+    elif kind == "worlds":
+        accuracy = ecnas.load("surrogate-5V", noise_seed=seed).table.values("test_accuracy", 108, repeat=0)
+    world = _with_accuracy(accuracy, surrogate, missing, kind)
+    found = np.zeros((len(SEARCHERS), len(BUDGETS)))
+    for number, method in enumerate(SEARCHERS.values()):
+        record = runs.run(method, world, BUDGETS[-1], seed, objectives=_objectives(method), name="method")
+        best = np.maximum.accumulate(record.column("val_accuracy"))
+        found[number] = [np.nanmax(world.values("val_accuracy")) - best[budget - 1] for budget in BUDGETS]
+    return 100 * found
+
+
+def small(seeds: int, processes: int) -> str:
+    """Whether searchers rank on the surrogate as on the measurements of the same 5V cells."""
+    jobs = [(kind, seed) for kind in KINDS for seed in range(seeds)]
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        every = list(tqdm(pool.map(regrets, *zip(*jobs, strict=True)), total=len(jobs), desc="small"))
+    mean = dict(zip(KINDS, np.reshape(every, (len(KINDS), seeds, len(SEARCHERS), -1)).mean(axis=1), strict=True))
     lines = [
         f"| regret, points; {seeds} seeds | "
-        + " | ".join(f"{kind}, {budget}" for kind in kinds for budget in (BUDGETS[1], BUDGETS[-1]))
+        + " | ".join(f"{kind}, {budget}" for kind in KINDS for budget in (BUDGETS[1], BUDGETS[-1]))
         + " |",
-        "|---|" + "---:|" * 2 * len(kinds),
+        "|---|" + "---:|" * 2 * len(KINDS),
     ]
     for number, name in enumerate(SEARCHERS):
-        cells = (f"{regrets[kind][number, position]:.2f}" for kind in kinds for position in (1, len(BUDGETS) - 1))
+        cells = (f"{mean[kind][number, position]:.2f}" for kind in KINDS for position in (1, len(BUDGETS) - 1))
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     lines += [
         "",
@@ -310,7 +309,7 @@ def small(seeds: int) -> str:
     ]
     for kind in ("expected", "worlds"):
         taus = [
-            kendalltau(regrets["measured"][:, position], regrets[kind][:, position]).statistic
+            kendalltau(mean["measured"][:, position], mean[kind][:, position]).statistic
             for position in range(len(BUDGETS))
         ]
         lines.append(f"| {kind} | " + " | ".join(f"{tau:.2f}" for tau in taus) + " |")
@@ -380,12 +379,13 @@ def main() -> None:
         "calibration": calibration,
         "optimum": optimum,
         "literature": lambda: literature(arguments.seeds, arguments.slow_seeds, arguments.processes),
-        "small": lambda: small(arguments.seeds),
+        "small": lambda: small(arguments.small_seeds, arguments.processes),
         "fidelity": fidelity,
     }
     parser.add_argument("sections", nargs="*", choices=[*sections, []], help="which tables; all by default")
     parser.add_argument("--seeds", type=int, default=200, help="runs of each searcher")
     parser.add_argument("--slow-seeds", type=int, default=200, help="runs of BANANAS, which takes most of the time")
+    parser.add_argument("--small-seeds", type=int, default=50, help="runs of each searcher on small spaces")
     parser.add_argument("--processes", type=int, default=2, help="worlds to search in at once")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "realism.md", help="the page that is written")
     arguments = parser.parse_args()
