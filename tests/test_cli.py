@@ -190,9 +190,9 @@ def test_ctrl_c_ends_quietly(tmp_path):
         process = subprocess.Popen(
             [*command, "--source", f"http://127.0.0.1:{silent.getsockname()[1]}"], stderr=subprocess.PIPE, text=True
         )
-        silent.accept()
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
+        with silent.accept()[0]:  # kept open: the client waits for an answer
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert err.strip() == ""
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
