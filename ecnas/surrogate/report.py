@@ -157,7 +157,7 @@ def new_machines(folder: Path) -> tuple[str, dict[str, list[tuple[int, float, fl
 
 
 def mean_of_three(predictions: Predictions, folder: Path) -> str:
-    """Predictions of unseen 4V cells against NASBench-101's mean of three trainings, as Markdown."""
+    """Predictions of unseen 4V cells against NAS-Bench-101's mean of three trainings, as Markdown."""
     official = load(folder / "official" / "energy_4V9E_linscale.tfrecord")
     lines = [
         "| figure | epochs | unseen cells | Kendall τ | mean abs. error | median of predicted − published |",
