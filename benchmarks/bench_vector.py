@@ -4,8 +4,8 @@ python benchmarks/bench_vector.py [--rounds 15]
 
 ``benchmark_vector_step`` is gymnasium's own: it draws actions without masks, so most episodes end early and invalid,
 and it does not count the step in which an environment resets. "Legal" rows step through actions that were drawn before:
-whole episodes that end together, with the queries at their end; the reset is counted as no step. Information on finished
-cells is not read, so most of it is never made.
+whole episodes that end together, with the queries at their end; the reset is counted as no step. Nobody reads what
+finished cells tell, so most of it is never made.
 """
 
 from __future__ import annotations
