@@ -3,6 +3,8 @@
 * :mod:`ecnas.surrogate.features`: what the models see of a cell (numpy only);
 * :mod:`ecnas.surrogate.data`: the measured figures;
 * :mod:`ecnas.surrogate.graph_network` and :mod:`ecnas.surrogate.gaussian_process`: the models;
+* :mod:`ecnas.surrogate.calibration` and :mod:`ecnas.surrogate.noise`: what models leave: their bias, and how trainings
+  scatter around what is expected;
 * :mod:`ecnas.surrogate.stages`, :mod:`~ecnas.surrogate.tables`, :mod:`~ecnas.surrogate.report` and
   :mod:`~ecnas.surrogate.train`: from the figures to the table and its report (``make surrogate``);
 * :mod:`ecnas.surrogate.energy`: energy of your own machine from the cells you measured.
