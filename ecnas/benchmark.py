@@ -323,7 +323,7 @@ class Benchmark:
             >>> benchmark = ecnas.load("surrogate-7V")
             >>> adjacency = np.triu(np.ones((2, 3, 3), dtype=np.int8), k=1)
             >>> benchmark.query_batch(adjacency, np.array([[0], [1]])).trainable_parameters
-            array([11051402,  2973322], dtype=int32)
+            array([11051402,  2793866], dtype=int32)
         """
         rows = self.space.rows(*batch_to_frame(adjacency, ops))
         return self.query_rows(rows, epochs, repeat=repeat, budget=budget)

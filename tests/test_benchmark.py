@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import copy
+import doctest
+import importlib
 import math
 import pickle
 from dataclasses import FrozenInstanceError, asdict, replace
@@ -558,3 +560,11 @@ def test_an_optimum_that_nothing_has_is_told():
     benchmark = Benchmark(synthetic_table("4V", columns=columns))
     with pytest.raises(OutOfDomainError, match=r"lacks figures that EnergyCap\(cap=0.5\) needs"):
         benchmark.optimum(ecnas.EnergyCap(0.5), ("val_accuracy",))
+
+
+@pytest.mark.parametrize("module", ["benchmark", "budget", "cell", "interchange", "space"])
+def test_examples_give_what_they_say(module):
+    module = importlib.import_module(f"ecnas.{module}")
+    result = doctest.testmod(module)
+    assert result.attempted > 0
+    assert result.failed == 0
