@@ -1,6 +1,6 @@
 """The tables and the chart of docs/rl-nas.md, and the baseline that ships, from the runs of the sweeps in this folder.
 
-    for sweep in benchmarks/rl_nas*.toml; do ecnas sweep $sweep --processes 2; done
+    for sweep in benchmarks/{leaderboard,rl_nas*}.toml; do ecnas sweep $sweep --processes 2; done
     python benchmarks/rl_nas.py [--runs runs] [--write docs/rl-nas.md] [--figure docs/images/rl-nas.png]
     python benchmarks/rl_nas.py --publish "seeds 0 to 499 of benchmarks/rl_nas*.toml"
 
@@ -26,6 +26,7 @@ from ecnas.runs.sweep import Sweep
 
 HERE = Path(__file__).parent
 SECTIONS = {
+    "worlds": ("leaderboard.toml", "leaderboard"),
     "accuracy": ("rl_nas.toml", "rl-nas"),
     "front": ("rl_nas_front.toml", "rl-nas-front"),
     "parts": ("rl_nas_ablation.toml", "rl-nas-ablation"),
@@ -33,9 +34,10 @@ SECTIONS = {
     "measured": ("rl_nas_measured.toml", "rl-nas-measured"),
 }
 """By section of the page: the sweep that says where to look, and the folder of its runs."""
-PUBLISHED = ("accuracy", "front")
+PUBLISHED = ("worlds", "accuracy", "front")
 """Sections whose runs are the baseline."""
 SHOWN = (
+    "editing, Gaussian process",
     "editing",
     "priority-queue training",
     "BANANAS",
@@ -53,7 +55,7 @@ class Args:
     """Make the tables and the chart of docs/rl-nas.md, or the baseline."""
 
     runs: Path = Path("runs")
-    """Folder that holds rl-nas, rl-nas-front, rl-nas-ablation, rl-nas-epochs and rl-nas-measured."""
+    """Folder that holds leaderboard, rl-nas, rl-nas-front, rl-nas-ablation, rl-nas-epochs and rl-nas-measured."""
     statistic: Statistic = "iqm"
     """Over runs."""
     write: Path | None = None
@@ -92,7 +94,7 @@ def draw(args: Args, tasks: dict[str, Comparison], path: Path) -> None:
                 task = tasks[section]
                 known = {method.name: method for method in task.methods}
                 methods = [known[name] for name in SHOWN if name in known]
-                shown = replace(task, methods=methods if section == "accuracy" else task.methods)
+                shown = replace(task, methods=task.methods if section == "front" else methods)
                 charts.anytime(shown, statistic=args.statistic, ax=ax)
         drawing.save(figure, path)
 
