@@ -11,8 +11,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
-from tqdm import tqdm
-
 from ecnas.measured.cells import rows_of_cells
 from ecnas.measured.columns import Column, understand
 from ecnas.measured.figures import Training, table_of
@@ -127,6 +125,8 @@ class _Reader:
         labelled: dict[tuple[int, int, int], tuple[Line, Training]] = {}
         silent = []
         every = zip(self.source.lines, rows, runs, strict=True)
+        from tqdm import tqdm  # not needed to open a table
+
         for line, row, run in tqdm(every, self.source.name, len(rows), unit=" lines", disable=None, delay=1):
             label = self._label(line)
             trainings = self._trainings(line, row, run)

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from tqdm import tqdm
 
 from ecnas.files import replaced_file
 from ecnas.measured.sources import PyarrowMissingError
@@ -60,6 +59,8 @@ def export(table: Table, path: Path) -> int:
 
 
 def _with_progress(table: Table, name: str) -> Iterator[dict[str, Any]]:
+    from tqdm import tqdm  # not needed to open a table
+
     cells = len(table.space) - len(table.missing)
     with tqdm(total=cells, desc=name, unit=" cells", disable=None, delay=1) as progress:
         for cell_rows in _rows_by_cell(table):
