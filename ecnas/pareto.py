@@ -50,6 +50,17 @@ def non_dominated(points: NDArray[np.float64]) -> NDArray[np.int64]:
     return front
 
 
+def ranks(points: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Which front each point is in when fronts are peeled off one by one, from 0; equal points are in the same.
+
+    Args:
+        points: Shape (n, m), to be maximised; a point that lacks a coordinate (NaN) is the worst there is in it.
+    """
+    worst = np.where(np.isnan(points), np.finfo(np.float64).min, points)
+    fronts: NDArray[np.int64] = _moocore().pareto_rank(worst, maximise=True).astype(np.int64)
+    return fronts
+
+
 def _front_2d(
     first: NDArray[np.float64], second: NDArray[np.float64], candidates: NDArray[np.int64]
 ) -> NDArray[np.int64]:

@@ -188,7 +188,10 @@ def test_ctrl_c_ends_quietly(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         command = [sys.executable, "-m", "ecnas", "fetch", "energy_4V9E_rtx3060", "--cache", str(tmp_path / "cache")]
         process = subprocess.Popen(
-            [*command, "--source", f"http://127.0.0.1:{silent.getsockname()[1]}"], stderr=subprocess.PIPE, text=True
+            [*command, "--source", f"http://127.0.0.1:{silent.getsockname()[1]}"],
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored by what runs in the background
         )
         with silent.accept()[0]:  # kept open: the client waits for an answer
             process.send_signal(signal.SIGINT)

@@ -15,10 +15,10 @@ from synthetic import synthetic
 import ecnas
 from ecnas import pareto, search
 from ecnas.runs import RunRecord, analysis, make_header
-from ecnas.runs.evaluator import FREE_QUERIES, Candidate, Evaluator
+from ecnas.runs.evaluator import FREE_QUERIES, Evaluator
 from ecnas.search.features import descriptors, path_encoding
 from ecnas.search.msehvi import expected_hypervolume_improvement
-from ecnas.search.selection import by_contribution, linear_ranking, non_dominated, non_domination_ranks
+from ecnas.search.selection import by_contribution, linear_ranking, non_dominated, score_matrix
 from ecnas.search.shemoa import ranked
 from ecnas.search.variation import crossover
 from ecnas.task import Task
@@ -292,11 +292,8 @@ def test_semoa_cycles_through_fidelities(bench):
 
 
 def test_ranks_peel_off_fronts():
-    def candidate(*scores):
-        return Candidate(None, None, 0.0, np.array(scores))
-
-    chosen = [candidate(1, 1), candidate(2, 0), candidate(0, 2), candidate(0, 1), candidate(0, 0), candidate(1, 1)]
-    assert non_domination_ranks(chosen).tolist() == [0, 0, 0, 2, 3, 1]
+    chosen = np.array([(1, 1), (2, 0), (0, 2), (0, 1), (0, 0), (1, 1), (0, np.nan)])
+    assert pareto.ranks(chosen).tolist() == [0, 0, 0, 1, 2, 0, 3]
 
 
 # SH-EMOA ------------------------------------------------------------------------------------------------------------
@@ -334,7 +331,7 @@ def test_shemoa_mutates_operations():
 def test_rank_comes_before_contribution(bench):
     population = candidates_of(bench, 40)
     order = ranked(population, np.full(2, -0.1))
-    ranks = dict(zip(map(id, population), non_domination_ranks(population), strict=True))
+    ranks = dict(zip(map(id, population), pareto.ranks(score_matrix(population)), strict=True))
     assert [ranks[id(c)] for c in order] == sorted(ranks.values())
 
 

@@ -102,6 +102,7 @@ def ecnas_sweep(folder, *arguments):
     return subprocess.Popen(
         [sys.executable, "-m", "ecnas", "sweep", *map(str, arguments)],
         cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored by what runs in the background
     )  # fmt: skip
 
 

@@ -49,23 +49,3 @@ def linear_ranking(size: int, pressure: float) -> NDArray[np.float64]:
         return np.ones(1)
     probabilities: NDArray[np.float64] = np.linspace(pressure, 2 - pressure, size) / size
     return probabilities
-
-
-def non_domination_ranks(candidates: Sequence[Candidate]) -> NDArray[np.int64]:
-    """Which front each candidate is in when fronts are peeled off one by one, from 0; shape (n,).
-
-    Of candidates that are equal in all objectives all but the first go to later fronts.
-    """
-    scores = score_matrix(candidates)
-    ranks = np.full(len(candidates), -1, dtype=np.int64)
-    left = np.arange(len(candidates))
-    rank = 0
-    while len(left):
-        front = left[pareto.non_dominated(scores[left])]
-        if not len(front):  # what is left lacks an objective
-            ranks[left] = rank
-            break
-        ranks[front] = rank
-        left = np.setdiff1d(left, front)
-        rank += 1
-    return ranks

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ecnas import pareto
 from ecnas.cell import Cell
 from ecnas.runs.evaluator import Candidate, Evaluator
-from ecnas.search.selection import non_domination_ranks, score_matrix
+from ecnas.search.selection import score_matrix
 from ecnas.search.variation import crossover
 
 
@@ -97,8 +97,8 @@ class SHEMOA:
 
 def ranked(population: list[Candidate], reference: NDArray[np.float64]) -> list[Candidate]:
     """The population from best to worst: by non-domination rank, then by contributed hypervolume within the rank."""
-    ranks = non_domination_ranks(population)
     scores = score_matrix(population)
+    ranks = pareto.ranks(scores)
     contributed = np.zeros(len(population))
     for rank in np.unique(ranks).tolist():
         members = np.flatnonzero(ranks == rank)
