@@ -542,7 +542,9 @@ def test_names_of_spaces(name):
     assert len(str(told.value)) < 300
 
 
-@pytest.mark.parametrize("name", [None, 4, ("surrogate-4V",), b"surrogate-4V", object()], ids=repr)
+@pytest.mark.parametrize(
+    "name", [None, 4, ("surrogate-4V",), b"surrogate-4V", object()], ids=lambda it: type(it).__name__
+)
 def test_what_is_no_benchmark_is_shown_as_given(name):
     for entry in (ecnas.load, benchmark_of):
         with pytest.raises(ValueError, match="benchmark must be a name or a path") as told:
