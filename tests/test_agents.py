@@ -241,7 +241,9 @@ def test_report_of_three_objectives(tmp_path):
 
 def test_report_of_one_objective(tmp_path):
     search("categorical", budget=20, save=True, out=tmp_path, objectives=("val_accuracy",))
-    assert "the run found 1 " in (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "Front of validation accuracy and training energy: the run found" in (tmp_path / "report.md").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_unknown_names():

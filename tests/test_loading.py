@@ -46,7 +46,7 @@ def changed(**columns):
         ("a.html", b"<!DOCTYPE html><html></html>", "it is a web page"),
         ("a.csv", b"hash,epochs,val_accuracy\n1,2,3\n", "it is text: `ecnas import`"),
         ("a.csv", b"\xef\xbb\xbfhash,epochs,val_accuracy\n", "it is text"),
-        ("a.tfrecord.gz", gzip.compress(b"x" * 100, mtime=0), "it is compressed with gzip"),
+        ("a.tfrecord.gz", gzip.compress(b"x" * 100, mtime=1_700_000_000), "it is compressed with gzip"),
         ("a.zip", b"PK\x03\x04" + bytes(100), "it is a ZIP archive"),
         ("a.parquet", b"PAR1" + bytes(range(1, 100)), "it is a Parquet file"),
         ("a.npy", b"\x93NUMPY\x01\x00v\x00{'descr'", "it is a numpy array"),
