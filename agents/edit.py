@@ -72,7 +72,7 @@ class Editing:
     min_epochs: int | None = None
     """Fewest epochs for which a cell may be trained; by default each is trained for the most."""
     promoted: int = 3
-    """One in so many of the cells trained for some epochs is trained for the next higher number."""
+    """One in this many of the cells trained for some epochs is trained for the next higher number."""
     pretraining: int = 0
     """Updates of each network before the search, in which it learns the number of parameters instead of rewards."""
 
@@ -164,7 +164,7 @@ def promotion(trained: Sequence[Mapping[int, float]], one_in: int) -> tuple[int,
 
     Args:
         trained: Rewards by cell, for each number of epochs (rung), ascending.
-        one_in: One in so many cells of a rung goes on to the next, the best first.
+        one_in: One in this many cells of a rung goes on to the next, the best first.
     """
     for rung in reversed(range(len(trained) - 1)):
         for row in best_of(trained[rung])[: len(trained[rung]) // one_in]:

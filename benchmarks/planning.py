@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from page import write_sections
 
 import ecnas
-from ecnas.measured.figures import Training, table_of
+from ecnas.measured.metrics import Training, table_of
 from ecnas.network.planning import next_rows
 from ecnas.surrogate import energy
 
@@ -107,7 +107,7 @@ def table(random: dict[str, NDArray[np.float64]], planned: dict[str, NDArray[np.
             better = [f"{int((random[card][:, i, number] > planned[card][i, number]).sum())}" for i in shown]
             lines.append(f"| {name}, {what} | random | " + " | ".join(by_chance) + " |")
             cells = [f"{error} ({count})" for error, count in zip(by_plan, better, strict=True)]
-            lines.append(f"| | planned (better than so many of {seeds}) | " + " | ".join(cells) + " |")
+            lines.append(f"| | planned (better than this many of {seeds}) | " + " | ".join(cells) + " |")
     return lines
 
 

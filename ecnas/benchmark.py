@@ -44,9 +44,9 @@ _FRONT_PART: Final = 1 << 16
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
-    """What the benchmark says of a cell trained for a number of epochs. A figure that the table lacks is NaN.
+    """What the benchmark says of a cell trained for a number of epochs. A metric that the table lacks is NaN.
 
-    Equal evaluations have the same figures; a figure that both lack is the same.
+    Equal evaluations have the same metrics; a metric that both lack is the same.
 
     Attributes:
         val_accuracy: Validation accuracy, 0 to 1.
@@ -58,7 +58,7 @@ class Evaluation:
         trainable_parameters: Exact number of trainable parameters.
         epochs: Epochs of the training.
         provenance: "measured", "scaled" (from a shorter training), "estimated" or "surrogate" (predicted); of the
-            weakest figure, where they differ.
+            weakest metric, where they differ.
         repeat: Which of several trainings; None where there is one, and for the mean of all.
     """
 
@@ -142,7 +142,7 @@ class Benchmark:
     """Answers what a cell's training would give and cost.
 
     Args:
-        table: The figures.
+        table: The metrics.
 
     Example:
         >>> import ecnas
@@ -154,7 +154,7 @@ class Benchmark:
 
     def __init__(self, table: Table) -> None:
         self.table = table
-        self._readers: dict[int, Reader] = {}  # made when first asked for: a table may have to draw its figures
+        self._readers: dict[int, Reader] = {}  # made when first asked for: a table may have to draw its metrics
         self._provenances = table.provenance
         self._is_mixed = table.is_mixed
         self._highest = table.epochs[-1]
@@ -182,12 +182,12 @@ class Benchmark:
 
     @property
     def digest(self) -> str:
-        """SHA-256 that identifies the figures."""
+        """SHA-256 that identifies the metrics."""
         return self.table.digest
 
     @property
     def expected(self) -> Benchmark:
-        """What runs are judged by, so that luck is never rewarded: a benchmark of one figure a cell.
+        """What runs are judged by, so that luck is never rewarded: a benchmark of one metric a cell.
 
         Of a world of the embedded table, the table without noise; of trainings that were repeated, their means; of any
         other benchmark, itself.
@@ -242,14 +242,14 @@ class Benchmark:
             reader = self._readers[epochs] = self.table.reader(epochs)
         if repeat is not None:
             repeat = self._training(reader, row, epochs, repeat)
-        figures = reader.first(row) if self._has_one_training else reader(row, repeat)
-        # A cell without a figure of the first column may lack the training altogether.
-        if (figures[0] != figures[0] or row in self._lacking) and not reader.trainings(row):
+        metrics = reader.first(row) if self._has_one_training else reader(row, repeat)
+        # A cell without a metric of the first column may lack the training altogether.
+        if (metrics[0] != metrics[0] or row in self._lacking) and not reader.trainings(row):
             raise self._no_training(row, epochs)
         provenance = self._provenances[epochs]
         if self._is_mixed:
-            provenance = self._weakest(figures, epochs, repeat, np.array([row]))
-        evaluation: Evaluation = _Draft(*figures, self._parameters.item(row), epochs, provenance, repeat)
+            provenance = self._weakest(metrics, epochs, repeat, np.array([row]))
+        evaluation: Evaluation = _Draft(*metrics, self._parameters.item(row), epochs, provenance, repeat)
         evaluation.__class__ = Evaluation
         if budget is not None:
             account = budget_of(budget)
@@ -360,23 +360,23 @@ class Benchmark:
             known, repeats = self._trainings(rows, known, epochs, repeat)
         all_known = bool(known.all())
         safe = rows if all_known else np.where(known, rows, 0)
-        figures = [self.table.values(name, epochs, repeats, safe) for name in COLUMNS]
-        if repeats is None and np.isnan(figures[0]).any():  # some may lack the training altogether
-            known &= ~np.isnan(figures[0]) | self.table.trainings(epochs, safe).any(axis=1)
+        metrics = [self.table.values(name, epochs, repeats, safe) for name in COLUMNS]
+        if repeats is None and np.isnan(metrics[0]).any():  # some may lack the training altogether
+            known &= ~np.isnan(metrics[0]) | self.table.trainings(epochs, safe).any(axis=1)
             all_known = bool(known.all())
         parameters = self._parameters[safe]
         if not all_known:
             unknown = ~known
             rows = np.where(known, rows, isomorphism.NOT_A_CELL)
             parameters[unknown] = 0
-            for column in figures:
+            for column in metrics:
                 column[unknown] = np.nan
         provenance = self._provenances[epochs]
         if self._is_mixed:
-            provenance = self._weakest(figures, epochs, repeats, safe)
+            provenance = self._weakest(metrics, epochs, repeats, safe)
         if repeats is None or self.table.repeats == 1:
             repeats = np.full(len(rows), -1, dtype=np.int64)
-        evaluations = Evaluations._make((*figures, parameters, epochs, provenance, rows, repeats))
+        evaluations = Evaluations._make((*metrics, parameters, epochs, provenance, rows, repeats))
         if budget is not None:
             self.charge(evaluations, budget)
         return evaluations
@@ -460,7 +460,7 @@ class Benchmark:
     def values(
         self, name: str, epochs: int | None = None, rows: NDArray[np.integer] | None = None
     ) -> NDArray[np.float64]:
-        """A figure of all cells of the space in row order, or of some rows.
+        """A metric of all cells of the space in row order, or of some rows.
 
         Args:
             name: A field of :class:`Evaluation` that holds a number.
@@ -468,14 +468,14 @@ class Benchmark:
             rows: Rows of the space, shape (n,); then only these are read. All by default, which are kept in memory.
 
         Returns:
-            Float64, shape (cells,) and read-only, or (n,): means over repeats, NaN where there is no figure.
+            Float64, shape (cells,) and read-only, or (n,): means over repeats, NaN where there is no metric.
 
         Raises:
-            UnknownNameError: There is no such figure.
+            UnknownNameError: There is no such metric.
             OutOfDomainError: There is no such epochs or row.
         """
         epochs = self.check_epochs(epochs)
-        name = one_of("figure", name, (*COLUMNS, "trainable_parameters"))
+        name = one_of("metric", name, (*COLUMNS, "trainable_parameters"))
 
         def compute(rows: NDArray[np.integer] | slice) -> NDArray[np.float64]:
             if name == "trainable_parameters":
@@ -497,9 +497,9 @@ class Benchmark:
         return result
 
     def lacking(self, objectives: Sequence[str] = DEFAULT_OBJECTIVES, epochs: int | None = None) -> frozenset[int]:
-        """Rows of the cells that cannot be judged, since they have no figure of one of the objectives.
+        """Rows of the cells that cannot be judged, since they have no metric of one of the objectives.
 
-        They are missing, or were trained for other epochs, or one of their figures was not noted.
+        They are missing, or were trained for other epochs, or one of their metrics was not noted.
         """
         names, epochs = check_objectives(objectives), self.check_epochs(epochs)
 
@@ -515,10 +515,10 @@ class Benchmark:
     def provenance(
         self, name: str, epochs: int | None = None, rows: NDArray[np.integer] | None = None
     ) -> NDArray[np.str_]:
-        """Where a figure of each cell comes from; otherwise as :meth:`values`.
+        """Where a metric of each cell comes from; otherwise as :meth:`values`.
 
         Returns:
-            Words of ``ecnas.table.PROVENANCES``, shape (cells,) or (n,); what has no figure has the empty word.
+            Words of ``ecnas.table.PROVENANCES``, shape (cells,) or (n,); what has no metric has the empty word.
 
         Example:
             >>> import ecnas
@@ -535,24 +535,24 @@ class Benchmark:
         return np.where(lacking, "", words)
 
     def provenance_of(self, row: int, epochs: int, repeat: int | None = None) -> Provenance:
-        """What an evaluation of a cell is called: by the provenance of its weakest figure."""
+        """What an evaluation of a cell is called: by the provenance of its weakest metric."""
         if not self._is_mixed:
             return self._provenances[epochs]
         rows = np.array([row])
-        figures = [self.table.values(name, epochs, repeat, rows) for name in COLUMNS]
-        return self._weakest(figures, epochs, repeat, rows)
+        metrics = [self.table.values(name, epochs, repeat, rows) for name in COLUMNS]
+        return self._weakest(metrics, epochs, repeat, rows)
 
     def _weakest(
         self,
-        figures: Sequence[Any],
+        metrics: Sequence[Any],
         epochs: int,
         repeat: int | NDArray[np.integer] | None,
         rows: NDArray[np.integer],
     ) -> Provenance:
-        """The weakest provenance of the figures, in the order of the columns, of the cells in some rows."""
+        """The weakest provenance of the metrics, in the order of the columns, of the cells in some rows."""
         codes = [
             int(np.where(np.isnan(column), 0, self.table.origins(name, epochs, repeat, rows)).max(initial=0))
-            for name, column in zip(COLUMNS, figures, strict=True)
+            for name, column in zip(COLUMNS, metrics, strict=True)
         ]
         return PROVENANCES[max(codes)]
 
@@ -570,8 +570,8 @@ class Benchmark:
         epochs = self.check_epochs(epochs)
         normalisation = self.normalisation(names, epochs)
         rows = self._front_rows(names, epochs)
-        figures = np.stack([self.values(name, epochs, rows) for name in names], axis=1)
-        return Front(rows, figures, normalisation.scores(figures))
+        metrics = np.stack([self.values(name, epochs, rows) for name in names], axis=1)
+        return Front(rows, metrics, normalisation.scores(metrics))
 
     def normalisation(self, objectives: Sequence[str] = DEFAULT_OBJECTIVES, epochs: int | None = None) -> Normalisation:
         """Normalises objectives between the ideal and the nadir point of their exact front.
@@ -586,9 +586,9 @@ class Benchmark:
             rows = self._front_rows(names, epochs)
             ideal, nadir = [], []
             for name in names:
-                figures = self.values(name, epochs, rows)
+                metrics = self.values(name, epochs, rows)
                 best, worst = (np.max, np.min) if OBJECTIVES[name].maximise else (np.min, np.max)
-                low, high = worst(figures), best(figures)
+                low, high = worst(metrics), best(metrics)
                 if low == high:
                     low = (np.nanmin if OBJECTIVES[name].maximise else np.nanmax)(self.values(name, epochs))
                 ideal.append(float(high))
@@ -603,11 +603,11 @@ class Benchmark:
             # The front of all is the front of the fronts of parts: one part at a time needs little memory.
             for start in range(0, self._num_cells, _FRONT_PART):
                 rows = np.append(front, np.arange(start, min(start + _FRONT_PART, self._num_cells)))
-                figures = [self.values(name, epochs, rows) for name in names]
-                for column, name in zip(figures, names, strict=True):
+                metrics = [self.values(name, epochs, rows) for name in names]
+                for column, name in zip(metrics, names, strict=True):
                     if not OBJECTIVES[name].maximise:
                         np.negative(column, out=column)
-                front = rows[pareto.non_dominated(np.stack(figures).T)]
+                front = rows[pareto.non_dominated(np.stack(metrics).T)]
             if not len(front):
                 lacking = [name for name in names if np.isnan(self.values(name, epochs)).all()]
                 what = f"no {lacking[0]}" if lacking else f"no cell with all of {', '.join(names)}"
@@ -647,20 +647,20 @@ class Benchmark:
         objectives: Sequence[str] = DEFAULT_OBJECTIVES,
         epochs: int | None = None,
     ) -> NDArray[np.float64]:
-        """The scalarised reward of every cell, float64 of shape (cells,); NaN where figures are missing."""
+        """The scalarised reward of every cell, float64 of shape (cells,); NaN where metrics are missing."""
         names = check_objectives(objectives)
         scalarise = self.scalarisation(scalarisation, names, epochs)
         rewards = self.vector_rewards(names, epochs)
-        figures = {name: self.values(name, epochs) for name in OBJECTIVES}
-        return np.where(np.isnan(rewards).any(axis=1), np.nan, scalarise(rewards, figures))
+        metrics = {name: self.values(name, epochs) for name in OBJECTIVES}
+        return np.where(np.isnan(rewards).any(axis=1), np.nan, scalarise(rewards, metrics))
 
     def vector_rewards(
         self, objectives: Sequence[str] = DEFAULT_OBJECTIVES, epochs: int | None = None
     ) -> NDArray[np.float64]:
         """The normalised objectives of every cell, from 0: float64 of shape (cells, m)."""
         names = check_objectives(objectives)
-        figures = np.stack([self.values(name, epochs) for name in names], axis=1)
-        return self.normalisation(names, epochs).rewards(figures)
+        metrics = np.stack([self.values(name, epochs) for name in names], axis=1)
+        return self.normalisation(names, epochs).rewards(metrics)
 
     def optimum(
         self,
@@ -674,7 +674,7 @@ class Benchmark:
         """
         rewards = self.scalar_rewards(scalarisation, objectives, epochs)
         if np.isnan(rewards).all():
-            raise OutOfDomainError(f"{self.name!r} lacks figures that {shown(scalarisation or 'linear')} needs")
+            raise OutOfDomainError(f"{self.name!r} lacks metrics that {shown(scalarisation or 'linear')} needs")
         row = int(np.nanargmax(rewards))
         return self.space[row], float(rewards[row])
 
@@ -687,7 +687,7 @@ class Benchmark:
         the extreme points of the front count too (Ishibuchi et al. 2018, https://doi.org/10.1162/evco_a_00226).
         """
         normalisation = self.normalisation(objectives, epochs)
-        return np.array([normalisation.figure(name, -REFERENCE_MARGIN) for name in normalisation.names])
+        return np.array([normalisation.metric(name, -REFERENCE_MARGIN) for name in normalisation.names])
 
     def _cached(self, key: tuple[Any, ...], compute: Callable[[], T]) -> T:
         if key not in self._caches:

@@ -89,7 +89,7 @@ class Budget:
 
         Args:
             epochs: Epochs of training.
-            energy: kWh; NaN (the benchmark has no such figure) is allowed where energy has no limit, and counts as 0.
+            energy: kWh; NaN (the benchmark has no such metric) is allowed where energy has no limit, and counts as 0.
             seconds: Seconds of training; NaN as for ``energy``.
             key: What makes evaluations the same, for ``unique=True``.
 
@@ -214,7 +214,7 @@ class Budget:
             return amount
         if amount != amount:  # NaN
             if name in self._limits:
-                raise ValueError(f"the budget limits {name}, but this benchmark has no figure for it (NaN)")
+                raise ValueError(f"the budget limits {name}, but this benchmark has no metric for it (NaN)")
             return 0.0
         raise ValueError(f"{name} must be finite and not negative, got {amount!r}")
 

@@ -7,7 +7,7 @@ channels between stacks; global average pooling; a dense layer to 10 classes. In
 * every edge from the input carries a 1×1 projection to the channels of its target;
 * the channels of the vertices with an edge into the output add up to the cell's channels: they are split evenly, the
   remainder going one each to the first vertices; other vertices have as many channels as their widest successor;
-* a convolution has no bias and is followed by a batch normalisation with two trainable figures a channel.
+* a convolution has no bias and is followed by a batch normalisation with two trainable metrics a channel.
 
 Everything is computed for whole arrays of cells at once.
 """
@@ -80,7 +80,7 @@ def network_cost(num_vertices: int, edge_bits: NDArray[np.integer], ops: NDArray
         ops: Op codes per vertex (0 conv3x3, 1 conv1x1, 2 maxpool3x3), shape (B, ≥ V−2).
 
     Returns:
-        The exact figures of the B networks.
+        The exact metrics of the B networks.
     """
     bits = edge_bits.astype(np.int64)
     size, channels = IMAGE_SIZE, STEM_CHANNELS

@@ -102,7 +102,7 @@ def _states(folder: Path) -> tuple[object, ...]:
 @functools.lru_cache(maxsize=32)
 def _load_folder(folder: Path, states: tuple[object, ...]) -> Benchmark:
     table = open_table(folder)
-    table.check_figures()
+    table.check_metrics()
     return Benchmark(table)
 
 

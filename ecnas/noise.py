@@ -1,4 +1,4 @@
-"""Trainings that differ: seeded draws around the expected figures of the embedded table.
+"""Trainings that differ: seeded draws around the expected metrics of the embedded table.
 
 No two trainings of a cell end alike, and some fail. A *world*, ``ecnas.load("surrogate-7V~7")``, is the embedded table
 as it might have been measured: three trainings of every cell at each number of epochs, drawn from a model that is
@@ -145,16 +145,16 @@ class NoiseModel:
         for repeat in range(REPEATS):
             training = _Draws(f"{world} {epochs} {repeat}", number)
             luck, other = training.normal("accuracy")
-            figures = [
+            metrics = [
                 val + val_scatter(common, luck),
                 test + test_scatter(common, correlated(luck, other, val_scatter.together)),
             ]
             if failures:
                 failed, accuracy = failures.draw(expected, val, cell, training)
-                for figure in figures:
-                    figure[failed] = accuracy
-            for stored, figure in zip(accuracies, figures, strict=True):
-                stored[:, 0, repeat] = np.rint(np.clip(figure, 0.0, 1.0) * IMAGES)
+                for metric in metrics:
+                    metric[failed] = accuracy
+            for stored, metric in zip(accuracies, metrics, strict=True):
+                stored[:, 0, repeat] = np.rint(np.clip(metric, 0.0, 1.0) * IMAGES)
             luck, other = training.normal("cost")
             costs[0, :, 0, repeat] = time * lognormal(self.time, luck)
             costs[1, :, 0, repeat] = energy * lognormal(self.energy, correlated(luck, other, self.cost_together))
@@ -220,7 +220,7 @@ def split_mix(start: int, number: int) -> NDArray[np.uint64]:
     """The first outputs of the generator SplitMix64, uint64 of shape (number,).
 
     Its state only counts, so that any output can be had without the others (Steele, Lea and Flood 2014,
-    https://doi.org/10.1145/2660193.2660195, figure 15).
+    https://doi.org/10.1145/2660193.2660195, metric 15).
     """
     bits = np.arange(1, number + 1, dtype=np.uint64)
     bits *= np.uint64(0x9E3779B97F4A7C15)

@@ -53,17 +53,17 @@ def check_objectives(names: Sequence[str]) -> tuple[str, ...]:
     return chosen
 
 
-def oriented(names: Sequence[str], figures: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Figures in natural units, shape (..., m), on the scale of each objective and such that more is better."""
+def oriented(names: Sequence[str], metrics: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Metrics in natural units, shape (..., m), on the scale of each objective and such that more is better."""
     columns = []
     for position, name in enumerate(names):
-        column = figures[..., position]
+        column = metrics[..., position]
         column = np.log(column) if OBJECTIVES[name].log else column
         columns.append(column if OBJECTIVES[name].maximise else -column)
     return np.stack(columns, axis=-1)
 
 
-def figures_of(evaluation: Any) -> dict[str, NDArray[np.float64]]:
+def metrics_of(evaluation: Any) -> dict[str, NDArray[np.float64]]:
     """All objectives of an evaluation, or of a batch of them, by name: float64, zero-dimensional or of shape (B,)."""
     return {name: np.float64(getattr(evaluation, name)) for name in OBJECTIVES}
 
@@ -85,10 +85,10 @@ class Normalisation:
     ideal: tuple[float, ...]
     nadir: tuple[float, ...]
 
-    def scores(self, figures: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Scores of figures in natural units, shape (..., m); below 0 where worse than the nadir, never above 1."""
+    def scores(self, metrics: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Scores of metrics in natural units, shape (..., m); below 0 where worse than the nadir, never above 1."""
         low, extent, least = self._bounds
-        scores: NDArray[np.float64] = (oriented(self.names, figures) - low) / extent + least
+        scores: NDArray[np.float64] = (oriented(self.names, metrics) - low) / extent + least
         return scores
 
     @cached_property
@@ -99,16 +99,16 @@ class Normalisation:
         is_single = extent == 0.0
         return low, np.where(is_single, 1.0, extent), np.where(is_single, 1.0, 0.0)
 
-    def select(self, figures: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-        """The objectives out of figures by name (:func:`figures_of`): shape (..., m)."""
-        return np.stack([figures[name] for name in self.names], axis=-1)
+    def select(self, metrics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+        """The objectives out of metrics by name (:func:`metrics_of`): shape (..., m)."""
+        return np.stack([metrics[name] for name in self.names], axis=-1)
 
-    def rewards(self, figures: NDArray[np.float64]) -> NDArray[np.float64]:
+    def rewards(self, metrics: NDArray[np.float64]) -> NDArray[np.float64]:
         """Scores, but 0 where they are below it, so that one failed training does not outweigh all that was learned."""
-        return rewards_of(self.scores(figures))
+        return rewards_of(self.scores(metrics))
 
-    def figure(self, name: str, score: float) -> float:
-        """The figure in natural units that has the given score: the inverse of :meth:`scores` for one objective."""
+    def metric(self, name: str, score: float) -> float:
+        """The metric in natural units that has the given score: the inverse of :meth:`scores` for one objective."""
         position = self.names.index(name)
         low, high = self.nadir[position], self.ideal[position]
         if low == high:
@@ -127,12 +127,12 @@ def rewards_of(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 class Scalarisation(Protocol):
     """Turns the objectives of cells into one number each, to be maximised."""
 
-    def __call__(self, rewards: NDArray[np.float64], figures: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    def __call__(self, rewards: NDArray[np.float64], metrics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
         """Scalarises any number of cells.
 
         Args:
             rewards: Normalised objectives from 0, shape (..., m).
-            figures: All of :data:`OBJECTIVES` in natural units by name, each of shape (...,).
+            metrics: All of :data:`OBJECTIVES` in natural units by name, each of shape (...,).
 
         Returns:
             Shape (...,).
@@ -148,7 +148,7 @@ class Linear:
     def __post_init__(self) -> None:
         object.__setattr__(self, "weights", _checked_weights(self.weights))
 
-    def __call__(self, rewards: NDArray[np.float64], figures: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    def __call__(self, rewards: NDArray[np.float64], metrics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
         result: NDArray[np.float64] = rewards @ _weights(self.weights, rewards.shape[-1])
         return result
 
@@ -168,7 +168,7 @@ class Chebyshev:
         object.__setattr__(self, "weights", _checked_weights(self.weights))
         _check_number("rho", self.rho, "a number from 0", 0.0)
 
-    def __call__(self, rewards: NDArray[np.float64], figures: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    def __call__(self, rewards: NDArray[np.float64], metrics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
         distance = _weights(self.weights, rewards.shape[-1]) * (1.0 - rewards)
         result: NDArray[np.float64] = -(distance.max(axis=-1) + self.rho * distance.sum(axis=-1)) / (1 + self.rho)
         return result
@@ -190,9 +190,9 @@ class EnergyCap:
     def __post_init__(self) -> None:
         _check_number("cap", self.cap, "above 0 kWh", _TINY)
 
-    def __call__(self, rewards: NDArray[np.float64], figures: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-        energy = figures["energy"]
-        return np.where(energy <= self.cap, figures["val_accuracy"], self.cap / energy - 1.0)
+    def __call__(self, rewards: NDArray[np.float64], metrics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+        energy = metrics["energy"]
+        return np.where(energy <= self.cap, metrics["val_accuracy"], self.cap / energy - 1.0)
 
 
 @dataclass(frozen=True)
@@ -214,10 +214,10 @@ class PowerLaw:
         _check_number("target", self.target, "above 0 kWh", _TINY)
         _check_number("exponent", self.exponent, "a number not above 0", -_LARGE, 0.0)
 
-    def __call__(self, rewards: NDArray[np.float64], figures: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    def __call__(self, rewards: NDArray[np.float64], metrics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
         # Not **, which has other last digits for a single number than for an array.
-        relative_energy: NDArray[np.float64] = np.power(figures["energy"] / self.target, self.exponent)
-        return figures["val_accuracy"] * relative_energy
+        relative_energy: NDArray[np.float64] = np.power(metrics["energy"] / self.target, self.exponent)
+        return metrics["val_accuracy"] * relative_energy
 
 
 SCALARISATIONS: Final = ("linear", "chebyshev", "cap", "power")
@@ -248,7 +248,7 @@ def make_scalarisation(
         raise ValueError(f"scalarisation {name!r} takes no weights, got {shown(weights)}")
     if "energy" not in normalisation.names:
         raise ValueError(f"scalarisation {name!r} needs the objective 'energy', got {normalisation.names}")
-    middle = normalisation.figure("energy", 0.5)
+    middle = normalisation.metric("energy", 0.5)
     return EnergyCap(middle) if name == "cap" else PowerLaw(middle)
 
 

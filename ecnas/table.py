@@ -1,4 +1,4 @@
-"""A table: the figures of the cells of a space, read-only and memory-mapped.
+"""A table: the metrics of the cells of a space, read-only and memory-mapped.
 
 On disk a table is a folder with ``table.json`` and one ``.npy`` file a column. A column has the shape (cells, epochs,
 repeats), where an axis along which nothing changes may have length 1, and is found by the row of its cell in the space.
@@ -13,11 +13,11 @@ Columns may be stored as integers with a scale and an offset, and per epoch of t
       "missing": [17], "notes": "…"
     }
 
-Where the figures of one number of epochs come from different places, as in a table of measurements whose gaps a
-surrogate fills, ``provenance`` names the weakest, and a column may have a second array that says it for each figure:
+Where the metrics of one number of epochs come from different places, as in a table of measurements whose gaps a
+surrogate fills, ``provenance`` names the weakest, and a column may have a second array that says it for each metric:
 ``"provenance_file": "energy.provenance.npy"``.
 
-A figure is ``(stored · scale + offset) · (epochs if per_epoch else 1) + fixed``, where ``fixed`` is 0 if it is not
+A metric is ``(stored · scale + offset) · (epochs if per_epoch else 1) + fixed``, where ``fixed`` is 0 if it is not
 given. Nothing is read before it is asked for, so a table of any size opens in milliseconds and its pages are shared by
 all processes that use it.
 """
@@ -53,15 +53,15 @@ COLUMNS: Final = ("val_accuracy", "test_accuracy", "train_accuracy", "energy", "
 ACCURACIES: Final = COLUMNS[:3]
 
 
-def allowed_figures(column: str) -> str:
-    """What the figures of a column may be, in words."""
+def allowed_metrics(column: str) -> str:
+    """What the metrics of a column may be, in words."""
     return "from 0 to 1" if column in ACCURACIES else "finite and above 0"
 
 
-def impossible(column: str, figures: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which figures of a column cannot be (:func:`allowed_figures`). NaN is a figure that is not there."""
+def impossible(column: str, metrics: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which metrics of a column cannot be (:func:`allowed_metrics`). NaN is a metric that is not there."""
     is_wrong: NDArray[np.bool_]
-    is_wrong = (figures < 0.0) | (figures > 1.0) if column in ACCURACIES else (figures <= 0.0) | (figures == np.inf)
+    is_wrong = (metrics < 0.0) | (metrics > 1.0) if column in ACCURACIES else (metrics <= 0.0) | (metrics == np.inf)
     return is_wrong
 
 
@@ -79,12 +79,12 @@ class Column:
 
     Attributes:
         values: Stored numbers, shape (cells or 1, epochs or 1, repeats or 1).
-        scale: A figure is ``stored · scale + offset``,
+        scale: A metric is ``stored · scale + offset``,
         offset: times the number of epochs
         per_epoch: if it is stored per epoch.
-        provenance: Where each figure comes from, as its place in :data:`PROVENANCES`: uint8 of the shape of ``values``,
+        provenance: Where each metric comes from, as its place in :data:`PROVENANCES`: uint8 of the shape of ``values``,
             or 1 along an axis. Without it all are of the table's provenance.
-        fixed: What is added to every figure, whatever the epochs, such as the time in which a training starts up.
+        fixed: What is added to every metric, whatever the epochs, such as the time in which a training starts up.
     """
 
     values: NDArray[Any]
@@ -96,26 +96,26 @@ class Column:
 
     @property
     def is_plain(self) -> bool:
-        """Whether the stored figures are the figures."""
+        """Whether the stored metrics are the metrics."""
         return self.scale == 1.0 and self.offset == self.fixed == 0.0 and not self.per_epoch
 
     def decoding(self, epochs: int) -> tuple[float, float]:
-        """``(factor, summand)`` that make a figure of a stored number, at a number of epochs."""
+        """``(factor, summand)`` that make a metric of a stored number, at a number of epochs."""
         times = epochs if self.per_epoch else 1
         return self.scale * times, self.offset * times + self.fixed
 
 
 @dataclass(frozen=True)
 class Table:
-    """The figures of the cells of one space.
+    """The metrics of the cells of one space.
 
     Attributes:
         name: The name it is loaded by.
         space: The space whose rows the columns follow.
         epochs: The numbers of epochs that cells were trained for, ascending.
         repeats: How often each cell was trained.
-        provenance: Per number of epochs, where the figures come from; of several places, the weakest. A column may say
-            it for each of its figures.
+        provenance: Per number of epochs, where the metrics come from; of several places, the weakest. A column may say
+            it for each of its metrics.
         columns: Column by name (:data:`COLUMNS`); what is not there is NaN.
         digest: SHA-256 of the file that the table was made from, or of its columns.
         missing: Rows of the space for which the table has nothing.
@@ -168,7 +168,7 @@ class Table:
         repeat: int | NDArray[np.integer] | None = None,
         rows: NDArray[np.integer] | slice = slice(None),
     ) -> NDArray[np.float64]:
-        """A column's figures of all cells, or of the cells in some rows.
+        """A column's metrics of all cells, or of the cells in some rows.
 
         Args:
             column: One of :data:`COLUMNS`.
@@ -177,7 +177,7 @@ class Table:
             rows: Which rows of the space; only these are read and decoded.
 
         Returns:
-            float64, shape (rows,); NaN where the table has no figure.
+            float64, shape (rows,); NaN where the table has no metric.
         """
         num_rows = len(range(*rows.indices(len(self.space)))) if isinstance(rows, slice) else len(rows)
         stored = self.columns.get(column)
@@ -188,23 +188,23 @@ class Table:
         if cells > 1:
             chosen = chosen[rows]
         runs = chosen.T if repeat is None else _one_of(chosen, repeat)[None]
-        figures: NDArray[np.float64] = runs[0].astype(np.float64)
+        metrics: NDArray[np.float64] = runs[0].astype(np.float64)
         for run in runs[1:]:
-            figures += run
+            metrics += run
         if len(runs) > 1:
-            figures /= len(runs)
-            fewer = np.isnan(figures)
+            metrics /= len(runs)
+            fewer = np.isnan(metrics)
             if fewer.any():  # cells may have been trained unequally often; what is not there is no part of the mean
-                figures[fewer] = _mean_of_some(runs[:, fewer])
+                metrics[fewer] = _mean_of_some(runs[:, fewer])
         factor, summand = stored.decoding(epochs)
-        figures *= factor
-        figures += summand
-        return np.broadcast_to(figures, num_rows).copy() if len(figures) != num_rows else figures
+        metrics *= factor
+        metrics += summand
+        return np.broadcast_to(metrics, num_rows).copy() if len(metrics) != num_rows else metrics
 
     def trainings(self, epochs: int, rows: NDArray[np.integer]) -> NDArray[np.bool_]:
         """Which trainings there are of the cells in some rows: bool, shape (rows, repeats).
 
-        A training is there if it has any figure of its own. Columns that are the same for all repeats (or all cells)
+        A training is there if it has any metric of its own. Columns that are the same for all repeats (or all cells)
         cannot tell.
         """
         there = np.zeros((len(rows), self.repeats), np.bool_)
@@ -217,7 +217,7 @@ class Table:
         return there
 
     def _telling_columns(self) -> list[Column]:
-        """The columns that tell by a figure or NaN whether a training is there."""
+        """The columns that tell by a metric or NaN whether a training is there."""
         columns = list(self.columns.values())
         for axis in (2, 0):
             if telling := [column for column in columns if column.values.shape[axis] > 1]:
@@ -225,14 +225,14 @@ class Table:
         return columns
 
     def reader(self, epochs: int) -> Reader:
-        """What reads the figures of single cells at a number of epochs."""
+        """What reads the metrics of single cells at a number of epochs."""
         return Reader(self, epochs)
 
-    def check_figures(self) -> None:
-        """Looks at all figures once, for a table that others have made.
+    def check_metrics(self) -> None:
+        """Looks at all metrics once, for a table that others have made.
 
         Raises:
-            CorruptFileError: A figure cannot be (:func:`impossible`); the message says which.
+            CorruptFileError: A metric cannot be (:func:`impossible`); the message says which.
         """
         missing = np.array(sorted(self.missing), dtype=np.int64)
         for name, column in self.columns.items():
@@ -242,20 +242,20 @@ class Table:
                 ends = np.array([np.fmin.reduce(stored, axis=None), np.fmax.reduce(stored, axis=None)], np.float64)
                 if not impossible(name, ends * factor + summand).any():
                     continue
-                figures = stored * factor + summand
-                is_wrong = impossible(name, figures)
+                metrics = stored * factor + summand
+                is_wrong = impossible(name, metrics)
                 if len(is_wrong) > 1:
                     is_wrong[missing] = False
                 if is_wrong.any():
                     row, repeat = np.argwhere(is_wrong)[0].tolist()
                     raise CorruptFileError(
-                        f"{self.folder or self.name}: {name} must be {allowed_figures(name)}, got "
-                        f"{figures[row, repeat]} for row {row}, {epochs} epochs, repeat {repeat}"
+                        f"{self.folder or self.name}: {name} must be {allowed_metrics(name)}, got "
+                        f"{metrics[row, repeat]} for row {row}, {epochs} epochs, repeat {repeat}"
                     )
 
     @property
     def is_mixed(self) -> bool:
-        """Whether columns say for each figure where it comes from."""
+        """Whether columns say for each metric where it comes from."""
         return any(column.provenance is not None for column in self.columns.values())
 
     def origins(
@@ -265,7 +265,7 @@ class Table:
         repeat: int | NDArray[np.integer] | None = None,
         rows: NDArray[np.integer] | slice = slice(None),
     ) -> NDArray[np.uint8]:
-        """Where a column's figures come from, as places in :data:`PROVENANCES`; otherwise as :meth:`values`.
+        """Where a column's metrics come from, as places in :data:`PROVENANCES`; otherwise as :meth:`values`.
 
         A mean over several trainings comes from where its weakest part does.
         """
@@ -284,9 +284,9 @@ class Table:
         """The table of the means over all trainings that each cell has."""
         columns = {}
         for name in self.columns:
-            figures = np.stack([self.values(name, epochs) for epochs in self.epochs], axis=1)
+            metrics = np.stack([self.values(name, epochs) for epochs in self.epochs], axis=1)
             origins = np.stack([self.origins(name, epochs) for epochs in self.epochs], axis=1)
-            columns[name] = Column(figures[..., None], provenance=origins[..., None] if self.is_mixed else None)
+            columns[name] = Column(metrics[..., None], provenance=origins[..., None] if self.is_mixed else None)
         digest = hashlib.sha256(f"{self.digest} means".encode()).hexdigest()
         return replace(self, repeats=1, columns=columns, digest=digest, folder=None)
 
@@ -331,7 +331,7 @@ class Table:
 
 
 class _Place(NamedTuple):
-    """Where the figures of a column at one number of epochs lie in its flat array, and what makes figures of them."""
+    """Where the metrics of a column at one number of epochs lie in its flat array, and what makes metrics of them."""
 
     item: Callable[[int], float]
     row_step: int
@@ -358,7 +358,7 @@ _NO_COLUMN: Final = Column(np.full((1, 1, 1), np.nan))
 def _first_of(
     place_0: _Place, place_1: _Place, place_2: _Place, place_3: _Place, place_4: _Place, place_5: _Place
 ) -> Callable[[int], tuple[float, ...]]:
-    """Reads the first figure of a row at six places; without a loop, which would take as long again as the reading."""
+    """Reads the first metric of a row at six places; without a loop, which would take as long again as the reading."""
     item_0, step_0, start_0, _, factor_0, summand_0 = place_0
     item_1, step_1, start_1, _, factor_1, summand_1 = place_1
     item_2, step_2, start_2, _, factor_2, summand_2 = place_2
@@ -380,14 +380,14 @@ def _first_of(
 
 
 class Reader:
-    """Reads the figures of single cells at one number of epochs, in a fraction of the time of numpy's indexing.
+    """Reads the metrics of single cells at one number of epochs, in a fraction of the time of numpy's indexing.
 
     Args:
         table: The table.
         epochs: One of its numbers of epochs.
 
     Attributes:
-        first: The figures of a cell's first training in the order of :data:`COLUMNS`; where there is only one, all.
+        first: The metrics of a cell's first training in the order of :data:`COLUMNS`; where there is only one, all.
     """
 
     __slots__ = ("_missing", "_places", "_repeats", "_telling", "first")
@@ -401,7 +401,7 @@ class Reader:
         self._missing = table.missing
 
     def __call__(self, row: int, repeat: int | None = None) -> tuple[float, ...]:
-        """The figures of a cell in the order of :data:`COLUMNS`: of one training, or the means of all."""
+        """The metrics of a cell in the order of :data:`COLUMNS`: of one training, or the means of all."""
         if repeat is None and self._repeats > 1:
             return tuple([self._mean(place, row) for place in self._places])
         if not repeat:
@@ -421,7 +421,7 @@ class Reader:
             repeat
             for repeat in range(self._repeats)
             if any(
-                (figure := item(row * step + start + repeat * next_repeat)) == figure
+                (metric := item(row * step + start + repeat * next_repeat)) == metric
                 for item, step, start, next_repeat, _, _ in self._telling
             )
         ]
@@ -545,7 +545,7 @@ def columns_digest(columns: Mapping[str, Column]) -> str:
 
 
 def full_columns(values: Mapping[str, Sequence[Any] | NDArray[Any]]) -> dict[str, Column]:
-    """Columns of plain figures given per cell (shape (cells,)) or in full (cells, epochs, repeats)."""
+    """Columns of plain metrics given per cell (shape (cells,)) or in full (cells, epochs, repeats)."""
     columns = {}
     for name, given in values.items():
         array = np.asarray(given)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecnas.benchmark import DEFAULT_OBJECTIVES, REFERENCE_MARGIN, Benchmark, Evaluation, Evaluations
-from ecnas.objectives import Scalarisation, check_objectives, describe_scalarisation, figures_of, rewards_of
+from ecnas.objectives import Scalarisation, check_objectives, describe_scalarisation, metrics_of, rewards_of
 
 Repeat = int | Literal["mean", "random"]
 """Which training answers a query: the number of one, the mean of all, or one drawn at random for each query."""
@@ -87,11 +87,11 @@ class Task:
 
     def judge(self, evaluation: Evaluation | Evaluations) -> Judgement:
         """What an evaluation, or a batch of them, is worth on the scale of its own number of epochs."""
-        figures = figures_of(evaluation)
+        metrics = metrics_of(evaluation)
         normalisation = self.benchmark.normalisation(self.objectives, evaluation.epochs)
-        scores = normalisation.scores(normalisation.select(figures))
+        scores = normalisation.scores(normalisation.select(metrics))
         vector = rewards_of(scores)
-        return Judgement(scores, vector, self.scalarisation(vector, figures))
+        return Judgement(scores, vector, self.scalarisation(vector, metrics))
 
     def describe(self) -> dict[str, Any]:
         """All that makes the task, as plain JSON values."""

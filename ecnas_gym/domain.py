@@ -20,7 +20,7 @@ def present_cells(
         benchmark: The benchmark.
         epochs: Numbers of epochs.
         repeat: A training that the cells must have; any by default.
-        objectives: Figures that it must have of them: of a lab's own cells not every energy may have been noted.
+        objectives: Metrics that it must have of them: of a lab's own cells not every energy may have been noted.
 
     Returns:
         Bool, shape (cells,); None if it answers for all.

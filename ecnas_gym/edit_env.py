@@ -169,7 +169,7 @@ class _EditEnv(_BuildEnv[Reward]):
 
 
 class EditEnv(_EditEnv[float], CellEnv):
-    """Edit the best cell so far, edge by edge and operation by operation; the new cell's figures are the reward.
+    """Edit the best cell so far, edge by edge and operation by operation; the new cell's metrics are the reward.
 
     ## Description
     The agent does not build a cell from nothing, as in :class:`ecnas_gym.CellEnv`, but changes a finished one: the

@@ -113,11 +113,11 @@ class CellVecEnv(VecEnv):
             items = {key: _plain(final[key][number]) for key in keys if final[f"_{key}"][number]}
             objects: dict[str, Any] = {}
             if "row" in items:
-                figures = {name: column[number].item() for name, column in evaluations.items()}
-                figures["trainable_parameters"] = items["trainable_parameters"]
+                metrics = {name: column[number].item() for name, column in evaluations.items()}
+                metrics["trainable_parameters"] = items["trainable_parameters"]
                 objects["cell"] = functools.partial(envs.cell_space.__getitem__, items["row"])
                 objects["evaluation"] = Evaluation(
-                    **figures,
+                    **metrics,
                     epochs=items["epochs"],
                     provenance=envs.benchmark.provenance_of(items["row"], items["epochs"], items.get("repeat")),
                     repeat=items.get("repeat"),

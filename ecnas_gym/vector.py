@@ -332,7 +332,7 @@ class _VectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
                 rewards[finished] = answers.rewards
                 self._remember(finished, answers.rows, answers.rewards)
                 later = functools.partial(self._told, finished, answers)
-                objects["evaluation"] = functools.partial(self._figures, finished, answers)
+                objects["evaluation"] = functools.partial(self._metrics, finished, answers)
         if self.budget is not None:
             items["unpaid"], items["_unpaid"] = truncated & over, over
             objects["budget"] = self.budget.as_dict
@@ -376,22 +376,22 @@ class _VectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
         add("epochs", np.full(len(finished), self.epochs), -1)
         add("trainable_parameters", evaluations.trainable_parameters.astype(np.int64), -1)
         for name in COLUMNS:
-            figures = getattr(evaluations, name)
-            lacks = np.isnan(figures)
+            metrics = getattr(evaluations, name)
+            lacks = np.isnan(metrics)
             if not lacks.all():
-                add(name, figures, np.nan)
+                add(name, metrics, np.nan)
                 if lacks.any():
                     items[f"_{name}"] = self._mask(finished[~lacks])
         if (evaluations.repeats >= 0).any():
             add("repeat", evaluations.repeats, -1)
         return items
 
-    def _figures(self, finished: NDArray[np.intp], answers: Answers) -> dict[str, NDArray[np.float64]]:
-        """All figures of evaluations with a place for each environment; NaN for those without."""
+    def _metrics(self, finished: NDArray[np.intp], answers: Answers) -> dict[str, NDArray[np.float64]]:
+        """All metrics of evaluations with a place for each environment; NaN for those without."""
         evaluations = self._evaluations(answers)
-        figures = np.full((len(METRICS), self.num_envs), np.nan)
-        figures[:, finished] = [getattr(evaluations, name) for name in METRICS]
-        return dict(zip(METRICS, figures, strict=True))
+        metrics = np.full((len(METRICS), self.num_envs), np.nan)
+        metrics[:, finished] = [getattr(evaluations, name) for name in METRICS]
+        return dict(zip(METRICS, metrics, strict=True))
 
     def _answers(self, rows: NDArray[np.int64]) -> Answers:
         """What cells bring. Once that is worth it, all answers are kept in memory."""

@@ -199,7 +199,7 @@ def test_values_cannot_be_spoilt(synthetic_4v):
     with pytest.raises(ValueError, match="read-only"):
         synthetic_4v.values("energy")[0] = 0
     for name in ("provenance", None, ["energy"], b"energy"):
-        with pytest.raises(UnknownNameError, match="unknown figure"):
+        with pytest.raises(UnknownNameError, match="unknown metric"):
             synthetic_4v.values(name)
 
 
@@ -560,7 +560,7 @@ def test_a_benchmark_or_its_name(synthetic_4v):
 def test_an_optimum_that_nothing_has_is_told():
     columns = {"val_accuracy": synthetic_table("4V").columns["val_accuracy"]}
     benchmark = Benchmark(synthetic_table("4V", columns=columns))
-    with pytest.raises(OutOfDomainError, match=r"lacks figures that EnergyCap\(cap=0.5\) needs"):
+    with pytest.raises(OutOfDomainError, match=r"lacks metrics that EnergyCap\(cap=0.5\) needs"):
         benchmark.optimum(ecnas.EnergyCap(0.5), ("val_accuracy",))
 
 

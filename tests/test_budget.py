@@ -84,7 +84,7 @@ def test_counts_must_be_whole():
 
 def test_a_missing_figure_is_refused_only_where_it_is_limited():
     charge(Budget(evaluations=1), energy=math.nan, seconds=math.nan)
-    with pytest.raises(ValueError, match="no figure"):
+    with pytest.raises(ValueError, match="no metric"):
         charge(Budget(energy=1.0), energy=math.nan)
     with pytest.raises(ValueError, match="negative"):
         charge(Budget(), energy=-0.1)
@@ -249,7 +249,7 @@ def test_a_wrong_amount_charges_nothing():
     for energy in ([0.1, -0.1], [0.1, math.inf]):
         with pytest.raises(ValueError, match="energy must be finite and not negative, got"):
             charge_many(budget, energy)
-    with pytest.raises(ValueError, match="no figure"):
+    with pytest.raises(ValueError, match="no metric"):
         budget.charge_many(epochs=4, energy=[0.1], seconds=[math.nan], keys=[0])
     assert budget.spent.evaluations == 0
 

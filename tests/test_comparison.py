@@ -108,7 +108,7 @@ def test_damaged_and_foreign_records_are_named_and_left_out(folder, tmp_path, ca
     assert all(line.startswith("left out: ") for line in told)
     assert any("budget must have limits above 0, got evaluations 'many'" in line for line in told)
     assert any(str(damaged) in line for line in told)
-    assert any("has other figures" in line for line in told)
+    assert any("has other metrics" in line for line in told)
     assert any("other.jsonl" in line and "beauty" in line for line in told)
 
 

@@ -178,7 +178,7 @@ def test_coded_figures_are_checked_as_what_they_mean(tmp_path):
 
 def test_the_embedded_tables_have_possible_figures():
     for name in ecnas.SPACES:
-        ecnas.load(f"surrogate-{name}").table.check_figures()
+        ecnas.load(f"surrogate-{name}").table.check_metrics()
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -96,7 +96,7 @@ def test_other_figures_are_not_replaced_unasked(lab, capsys):
     (lab / "lab.csv").write_text(LAB.replace("0.05", "0.06"))
     code, _, err = run(capsys, "import", "lab.csv", "-o", "my-lab")
     assert code == 2
-    assert "'my-lab' holds other figures already" in err
+    assert "'my-lab' holds other metrics already" in err
     assert "--replace" in err
     assert ecnas.load("my-lab").digest == first.digest
     assert run(capsys, "import", "lab.csv", "-o", "my-lab", "--replace")[0] == 0

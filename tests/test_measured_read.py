@@ -212,7 +212,7 @@ def test_repeats_and_epochs_may_be_sparse(write):
     assert table.values("energy", 108)[5] == 0.0015
     assert table.values("val_accuracy", 108, 2)[6] == 0.91
     assert np.isnan(table.values("val_accuracy", 4)[[5, 6]]).all()
-    assert "no figures in line 7" in reading.notes[0]
+    assert "no metrics in line 7" in reading.notes[0]
 
 
 def test_repeats_by_seed(write):
@@ -308,7 +308,7 @@ def test_per_cent_and_fractions_mixed(write):
         ("row,energy_kwh,energy_wh", ("'energy_kwh' and 'energy_wh' both mean energy", "ignore")),
         ("row,val_accuracy,energy_kwh", ("no column that says for how many epochs", "--epochs")),
         ("index,epochs,energy_kwh", ("no column that says the cell", "'index', 'epochs', 'energy_kwh'")),
-        ("row,epochs,colour", ("no figures",)),
+        ("row,epochs,colour", ("no metrics",)),
     ],
 )
 def test_columns_that_cannot_be_understood(write, header, parts):
@@ -330,7 +330,7 @@ def test_columns_can_be_told(write):
     [
         (b"", ("is empty",)),
         (b"\n\n", ("is empty",)),
-        (b"hash,epochs,energy_kwh\n", ("no figures",)),
+        (b"hash,epochs,energy_kwh\n", ("no metrics",)),
         (b"\x80\x81row,epochs\n", ("line 1: not UTF-8",)),
         ("row,epochs,notes,energy_kwh\n5,4,café,1\n".encode("latin-1"), ("line 2: not UTF-8", "0xe9")),
         (b"row,epochs\0,energy_kwh\n", ("no text",)),

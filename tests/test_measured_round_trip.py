@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import ecnas
 from ecnas import measured
-from ecnas.measured.figures import Training, table_of
+from ecnas.measured.metrics import Training, table_of
 from ecnas.table import COLUMNS, PROVENANCES
 
 accuracies = st.floats(0, 1)
@@ -79,8 +79,8 @@ def test_the_digest_is_that_of_the_figures(given_trainings, data):
     assert table_of(given_trainings, "other", "5V", "notes").digest == digest
     chosen = data.draw(st.integers(0, len(given_trainings) - 1))
     training = given_trainings[chosen]
-    name = data.draw(st.sampled_from(sorted(training.figures)))
-    changed = {**training.figures, name: np.nextafter(training.figures[name], 2.0)}
+    name = data.draw(st.sampled_from(sorted(training.metrics)))
+    changed = {**training.metrics, name: np.nextafter(training.metrics[name], 2.0)}
     others = [t for t in given_trainings if t is not training]
     assert (
         table_of([*others, Training(training.row, training.epochs, training.repeat, changed)], "lab").digest != digest

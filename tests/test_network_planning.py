@@ -10,7 +10,7 @@ from conftest import DATA, needs_official
 
 import ecnas
 from ecnas.cli import main
-from ecnas.measured.figures import Training, table_of
+from ecnas.measured.metrics import Training, table_of
 from ecnas.network import planning
 from ecnas.network.cells import read_cells
 

@@ -15,8 +15,8 @@ def test_scores_are_linear_in_accuracy_and_logarithmic_in_energy():
     figures = np.array([[0.75, 1.0], [0.85, 0.1], [0.95, 0.01], [0.65, 10.0]])
     assert BOUNDS.scores(figures) == pytest.approx(np.array([[0, 0], [0.5, 0.5], [1, 1], [-0.5, -0.5]]))
     assert BOUNDS.rewards(figures)[3].tolist() == [0, 0]
-    assert BOUNDS.figure("energy", 0.5) == pytest.approx(0.1)
-    assert BOUNDS.figure("val_accuracy", -0.1) == pytest.approx(0.73)
+    assert BOUNDS.metric("energy", 0.5) == pytest.approx(0.1)
+    assert BOUNDS.metric("val_accuracy", -0.1) == pytest.approx(0.73)
 
 
 def call(scalarisation, rewards, accuracy=0.9, energy=0.1):
@@ -94,5 +94,5 @@ def test_an_objective_with_one_value_is_at_its_best(name):
     assert scores[0] == 1.0
     assert scores[2] < 1.0 < scores[1]
     for score in (-0.1, 0.5, 1.0):
-        figure = normalisation.figure(name, score)
+        figure = normalisation.metric(name, score)
         assert normalisation.scores(np.array([figure]))[0] == pytest.approx(score)

@@ -25,7 +25,7 @@ Parquet. Columns are found by their names, in any order; what is not understood 
   the cell   adjacency and ops ("0110..." or "[[0, 1, ...", names or codes), or hash, or row, or edge_bits with
              num_vertices and ops, or cell (JSON)
   which      epochs; repeat, or seed
-  figures    val_accuracy, test_accuracy, train_accuracy (0 to 1; "..._percent" in per cent),
+  metrics    val_accuracy, test_accuracy, train_accuracy (0 to 1; "..._percent" in per cent),
              energy_kwh | _wh | _j | _kj, co2_g | _kg, training_time_s | _min | _h
 Empty values, "NaN" and "n/a" are missing values. What is wrong or ambiguous is refused, with its line number."""
 
@@ -55,14 +55,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     reading.add_argument(
         "--energy", type=Path, metavar="PATH", help="codecarbon's emissions.csv, or carbontracker's logs"
     )
-    reading.add_argument("--provenance", choices=PROVENANCES, default="measured", help="of the figures (measured)")
+    reading.add_argument("--provenance", choices=PROVENANCES, default="measured", help="of the metrics (measured)")
     reading.add_argument("--notes", default="", metavar="TEXT", help="what a user of the benchmark must know")
     table = parser.add_argument_group("the benchmark")
     table.add_argument("--space", choices=tuple(SPACES), help="the smallest that holds all cells by default")
     table.add_argument(
         "--fill",
         choices=("surrogate",),
-        help="predict what was not measured, learning from what was; each figure says which it is",
+        help="predict what was not measured, learning from what was; each metric says which it is",
     )
 
 

@@ -72,7 +72,7 @@ def _in_short(name: str) -> str:
 
 
 def _origins(benchmark: ecnas.Benchmark, epochs: int) -> str:
-    """The provenance of the figures at a number of epochs, with the cells it is of where there are several."""
+    """The provenance of the metrics at a number of epochs, with the cells it is of where there are several."""
     table = benchmark.table
     if not table.is_mixed:
         return table.provenance[epochs]
@@ -88,7 +88,7 @@ def _describe(benchmark: ecnas.Benchmark) -> None:
         "cells": f"{len(space) - len(table.missing):,} of {len(space):,}",
         "epochs": ", ".join(f"{epochs} ({_origins(benchmark, epochs)})" for epochs in table.epochs),
         "repeats": str(table.repeats),
-        "figures": ", ".join(table.columns),
+        "metrics": ", ".join(table.columns),
         "digest": table.digest,
         "notes": table.notes,
         "folder": str(table.folder or ""),

@@ -69,8 +69,8 @@ def run(arguments: argparse.Namespace) -> None:
     header = [f"{name} ({unit})" if unit else name for name, unit in _UNITS.items()]
     print("  ".join(["epochs", *header, "provenance"]))
     for evaluation in evaluations:
-        figures = [f"{getattr(evaluation, name):>{len(title)}.6g}" for name, title in zip(_UNITS, header, strict=True)]
-        print("  ".join([f"{evaluation.epochs:>6}", *figures, evaluation.provenance]))
+        metrics = [f"{getattr(evaluation, name):>{len(title)}.6g}" for name, title in zip(_UNITS, header, strict=True)]
+        print("  ".join([f"{evaluation.epochs:>6}", *metrics, evaluation.provenance]))
 
 
 def _cell(benchmark: ecnas.Benchmark, arguments: argparse.Namespace) -> ecnas.Cell:

@@ -18,7 +18,7 @@ examples:
   ecnas train cell.json --data images.npz --epochs 4 --repeats 3
   ecnas train 5529e1779433733d1145e20de5d8604e --data cifar10 --precision mixed_float16
 
-A training that was stopped goes on after its last epoch, and a finished one is not repeated. Each leaves its figures in
+A training that was stopped goes on after its last epoch, and a finished one is not repeated. Each leaves its metrics in
 training.json and the network in model.keras. Needs pip install 'ecnas-gym[network]'."""
 
 

@@ -60,7 +60,7 @@ _UNITS: Final[Mapping[str, Mapping[str, tuple[str, Fraction]]]] = {
         **dict.fromkeys(("ms", "milliseconds"), ("ms", Fraction(1, 1000))),
     },
 }
-"""By quantity: a unit's usual spelling, and what a figure is multiplied with to be in the table's."""
+"""By quantity: a unit's usual spelling, and what a metric is multiplied with to be in the table's."""
 
 _DEFAULT_UNITS: Final[Mapping[str, str]] = {
     **dict.fromkeys(_ACCURACY, "fraction"),
@@ -101,11 +101,11 @@ class Column:
 
     Attributes:
         name: As the file has it.
-        meaning: One of ``ecnas.table.COLUMNS`` if it holds figures; "adjacency", "ops", "hash", … for what else is
+        meaning: One of ``ecnas.table.COLUMNS`` if it holds metrics; "adjacency", "ops", "hash", … for what else is
             understood; "piece" for one of several that make a cell; "" for what is ignored.
-        unit: The unit of its figures.
-        factor: What makes figures of the table's unit.
-        epochs: For which epochs its figures are, if its name says so.
+        unit: The unit of its metrics.
+        factor: What makes metrics of the table's unit.
+        epochs: For which epochs its metrics are, if its name says so.
         said_unit: Whether the name says the unit.
     """
 
@@ -117,8 +117,8 @@ class Column:
     said_unit: bool = False
 
     @property
-    def is_figure(self) -> bool:
-        """Whether it holds figures of trainings."""
+    def is_metric(self) -> bool:
+        """Whether it holds metrics of trainings."""
         return self.meaning in COLUMNS
 
 

@@ -3,7 +3,7 @@
 Energy and time of a machine are learned as in :mod:`ecnas.surrogate.energy`: a line through the logarithms of the
 measured and the embedded energies, and a Gaussian process for the rest. Accuracies are the embedded ones, shifted and
 scaled so that they fit the measured ones best; failed trainings are left out of the fit. CO2 is energy times the
-measured figures' intensity. How well this does is told by cells that were left out.
+measured metrics' intensity. How well this does is told by cells that were left out.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ecnas.errors import ECNASError
 from ecnas.loading import load
-from ecnas.measured.figures import assemble
+from ecnas.measured.metrics import assemble
 from ecnas.measured.problems import MeasurementsError
 from ecnas.table import COLUMNS, PROVENANCES, Table
 
@@ -37,7 +37,7 @@ _SURROGATE: Final = PROVENANCES.index("surrogate")
 
 Floats = NDArray[np.float64]
 Fit = Callable[[NDArray[np.int64], Floats], Callable[[NDArray[np.int64]], Floats]]
-"""Learns from the rows of cells and their figures; what it returns predicts the figures of rows."""
+"""Learns from the rows of cells and their metrics; what it returns predicts the metrics of rows."""
 
 
 class SurrogateExtraMissingError(ECNASError, ImportError):
@@ -52,7 +52,7 @@ class Filled:
     """A table without gaps, and what is to be thought of its predictions; printed, it is an account.
 
     Attributes:
-        table: Measured figures are as they were. Where figures come from is told for each of them.
+        table: Measured metrics are as they were. Where metrics come from is told for each of them.
         account: What was predicted, and how well it is known.
     """
 
@@ -99,19 +99,19 @@ def fill(table: Table, seed: int = 0) -> Filled:
     if "co2" in values and "energy" in values:
         intensity = np.nanmedian(values["co2"] / values["energy"])
         _put(values["co2"], codes["co2"], there, _means(values["energy"]) * intensity)
-        account.append(f"co2: {intensity:.4g} g/kWh, the median of the measured figures, times energy")
+        account.append(f"co2: {intensity:.4g} g/kWh, the median of the measured metrics, times energy")
     notes = f"{table.notes} What was not measured is predicted.".strip()
     return Filled(assemble(table.name, table.space, table.epochs, values, codes, notes), tuple(account))
 
 
 def _dense(table: Table, name: str, shape: tuple[int, int, int]) -> tuple[Floats, NDArray[np.uint8]]:
-    """A column's figures and provenance in full."""
-    figures, origins = np.empty(shape), np.empty(shape, dtype=np.uint8)
+    """A column's metrics and provenance in full."""
+    metrics, origins = np.empty(shape), np.empty(shape, dtype=np.uint8)
     for i, epochs in enumerate(table.epochs):
         for repeat in range(table.repeats):
-            figures[:, i, repeat] = table.values(name, epochs, repeat)
+            metrics[:, i, repeat] = table.values(name, epochs, repeat)
             origins[:, i, repeat] = table.origins(name, epochs, repeat)
-    return figures, np.where(np.isnan(figures), 0, origins).astype(np.uint8)
+    return metrics, np.where(np.isnan(metrics), 0, origins).astype(np.uint8)
 
 
 def _put(values: Floats, codes: NDArray[np.uint8], there: NDArray[np.bool_], predicted: Floats) -> None:
@@ -130,11 +130,11 @@ def _means(values: Floats) -> Floats:
 def _predictions(table: Table, name: str, seed: int, account: list[str]) -> Floats:
     """Predictions of all cells at all numbers of epochs, shape (cells, epochs)."""
     measured = {epochs: table.values(name, epochs) for epochs in table.epochs}
-    enough = [epochs for epochs, figures in measured.items() if np.isfinite(figures).sum() >= LEAST]
+    enough = [epochs for epochs, metrics in measured.items() if np.isfinite(metrics).sum() >= LEAST]
     everyone = np.arange(len(table.space))
     predicted = np.full((len(table.space), len(table.epochs)), np.nan)
     if not enough:
-        counts = max(int(np.isfinite(figures).sum()) for figures in measured.values())
+        counts = max(int(np.isfinite(metrics).sum()) for metrics in measured.values())
         if counts or name in _LEARNED:
             raise MeasurementsError(
                 f"{table.name} has {name} of {counts} cells at the same number of epochs; at least {LEAST} are needed "
@@ -144,10 +144,10 @@ def _predictions(table: Table, name: str, seed: int, account: list[str]) -> Floa
         for i, epochs in enumerate(table.epochs):
             predicted[:, i] = _embedded(table, name, epochs)
             if source is not None:
-                figures = table.values(source, epochs)
-                rows = np.flatnonzero(np.isfinite(figures))
+                metrics = table.values(source, epochs)
+                rows = np.flatnonzero(np.isfinite(metrics))
                 if len(rows) >= LEAST:
-                    slope, shift = _line(_embedded(table, source, epochs)[rows], figures[rows])
+                    slope, shift = _line(_embedded(table, source, epochs)[rows], metrics[rows])
                     predicted[:, i] = np.clip(shift + slope * predicted[:, i], 0, 1)
         how = "fitted as the validation accuracies are" if source else "as they are"
         account.append(f"{name}: none was measured; the embedded surrogate's, {how}")
@@ -172,14 +172,14 @@ def _predictions(table: Table, name: str, seed: int, account: list[str]) -> Floa
     return predicted
 
 
-def _judged(fit: Fit, rows: NDArray[np.int64], figures: Floats) -> str:
+def _judged(fit: Fit, rows: NDArray[np.int64], metrics: Floats) -> str:
     """How well cells are predicted that the model did not learn from."""
     if len(rows) < 2 * LEAST:
         return f"{len(rows)} measured cells are too few to say how well"
     fold = np.random.default_rng(0).permutation(len(rows)) % FOLDS
     folds = range(FOLDS if len(rows) <= MANY else 1)
-    known = np.concatenate([figures[fold == k] for k in folds])
-    predicted = np.concatenate([fit(rows[fold != k], figures[fold != k])(rows[fold == k]) for k in folds])
+    known = np.concatenate([metrics[fold == k] for k in folds])
+    predicted = np.concatenate([fit(rows[fold != k], metrics[fold != k])(rows[fold == k]) for k in folds])
     error = np.median(np.abs(predicted - known) / np.where(known > 0, known, 1))
     ordered = np.sign(known[:, None] - known) * np.sign(predicted[:, None] - predicted)
     agreement = ordered[np.triu_indices(len(known), 1)].mean()
@@ -192,8 +192,8 @@ def _fit_learned(epochs: int, seed: int) -> Fit:
     except ImportError as error:
         raise SurrogateExtraMissingError from error
 
-    def fit(rows: NDArray[np.int64], figures: Floats) -> Callable[[NDArray[np.int64]], Floats]:
-        return energy.fit(energy.Measurements(rows, figures, epochs), seed).predict
+    def fit(rows: NDArray[np.int64], metrics: Floats) -> Callable[[NDArray[np.int64]], Floats]:
+        return energy.fit(energy.Measurements(rows, metrics, epochs), seed).predict
 
     return fit
 
@@ -201,26 +201,26 @@ def _fit_learned(epochs: int, seed: int) -> Fit:
 def _fit_accuracy(table: Table, name: str, epochs: int) -> Fit:
     embedded = _embedded(table, name, epochs)
 
-    def fit(rows: NDArray[np.int64], figures: Floats) -> Callable[[NDArray[np.int64]], Floats]:
-        slope, shift = _line(embedded[rows], figures)
+    def fit(rows: NDArray[np.int64], metrics: Floats) -> Callable[[NDArray[np.int64]], Floats]:
+        slope, shift = _line(embedded[rows], metrics)
         return lambda asked: np.clip(shift + slope * embedded[asked], 0, 1)
 
     return fit
 
 
-def _line(embedded: Floats, figures: Floats) -> tuple[float, float]:
+def _line(embedded: Floats, metrics: Floats) -> tuple[float, float]:
     """Slope and shift by least squares, without what lies far from the median shift, such as failed trainings."""
-    shifts = figures - embedded
+    shifts = metrics - embedded
     centred = np.abs(shifts - np.median(shifts))
     good = centred <= _OUTLYING * 1.4826 * np.median(centred) + 1e-9
     if np.ptp(embedded[good]) < 1e-3:
         return 1.0, float(np.median(shifts))
-    slope, shift = np.polyfit(embedded[good], figures[good], 1)
+    slope, shift = np.polyfit(embedded[good], metrics[good], 1)
     return (float(slope), float(shift)) if slope > 0 else (1.0, float(np.median(shifts)))
 
 
 def _embedded(table: Table, name: str, epochs: int) -> Floats:
-    """The embedded surrogate's figures at the number of epochs that is nearest."""
+    """The embedded surrogate's metrics at the number of epochs that is nearest."""
     embedded = load(f"surrogate-{table.space.name}")
     nearest = min(embedded.epochs, key=lambda other: abs(np.log(other / epochs)))
     return embedded.values(name, nearest)

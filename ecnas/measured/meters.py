@@ -39,14 +39,14 @@ class Run:
     Attributes:
         name: What it is called.
         aliases: What else it can be found by.
-        figures: "energy" (kWh), "co2" (g) and "training_time" (s).
+        metrics: "energy" (kWh), "co2" (g) and "training_time" (s).
         epochs: Epochs of the training, where the meter knows.
         provenance: "measured", or "scaled" where some epochs only were.
     """
 
     name: str
     aliases: frozenset[str]
-    figures: Mapping[str, float]
+    metrics: Mapping[str, float]
     epochs: int | None = None
     provenance: Provenance = "measured"
 
@@ -140,7 +140,7 @@ class Meters:
                 )
             values: dict[str, Any] = {"hash": hashes.pop(), "provenance": run.provenance}
             units = {"energy": "energy_kwh", "co2": "co2_g", "training_time": "training_time_s"}
-            values |= {units[name]: figure for name, figure in run.figures.items()}
+            values |= {units[name]: metric for name, metric in run.metrics.items()}
             if run.epochs is not None:
                 values["epochs"] = run.epochs
             lines.append(Line(f"run {run.name!r}", values))
@@ -164,7 +164,7 @@ def _runs_of_emissions(path: Path) -> tuple[tuple[Run, ...], list[str]]:
     for run_id, line in last.items():
         values = {key: value.strip() for key, value in line.values.items()}
         try:
-            figures = {
+            metrics = {
                 "energy": _positive(values["energy_consumed"]),
                 "co2": 1e3 * float(values["emissions"]),
                 "training_time": _positive(values["duration"]),
@@ -175,7 +175,7 @@ def _runs_of_emissions(path: Path) -> tuple[tuple[Run, ...], list[str]]:
         if pue not in ("", "1", "1.0"):
             notes.append(f"{path.name}, {line.where}: energies include a PUE of {pue}")
         names = [values["project_name"], run_id, values.get("experiment_id", "")]
-        runs.append(Run(names[0] or run_id, frozenset(filter(None, names)), figures))
+        runs.append(Run(names[0] or run_id, frozenset(filter(None, names)), metrics))
     return tuple(runs), notes
 
 
@@ -220,19 +220,19 @@ def _runs_of_entries(entries: Iterable[Mapping[str, Any]]) -> tuple[tuple[Run, .
             notes.append(f"{stem}: carbontracker says nothing of its energy")
             continue
         name = _STAMP.sub("", stem) or str(entry.get("folder", "")) or stem
-        figures = {
+        metrics = {
             "energy": float(used["energy (kWh)"]),
             "co2": float(used["co2eq (g)"]),
             "training_time": float(used["duration (s)"]),
         }
-        if not all(0 < figures[key] < math.inf for key in ("energy", "training_time")):
-            notes.append(f"{stem}: energy and time must be positive and finite, got {figures}; left out")
+        if not all(0 < metrics[key] < math.inf for key in ("energy", "training_time")):
+            notes.append(f"{stem}: energy and time must be positive and finite, got {metrics}; left out")
             continue
-        if math.isnan(figures["co2"]):
-            del figures["co2"]
+        if math.isnan(metrics["co2"]):
+            del metrics["co2"]
         aliases = frozenset(filter(None, (name, stem, str(entry.get("folder", "")), *_HASH.findall(stem))))
         provenance: Provenance = "measured" if whole else "scaled"
-        runs.append(Run(name, aliases, figures, int(used["epochs"]), provenance))
+        runs.append(Run(name, aliases, metrics, int(used["epochs"]), provenance))
         factors.add(entry.get("pue"))
     told = sorted(factor for factor in factors if factor not in (None, 1.0))
     if told:

@@ -18,7 +18,7 @@ Mark = Literal["point", "comma"]
 MISSING: Final = frozenset(
     {"", "nan", "n/a", "n.a.", "#n/a", "na", "null", "none", "nil", "-", "--", "–", "—", "?", "missing"}
 )
-"""Words, in small letters, that say that there is no figure."""
+"""Words, in small letters, that say that there is no metric."""
 
 _GROUPING: Final = re.compile(r"(?<=\d)['’\s](?=\d{3}(?!\d))")  # \s holds non-breaking spaces as well
 _USUAL: Final = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?", re.A)

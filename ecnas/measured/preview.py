@@ -25,7 +25,7 @@ _TITLES: Final[Mapping[str, str]] = {
     "training_time": "training time",
 }
 _WORDS: Final[Mapping[str, str]] = {"energy": "energy", "kwh": "energy", "acc": "val_accuracy", "co2": "co2"}
-"""What a column's name may hold that was meant for figures."""
+"""What a column's name may hold that was meant for metrics."""
 
 _TABLE_UNITS: Final[Mapping[str, str]] = {"energy": "kWh", "co2": "g", "training_time": "s"}
 
@@ -38,7 +38,7 @@ class Reading:
     """A table, and how it was read; printed, it is a preview.
 
     Attributes:
-        table: The figures.
+        table: The metrics.
         understood: For each column: its name, what it means, and what is in it.
         notes: Odd lines, and whatever else a user should look at.
     """
@@ -79,7 +79,7 @@ def account(
         source: The lines.
         columns: What the columns mean.
         cell_columns: The columns that say the cell, those that do it together in one group.
-        ranges: Least, largest and number of the figures of a column, by its name.
+        ranges: Least, largest and number of the metrics of a column, by its name.
         table: What was made of them.
         meters: What told the energies.
     """
@@ -92,7 +92,7 @@ def account(
         if column.name in of_cells:
             continue
         present = [v for line in source.lines if not is_missing(v := line.values.get(column.name))]
-        if column.is_figure:
+        if column.is_metric:
             yield column.name, _meaning(column), _range(column, ranges)
         elif column.meaning == "epochs":
             yield column.name, "epochs", _labels(present)
@@ -113,7 +113,7 @@ def account(
 
 
 def remarks(source: Source, columns: Sequence[Column], rows: Sequence[int], table: Table, mark: Mark) -> Iterator[str]:
-    """What is odd about columns that are not used: parameters that are not the cell's, a name that promises figures."""
+    """What is odd about columns that are not used: parameters that are not the cell's, a name that promises metrics."""
     for column in columns:
         if column.meaning == "parameters":
             yield from _other_parameters(source, column, rows, mark)
@@ -160,10 +160,10 @@ def _meaning(column: Column) -> str:
 
 def _range(column: Column, ranges: Mapping[str, tuple[float, float, int]]) -> str:
     if column.name not in ranges:
-        return "no figures"
+        return "no metrics"
     least, most, count = ranges[column.name]
     unit = f" {_TABLE_UNITS[column.meaning]}" if column.meaning in _TABLE_UNITS else ""
-    return f"{least:.4g} … {most:.4g}{unit}  ({count:,} figures)"
+    return f"{least:.4g} … {most:.4g}{unit}  ({count:,} metrics)"
 
 
 def _labels(values: Sequence[Any]) -> str:

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from ecnas.measured.cells import rows_of_cells
 from ecnas.measured.columns import Column, understand
-from ecnas.measured.figures import Training, table_of
 from ecnas.measured.joining import runs_of_lines
 from ecnas.measured.meters import Meters, Run
+from ecnas.measured.metrics import Training, table_of
 from ecnas.measured.numbers import Mark, decimal_mark, is_missing, read_number, times
 from ecnas.measured.preview import Reading, account, remarks
 from ecnas.measured.problems import MeasurementsError, Problems, listed
@@ -52,14 +52,14 @@ def read(
         percent: Accuracies whose column does not say it are in per cent.
         decimal: "point" or "comma", where the numbers do not show it.
         space: "4V", "5V" or "7V"; the smallest that holds all cells by default.
-        provenance: Where figures come from for which no column says it.
+        provenance: Where metrics come from for which no column says it.
         energy: The energy meter's files: codecarbon's ``emissions.csv``, a folder of carbontracker's logs, or what its
             ``parser.parse_all_logs`` returns. A run is found by the column ``run``, else by the cell's module hash in
             its name.
         notes: What a user of the table must know.
 
     Returns:
-        The table and its preview. A figure that is not there is NaN; a cell without any is missing.
+        The table and its preview. A metric that is not there is NaN; a cell without any is missing.
 
     Raises:
         MeasurementsError: Something is wrong or ambiguous; the message names all lines and columns of it.
@@ -78,7 +78,7 @@ def read(
     meters = Meters.open(energy) if energy is not None else None
     if isinstance(source, (str, os.PathLike)) and Meters.recognises(Path(source)):
         if meters:
-            raise MeasurementsError(f"{source} holds a meter's own figures; give energy= for measurements without them")
+            raise MeasurementsError(f"{source} holds a meter's own metrics; give energy= for measurements without them")
         opened = Meters.open(source).as_source()
     else:
         opened = open_source(source)
@@ -102,9 +102,9 @@ class _Reader:
     ) -> None:
         self.source = source
         self.columns = columns
-        self.figures = [column for column in columns if column.is_figure]
+        self.metrics = [column for column in columns if column.is_metric]
         self.named = {
-            column.meaning: column for column in columns if not column.is_figure and column.meaning != "piece"
+            column.meaning: column for column in columns if not column.is_metric and column.meaning != "piece"
         }
         self.provenance = provenance
         self.meters = meters
@@ -139,7 +139,7 @@ class _Reader:
                 labelled.setdefault(key, (line, training))
         self.problems.check()
         if silent:
-            self.notes.append(f"no figures in {listed(silent)}")
+            self.notes.append(f"no metrics in {listed(silent)}")
         repeats = self._repeats(list(labelled))
         trainings = [replace(training, repeat=repeats[key]) for key, (_, training) in labelled.items()]
         table = table_of(trainings, name, space, notes)
@@ -161,10 +161,10 @@ class _Reader:
                 )
 
     def _epochs(self, epochs: int | None) -> int | None:
-        lacking = "epochs" not in self.named and any(column.epochs is None for column in self.figures)
+        lacking = "epochs" not in self.named and any(column.epochs is None for column in self.metrics)
         if epochs is None:
-            by_meter = self.meters is not None and not self.figures and self.meters.know_epochs
-            if lacking or (not self.figures and "epochs" not in self.named and not by_meter):
+            by_meter = self.meters is not None and not self.metrics and self.meters.know_epochs
+            if lacking or (not self.metrics and "epochs" not in self.named and not by_meter):
                 raise MeasurementsError(
                     f"{self.source.name} has no column that says for how many epochs the cells were trained; add a "
                     "column epochs, or say it for all (epochs=108; --epochs 108 on the command line)"
@@ -181,7 +181,7 @@ class _Reader:
 
     def _texts(self) -> Iterable[tuple[str, str]]:
         for line in self.source.lines:
-            for column in self.figures:
+            for column in self.metrics:
                 value = line.values.get(column.name)
                 if isinstance(value, str) and not is_missing(value):
                     yield f"{line.where}, column {column.name!r}", value.strip().removesuffix("%")
@@ -225,22 +225,22 @@ class _Reader:
         origins = self._origins(line)
         by_epochs: dict[int, dict[str, float]] = {}
         line_epochs = self._line_epochs(line, run)
-        for column in self.figures:
+        for column in self.metrics:
             value = line.values.get(column.name)
             if is_missing(value):
                 continue
-            figure = self._figure(line, column, value)
-            if figure is not None and (number := column.epochs or line_epochs) is not None:
-                by_epochs.setdefault(number, {})[column.meaning] = figure
+            metric = self._metric(line, column, value)
+            if metric is not None and (number := column.epochs or line_epochs) is not None:
+                by_epochs.setdefault(number, {})[column.meaning] = metric
         if run is not None and line_epochs is not None:
             into = by_epochs.setdefault(line_epochs, {})
-            for name, figure in run.figures.items():
+            for name, metric in run.metrics.items():
                 if name not in into:
-                    into[name] = figure
+                    into[name] = metric
                     origins[name] = run.provenance
         return [
-            Training(row, number, 0, figures, {name: origins.get(name, origins[""]) for name in figures})
-            for number, figures in by_epochs.items()
+            Training(row, number, 0, metrics, {name: origins.get(name, origins[""]) for name in metrics})
+            for number, metrics in by_epochs.items()
         ]
 
     def _line_epochs(self, line: Line, run: Run | None) -> int | None:
@@ -267,8 +267,8 @@ class _Reader:
             origins[target] = PROVENANCES[PROVENANCES.index(word)]
         return origins
 
-    def _figure(self, line: Line, column: Column, value: Any) -> float | None:
-        """A figure in the table's unit; None where it is a problem."""
+    def _metric(self, line: Line, column: Column, value: Any) -> float | None:
+        """A metric in the table's unit; None where it is a problem."""
         is_accuracy = column.meaning.endswith("accuracy")
         factor, percent = column.factor, column.unit == "%"
         try:
@@ -284,10 +284,10 @@ class _Reader:
         except ValueError as error:
             self.problems.add(f"{line.where}, column {column.name!r}: {error}")
             return None
-        figure = times(number, factor)
-        least, most, count = self.ranges.get(column.name, (figure, figure, 0))
-        self.ranges[column.name] = min(least, figure), max(most, figure), count + 1
-        return figure
+        metric = times(number, factor)
+        least, most, count = self.ranges.get(column.name, (metric, metric, 0))
+        self.ranges[column.name] = min(least, metric), max(most, metric), count + 1
+        return metric
 
     def _refuse_double(self, first: Line, second: Line, training: Training) -> None:
         told = "repeat" in self.named or "seed" in self.named

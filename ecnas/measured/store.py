@@ -44,13 +44,13 @@ def store(table: Table, name: str | Path, replace: bool = False) -> Path:
     Args:
         table: The table.
         name: A name of letters, digits and ``._+-``; or a path to a folder, to which it is written instead.
-        replace: Whether other figures under this name may be replaced.
+        replace: Whether other metrics under this name may be replaced.
 
     Returns:
         The folder.
 
     Raises:
-        NameTakenError: There is a table with other figures, and ``replace`` is not set.
+        NameTakenError: There is a table with other metrics, and ``replace`` is not set.
         ValueError: It is the name of an embedded or published benchmark.
     """
     if isinstance(name, Path) or os.sep in name or name.startswith("."):
@@ -65,7 +65,7 @@ def store(table: Table, name: str | Path, replace: bool = False) -> Path:
         folder = folder_of(name)
     if folder.exists() and not replace and (known := open_table(folder)).digest != table.digest:
         raise NameTakenError(
-            f"{str(name)!r} holds other figures already (digest {known.digest[:12]}…); choose another name, or replace "
+            f"{str(name)!r} holds other metrics already (digest {known.digest[:12]}…); choose another name, or replace "
             "them (--replace; replace=True)"
         )
     changed(table, name=folder.name).save(folder)

@@ -1,8 +1,8 @@
 """Writes a table's trainings as CSV, JSON Lines or Parquet, so that :func:`ecnas.measured.read` gives the same table.
 
 One line for each training: ``hash``, ``adjacency`` and ``ops`` of the canonical cell, ``epochs``, ``repeat`` from 0,
-the figures with their units, ``trainable_parameters``, and ``provenance``; of a table whose figures come from different
-places also that of each figure. A figure that is not there is empty (CSV) or null.
+the metrics with their units, ``trainable_parameters``, and ``provenance``; of a table whose metrics come from different
+places also that of each metric. A metric that is not there is empty (CSV) or null.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _rows_by_cell(table: Table) -> Iterator[list[dict[str, Any]]]:
     parameters = table.space.trainable_parameters
     for start in range(0, len(table.space), _PART):
         rows = np.arange(start, min(start + _PART, len(table.space)))
-        figures = {(name, *key): table.values(name, *key, rows).tolist() for name in columns for key in trainings}
+        metrics = {(name, *key): table.values(name, *key, rows).tolist() for name in columns for key in trainings}
         origins = {(name, *key): table.origins(name, *key, rows).tolist() for name in columns for key in trainings}
         for position, row in enumerate(rows.tolist()):
             if row in table.missing:
@@ -83,11 +83,11 @@ def _rows_by_cell(table: Table) -> Iterator[list[dict[str, Any]]]:
             cell = table.space[row]
             lines = []
             for epochs, repeat in trainings:
-                found = {name: figures[name, epochs, repeat][position] for name in columns}
-                if all(figure != figure for figure in found.values()):
+                found = {name: metrics[name, epochs, repeat][position] for name in columns}
+                if all(metric != metric for metric in found.values()):
                     continue
                 codes = {
-                    name: origins[name, epochs, repeat][position] for name, figure in found.items() if figure == figure
+                    name: origins[name, epochs, repeat][position] for name, metric in found.items() if metric == metric
                 }
                 line = {
                     "hash": cell.hash,
@@ -95,7 +95,7 @@ def _rows_by_cell(table: Table) -> Iterator[list[dict[str, Any]]]:
                     "ops": list(cell.ops),
                     "epochs": epochs,
                     "repeat": repeat,
-                    **{NAMES.get(name, name): None if figure != figure else figure for name, figure in found.items()},
+                    **{NAMES.get(name, name): None if metric != metric else metric for name, metric in found.items()},
                     "trainable_parameters": parameters.item(row),
                     "provenance": PROVENANCES[max(codes.values())],
                 }

@@ -29,8 +29,8 @@ from typing import Any, Final
 from ecnas.cell import Cell
 from ecnas.errors import CorruptFileError, ECNASError
 from ecnas.files import write_text
-from ecnas.measured.figures import Training as Figures
-from ecnas.measured.figures import table_of
+from ecnas.measured.metrics import Training as Metrics
+from ecnas.measured.metrics import table_of
 from ecnas.measured.store import folder_of, is_name, store
 from ecnas.network.images import Images, load_images
 from ecnas.network.meter import Metering
@@ -158,7 +158,7 @@ class Campaign:
             return failed
 
     def table(self, space: str | None = None) -> Table:
-        """The campaign's figures.
+        """The campaign's metrics.
 
         Args:
             space: "4V", "5V" or "7V"; the smallest that holds all cells by default.
@@ -167,8 +167,8 @@ class Campaign:
             MeasurementsError: There is no finished training.
         """
         trainings = self.trainings()
-        figures = [_figures(key, training) for key, training in trainings.items()]
-        return table_of(figures, self.name, space, _notes(list(trainings.values())))
+        metrics = [_metrics(key, training) for key, training in trainings.items()]
+        return table_of(metrics, self.name, space, _notes(list(trainings.values())))
 
     def store(self) -> Table:
         """Makes the campaign a benchmark of its name, in place of what was made of it before.
@@ -291,12 +291,12 @@ def _backend() -> str:
     return name
 
 
-def _figures(key: Key, training: Training) -> Figures:
+def _metrics(key: Key, training: Training) -> Metrics:
     final = training.final
     names = ("val_accuracy", "test_accuracy", "train_accuracy", "energy", "co2", "training_time")
-    figures = {name: value for name in names if (value := getattr(final, name)) == value}  # x ≠ x for NaN alone
-    metered: dict[str, Provenance] = {name: training.provenance for name in ("energy", "co2") if name in figures}
-    return Figures(key.row, key.epochs, key.repeat, figures, metered)
+    metrics = {name: value for name in names if (value := getattr(final, name)) == value}  # x ≠ x for NaN alone
+    metered: dict[str, Provenance] = {name: training.provenance for name in ("energy", "co2") if name in metrics}
+    return Metrics(key.row, key.epochs, key.repeat, metrics, metered)
 
 
 def _line(job: Job, training: Training) -> dict[str, Any]:

@@ -235,7 +235,7 @@ class Meter(Clock):
         since = Reading(total.duration, joules) - self._sampled
         self._sampled = Reading(total.duration, joules)
         watts = (since.joules[kind] / seconds for kind in (GPU, CPU))
-        self._samples.append([round(figure, 2) for figure in (total.duration, *watts)])
+        self._samples.append([round(metric, 2) for metric in (total.duration, *watts)])
 
     def _start_tracker(self) -> OfflineEmissionsTracker:
         from codecarbon import OfflineEmissionsTracker
@@ -268,7 +268,7 @@ class Meter(Clock):
 
 
 def _devices(hardware: Any) -> list[Device]:
-    """What codecarbon reads in one of its devices. It says nowhere else which figures are measured."""
+    """What codecarbon reads in one of its devices. It says nowhere else which metrics are measured."""
     kind = type(hardware).__name__
     if kind == "GPU":
         details = hardware.devices.get_gpu_static_info()

@@ -71,13 +71,13 @@ def cost(rows: Sequence[int] | NDArray[np.integer], epochs: int, measured: Table
     sources, totals = [], []
     for name, machine in (("energy", "a Quadro RTX 6000"), ("training_time", "NAS-Bench-101's accelerator")):
         predicted = embedded.values(name, 4)[chosen] * epochs / 4
-        known, figures, of_epochs = _known(measured, name)
-        model = _model(known, figures, of_epochs)
+        known, metrics, of_epochs = _known(measured, name)
+        model = _model(known, metrics, of_epochs)
         if model is not None:
             predicted = model.predict(chosen) * epochs / of_epochs
             sources.append(f"{name}: learned from {len(known)} measured cells")
         elif len(known):
-            factor = float(np.median(figures / embedded.values(name, 4)[known] * 4 / of_epochs))
+            factor = float(np.median(metrics / embedded.values(name, 4)[known] * 4 / of_epochs))
             predicted = predicted * factor
             sources.append(f"{name}: {factor:.3g} × that of {machine}, from {len(known)} measured cells")
         else:
@@ -105,13 +105,13 @@ def next_rows(
     """
     if number < 1:
         raise ValueError(f"number must be 1 or more, got {number!r}")
-    known, figures, epochs = _known(measured, "energy")
+    known, metrics, epochs = _known(measured, "energy")
     wanted = np.unique(np.asarray(rows, dtype=np.int64))
     open_rows = np.setdiff1d(wanted, known)
     if len(wanted) > MOST:
         wanted = np.random.default_rng(seed).choice(wanted, MOST, replace=False)
         open_rows = np.setdiff1d(wanted, known)
-    model = _model(known, figures, epochs)
+    model = _model(known, metrics, epochs)
     if model is not None:
         covariance, noise = model.covariance(wanted), model.process.noise
     else:
@@ -145,22 +145,22 @@ def most_telling(covariance: Floats, noise: float, number: int, allowed: NDArray
 
 
 def _known(measured: Table | None, name: str) -> tuple[NDArray[np.int64], Floats, int]:
-    """Rows and figures of the measured cells, at the number of epochs that most of them have; and that number."""
+    """Rows and metrics of the measured cells, at the number of epochs that most of them have; and that number."""
     if measured is None or name not in measured.columns:
         return np.zeros(0, dtype=np.int64), np.zeros(0), 1
     by_epochs = {epochs: measured.values(name, epochs) for epochs in measured.epochs}
     epochs = max(by_epochs, key=lambda number: int(np.isfinite(by_epochs[number]).sum()))
-    figures = by_epochs[epochs]
-    known = np.flatnonzero(np.isfinite(figures) & (figures > 0))
-    return known, figures[known], epochs
+    metrics = by_epochs[epochs]
+    known = np.flatnonzero(np.isfinite(metrics) & (metrics > 0))
+    return known, metrics[known], epochs
 
 
-def _model(known: NDArray[np.int64], figures: Floats, epochs: int) -> EnergyModel | None:
+def _model(known: NDArray[np.int64], metrics: Floats, epochs: int) -> EnergyModel | None:
     from ecnas.surrogate import energy
 
     if len(known) < energy.LEAST:
         return None
-    return energy.fit(energy.Measurements(known, figures, epochs))
+    return energy.fit(energy.Measurements(known, metrics, epochs))
 
 
 def _prior(wanted: NDArray[np.int64], known: NDArray[np.int64]) -> tuple[Floats, float]:

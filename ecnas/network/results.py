@@ -112,7 +112,7 @@ class Training:
 
     @property
     def final(self) -> Milestone:
-        """The figures after the last epoch."""
+        """The metrics after the last epoch."""
         return self.milestones[-1]
 
     @property

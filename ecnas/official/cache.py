@@ -47,7 +47,7 @@ def table_of_published(name: str) -> Table:
 def table_of_file(path: Path) -> Table:
     """The table of any file in the published format: from the cache if the same file was converted before.
 
-    The table's name is the file's stem. Its space is the smallest that holds all of its cells. Where the figures come
+    The table's name is the file's stem. Its space is the smallest that holds all of its cells. Where the metrics come
     from is known of a published file, and otherwise judged from its content (:mod:`ecnas.official.convert`).
 
     Raises:

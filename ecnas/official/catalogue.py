@@ -25,7 +25,7 @@ class PublishedFile:
         sha256: Of its content.
         space: Search space.
         hardware: What the energy was measured (or predicted) for.
-        lowest: Where the figures of its lowest number of epochs come from.
+        lowest: Where the metrics of its lowest number of epochs come from.
         above: Where those of higher numbers of epochs come from.
         description: What it is, in a line.
         notes: What a user must know.
@@ -45,11 +45,11 @@ class PublishedFile:
     middle_scale: float = 1.0
 
     def provenance(self, epochs: Iterable[int]) -> dict[int, Provenance]:
-        """Where the figures come from, per number of epochs in ascending order."""
+        """Where the metrics come from, per number of epochs in ascending order."""
         return {number: self.above if i else self.lowest for i, number in enumerate(epochs)}
 
 
-_OWN_TRAINING: Final = "All figures are of the publisher's own trainings, accuracies included."
+_OWN_TRAINING: Final = "All metrics are of the publisher's own trainings, accuracies included."
 _SCALED: Final = (
     "Energy, CO2 and training time were measured for 4 epochs and multiplied by epochs/4, so cells rank alike at every "
     "number of epochs; accuracies are NAS-Bench-101's means of three trainings."

@@ -30,7 +30,7 @@ from ecnas.official.messages import FIGURE_FIELDS
 from ecnas.official.records import FRAME_BYTES, RecordBlock, read_blocks
 from ecnas.official.source import MESSAGES_FILE, ROW, ROWS_FILE
 from ecnas.space import SPACES, Space
-from ecnas.table import Column, Provenance, Table, allowed_figures, impossible
+from ecnas.table import Column, Provenance, Table, allowed_metrics, impossible
 
 _LARGEST: Final = Space("7V")
 
@@ -196,7 +196,7 @@ class _Checks:
             is_wrong = impossible(name, figures)
             if is_wrong.any():
                 i = int(np.argmax(is_wrong))
-                self._raise(block, i, f"{name} must be {allowed_figures(name)}, got {float(figures[i])}")
+                self._raise(block, i, f"{name} must be {allowed_metrics(name)}, got {float(figures[i])}")
         hashes = parsed.hashes.view(np.uint64)
         new, where = np.unique(rows, return_index=True)
         is_new = ~self._is_known[new]

@@ -154,10 +154,10 @@ class Evaluator:
 
     def known_scores(self, rows: NDArray[np.integer]) -> NDArray[np.float64]:
         """Scores of cells that were not trained, shape (n, m). For objectives that are known without training only."""
-        figures = np.stack([self.benchmark.values(name, self.epochs)[rows] for name in self.objectives], axis=1)
-        return self.benchmark.normalisation(self.objectives, self.epochs).scores(figures)
+        metrics = np.stack([self.benchmark.values(name, self.epochs)[rows] for name in self.objectives], axis=1)
+        return self.benchmark.normalisation(self.objectives, self.epochs).scores(metrics)
 
-    # The moves of Space, kept to the cells that the benchmark has figures for (one published file lacks three).
+    # The moves of Space, kept to the cells that the benchmark has metrics for (one published file lacks three).
 
     def sample(self, rng: np.random.Generator) -> Cell:
         """A cell drawn uniformly over the unique cells that were not trained yet; over all when all were."""

@@ -44,7 +44,7 @@ class Method(Protocol):
         """Searches until ``evaluate`` raises :class:`~ecnas.errors.BudgetExhaustedError`.
 
         Args:
-            evaluate: Trains cells; the only source of figures.
+            evaluate: Trains cells; the only source of metrics.
             rng: The only source of randomness.
         """
 

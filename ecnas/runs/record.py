@@ -347,7 +347,7 @@ def benchmark_of(header: Mapping[str, Any]) -> Benchmark:
     """The benchmark that a run was on: by its name, or by the path of its table.
 
     Raises:
-        ECNASError: It is not there, or holds other figures than the run was on.
+        ECNASError: It is not there, or holds other metrics than the run was on.
     """
     from ecnas.loading import load
 
@@ -363,7 +363,7 @@ def benchmark_of(header: Mapping[str, Any]) -> Benchmark:
             continue
         if benchmark.digest == task["digest"]:
             return benchmark
-        others.append(f"{place} has other figures (digest {benchmark.digest[:12]})")
+        others.append(f"{place} has other metrics (digest {benchmark.digest[:12]})")
     wanted = f"{task['benchmark']!r} (digest {task['digest'][:12]})"
     raise ECNASError(f"the benchmark {wanted} of the run is not there: {'; '.join(others)}")
 

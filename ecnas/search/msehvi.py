@@ -158,7 +158,7 @@ def _features(evaluate: Evaluator, rows: NDArray[np.int64]) -> NDArray[np.float6
 
 
 class _Model:
-    """A Gaussian process on standardised figures, whose length scales are fitted apart from its data."""
+    """A Gaussian process on standardised metrics, whose length scales are fitted apart from its data."""
 
     def __init__(self) -> None:
         self._kernel: Any = None

@@ -12,7 +12,7 @@ from ecnas.surrogate.data import FAILED
 
 KNOTS: Final = 24
 
-Figures = NDArray[np.float64]
+Metrics = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -24,16 +24,16 @@ class Calibration:
         corrected: What they become, ascending; shape (k,).
     """
 
-    knots: Figures
-    corrected: Figures
+    knots: Metrics
+    corrected: Metrics
 
-    def __call__(self, predicted: Figures) -> Figures:
+    def __call__(self, predicted: Metrics) -> Metrics:
         inside = np.clip(predicted, self.knots[0], self.knots[-1])
-        corrected: Figures = np.interp(inside, self.knots, self.corrected) + (predicted - inside)
+        corrected: Metrics = np.interp(inside, self.knots, self.corrected) + (predicted - inside)
         return corrected
 
 
-def calibrate(predicted: Figures, measured: Figures, trim: float = np.inf) -> Calibration:
+def calibrate(predicted: Metrics, measured: Metrics, trim: float = np.inf) -> Calibration:
     """Corrects predictions so that their mean residual is nil wherever they lie.
 
     The network's likelihood has heavy tails, so that it predicts a typical training rather than the mean of several;
@@ -55,6 +55,6 @@ def calibrate(predicted: Figures, measured: Figures, trim: float = np.inf) -> Ca
     return Calibration(knots, np.maximum.accumulate(knots + shifts))
 
 
-def _trimmed_mean(residuals: Figures, trim: float) -> float:
+def _trimmed_mean(residuals: Metrics, trim: float) -> float:
     deviations = np.abs(residuals - np.median(residuals))
     return float(residuals[deviations <= trim * 1.4826 * np.median(deviations)].mean())

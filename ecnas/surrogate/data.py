@@ -1,4 +1,4 @@
-"""The measured figures that the models learn from, by row of the 7V space. They are read, and never shipped.
+"""The measured metrics that the models learn from, by row of the 7V space. They are read, and never shipped.
 
 A folder of training data holds
 
@@ -75,30 +75,30 @@ def load_targets(folder: Path) -> NDArray[np.float64]:
         logarithms of seconds and of kWh.
     """
     space = Space("7V")
-    figures = np.full((len(space), len(TARGETS)), np.nan)
+    metrics = np.full((len(space), len(TARGETS)), np.nan)
     with np.load(folder / "training" / "nb101_test108.npz", allow_pickle=False) as file:
         rows = _rows(space, file["num_vertices"], file["edge_bits"], file["ops"])
-        figures[rows, target("test_108")] = file["test_correct_of_9984"] / TEST_IMAGES
+        metrics[rows, target("test_108")] = file["test_correct_of_9984"] / TEST_IMAGES
     with np.load(folder / "training" / "nb101_val.npz", allow_pickle=False) as file:
         rows = _rows(space, file["num_vertices"], file["edge_bits"], file["ops"])
         first = target("val_4")
-        figures[rows, first : first + len(EPOCHS)] = file["val_accuracy"]
-        figures[rows, target("log_time_108")] = np.log(file["training_time_108"])
+        metrics[rows, first : first + len(EPOCHS)] = file["val_accuracy"]
+        metrics[rows, target("log_time_108")] = np.log(file["training_time_108"])
     means = load(folder / "official" / "energy_4V9E_linscale.tfrecord")
-    figures[: len(means.space), target("test_108")] = means.values("test_accuracy", 108)
+    metrics[: len(means.space), target("test_108")] = means.values("test_accuracy", 108)
     for epochs in EPOCHS:
         advantage = BEST_OF_THREE if epochs == 108 else 0.0
-        figures[: len(means.space), target(f"val_{epochs}")] = means.values("val_accuracy", epochs) + advantage
+        metrics[: len(means.space), target(f"val_{epochs}")] = means.values("val_accuracy", epochs) + advantage
     rows, energies = read_energies(folder / "training" / "energy_7v_4epochs.csv", space)
-    figures[rows, target("log_energy_4")] = np.log(energies)
+    metrics[rows, target("log_energy_4")] = np.log(energies)
     other = load(folder / "official" / "energy_5V9E_4epochs.tfrecord")
     columns = [other.values(name, 4) for name in ("val_accuracy", "train_accuracy", "training_time", "energy")]
     four = slice(target("other_val_4"), target("other_val_108"))
-    figures[: len(other.space), four] = np.stack([*columns[:2], *np.log(columns[2:])], axis=1)
+    metrics[: len(other.space), four] = np.stack([*columns[:2], *np.log(columns[2:])], axis=1)
     rows, trainings = read_repeats(folder / "training" / "measured_5v_108.csv")
     means = trainings.mean(axis=1)
-    figures[rows, target("other_val_108") :] = np.concatenate([means[:, :2], np.log(means[:, 2:])], axis=1)
-    return figures
+    metrics[rows, target("other_val_108") :] = np.concatenate([means[:, :2], np.log(means[:, 2:])], axis=1)
+    return metrics
 
 
 REPEATED: Final = ("val_accuracy", "test_accuracy", "training_time", "energy_kwh")

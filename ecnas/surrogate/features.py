@@ -1,9 +1,9 @@
-"""What the models see of a cell: figures per vertex and per cell that do not depend on how the cell is labelled.
+"""What the models see of a cell: metrics per vertex and per cell that do not depend on how the cell is labelled.
 
 Costs follow the network that a cell stands for (:mod:`ecnas.cost`), with one liberty: where the channels of the output
 do not divide evenly among the vertices that feed it, the real-valued share is taken. The exact split gives the
 remainder to the first vertices and so depends on the labelling; leaving it aside changes the parameters of a cell by at
-most 0.8 %, and makes every figure here invariant under isomorphism.
+most 0.8 %, and makes every metric here invariant under isomorphism.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ CELL_FEATURES: Final = (
     *("input_to_output", "fan_in_output", "depth", "num_odd_thirds", "num_odd_fifths"),
 )
 """Columns of :attr:`Features.cells`. *Work* is the multiply-adds of one image over the whole network, *values* the
-figures that the vertices of a kind write (and the sums of their inputs read); both and the parameters as logarithms.
+metrics that the vertices of a kind write (and the sums of their inputs read); both and the parameters as logarithms.
 *Odd* convolutions have a third or a fifth of the channels, which no vector unit divides evenly."""
 
 FLOW_FEATURES: Final = (
@@ -121,12 +121,12 @@ def channel_shares(edges: FloatArray) -> FloatArray:
 def _along_paths(
     edges: FloatArray, start: float, step: Callable[[FloatArray, FloatArray], FloatArray], gain: FloatArray
 ) -> FloatArray:
-    """A figure of the paths from the input to each vertex, by dynamic programming in topological order.
+    """A metric of the paths from the input to each vertex, by dynamic programming in topological order.
 
     Args:
         edges: Shape (N, 7, 7).
-        start: The figure at the input.
-        step: Combines the edges into a vertex and the figures of the earlier vertices, both of shape (N, v), to (N,).
+        start: The metric at the input.
+        step: Combines the edges into a vertex and the metrics of the earlier vertices, both of shape (N, v), to (N,).
         gain: What passing through a vertex adds, shape (N, 7).
     """
     result = np.zeros(edges.shape[:2], dtype=np.float32)

@@ -33,7 +33,7 @@ class Hyperparameters:
     """How the network is built and trained.
 
     Attributes:
-        width: Figures per vertex.
+        width: Metrics per vertex.
         hidden: Width of the hidden layers.
         rounds: Rounds of message passing.
         passes: How often training goes through all cells.
@@ -158,7 +158,7 @@ def train(
     """
     torch.manual_seed(seed)
     order = _order(rows, settings, np.random.default_rng(seed))
-    figures = torch.from_numpy(np.nan_to_num(targets)).float()
+    metrics = torch.from_numpy(np.nan_to_num(targets)).float()
     known = torch.from_numpy(~np.isnan(targets)).float()
     target_weights = torch.from_numpy(weights).float()
     if network is None:
@@ -172,7 +172,7 @@ def train(
     started, smooth = time.monotonic(), 0.0
     for step, batch in enumerate(order):
         location, log_scale = network(*inputs.batch(batch))
-        residual = (figures[batch] - location) * torch.exp(-log_scale)
+        residual = (metrics[batch] - location) * torch.exp(-log_scale)
         loss: Any = _student_loss(residual, log_scale, known[batch]) @ target_weights
         optimiser.zero_grad(set_to_none=True)
         loss.backward()

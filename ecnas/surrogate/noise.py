@@ -10,7 +10,7 @@ What there is to learn from:
 
 Measured less predicted, where the cell is unseen, is the residual of a training: the luck of the training and what the
 table does not know of the cell. Quantiles by level of accuracy are taken as they are. What all trainings of a cell have
-in common follows from two figures. After 4, 12 and 36 epochs it is what the variance between three trainings leaves of
+in common follows from two metrics. After 4, 12 and 36 epochs it is what the variance between three trainings leaves of
 the variance of residuals. After 108 epochs it is what makes the best of three validation accuracies and the test
 accuracy of one training, which is of the same training a third of the time, correlate as they do.
 """
@@ -32,7 +32,7 @@ from ecnas.noise import LUCKS, REPEATS, Residuals
 from ecnas.surrogate.calibration import Calibration
 from ecnas.surrogate.data import ADVANTAGE, EPOCHS, FAILED, read_repeats, target
 
-Figures = NDArray[np.float64]
+Metrics = NDArray[np.float64]
 
 PARTS: Final = (0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.97, 1)
 """Cells by rank of their predicted accuracy, cut into groups whose residuals are taken together."""
@@ -57,7 +57,7 @@ NORMAL: Final = np.random.default_rng(0).standard_normal((200_000, REPEATS + 1))
 
 
 def fit(
-    folder: Path, val_accuracy: Figures, test_accuracy: Figures, figures: Figures
+    folder: Path, val_accuracy: Metrics, test_accuracy: Metrics, metrics: Metrics
 ) -> tuple[dict[str, Any], Calibration]:
     """Fits everything.
 
@@ -66,15 +66,15 @@ def fit(
         val_accuracy: Calibrated predictions of cells that the model did not learn from, shape (cells, 4), after 4, 12,
             36 and 108 epochs; those after 108 of the best of three trainings. NaN where there is none.
         test_accuracy: The same of the test accuracy of one training.
-        figures: What was measured, shape (cells, targets).
+        metrics: What was measured, shape (cells, targets).
 
     Returns:
         What :func:`ecnas.noise.noise_model` reads, and the mean validation accuracy after 108 epochs by that of the
         best of three.
     """
-    figures = figures.copy()
+    metrics = metrics.copy()
     four = load(folder / "official" / "energy_4V9E_4epochs.tfrecord").table
-    figures[: len(four.space)] = np.nan  # means of three
+    metrics[: len(four.space)] = np.nan  # means of three
     repeats = {
         epochs: np.stack(
             [
@@ -85,10 +85,10 @@ def fit(
         for epochs in EPOCHS
     }  # (cells, trainings, val and test)
     _, five = read_repeats(folder / "training" / "measured_5v_108.csv")
-    test = scatter(test_accuracy[:, -1], figures[:, target("test_108")])
+    test = scatter(test_accuracy[:, -1], metrics[:, target("test_108")])
     val = {}
     for position, epochs in enumerate(EPOCHS[:-1]):
-        residuals = scatter(val_accuracy[:, position], figures[:, target(f"val_{epochs}")])
+        residuals = scatter(val_accuracy[:, position], metrics[:, target(f"val_{epochs}")])
         number = len(residuals["levels"])
         val[epochs] = residuals | {
             "common": np.full(number, within(residuals, repeats[epochs][..., 0])),
@@ -96,11 +96,11 @@ def fit(
         }
     best = val_accuracy[:, -1]
     trainings = np.concatenate([five[..., :2], repeats[108]])
-    shared = common_at_108(best, test_accuracy[:, -1], figures, trainings)
+    shared = common_at_108(best, test_accuracy[:, -1], metrics, trainings)
     test |= {name: np.interp(test["levels"], shared["levels"], shared[name]) for name in ("common", "together")}
-    of_best = best_of_three(best, test_accuracy[:, -1], figures, test, shared)
+    of_best = best_of_three(best, test_accuracy[:, -1], metrics, test, shared)
     above = np.minimum(advantage(of_best), MOST_ADVANTAGE)
-    known = np.isfinite(best) & np.isfinite(figures[:, target("val_108")])
+    known = np.isfinite(best) & np.isfinite(metrics[:, target("val_108")])
     above *= ADVANTAGE / np.interp(best[known], of_best["levels"], above).mean()
     mean_of_best = Calibration(of_best["levels"], of_best["levels"] - above)
     val[108] = of_best | {"levels": mean_of_best.corrected}
@@ -111,8 +111,8 @@ def fit(
             "val_accuracy": val,
             "test_accuracy": test,
             "failures": {
-                36: failures(val_accuracy[:, 2], figures[:, target("val_36")], figures[:, target("val_108")]),
-                108: failures(mean_of_best(best), figures[:, target("test_108")], figures[:, target("val_108")]),
+                36: failures(val_accuracy[:, 2], metrics[:, target("val_36")], metrics[:, target("val_108")]),
+                108: failures(mean_of_best(best), metrics[:, target("test_108")], metrics[:, target("val_108")]),
             },
             "time": deviations[0],
             "energy": deviations[1],
@@ -122,7 +122,7 @@ def fit(
     return model, mean_of_best
 
 
-def scatter(predicted: Figures, measured: Figures) -> dict[str, Figures]:
+def scatter(predicted: Metrics, measured: Metrics) -> dict[str, Metrics]:
     """Levels and quantiles of the residuals of trainings that did not fail."""
     use = np.flatnonzero(np.isfinite(predicted) & np.isfinite(measured) & ~has_failed(predicted, measured))
     use = use[np.argsort(predicted[use], kind="stable")]
@@ -134,37 +134,37 @@ def scatter(predicted: Figures, measured: Figures) -> dict[str, Figures]:
     }
 
 
-def has_failed(predicted: Figures, measured: Figures) -> NDArray[np.bool_]:
+def has_failed(predicted: Metrics, measured: Metrics) -> NDArray[np.bool_]:
     """Trainings at chance level of cells that should be well above."""
     failed: NDArray[np.bool_] = (measured < FAILED) & (predicted > 2 * FAILED)
     return failed
 
 
-def at_lucks(residuals: Figures) -> Figures:
+def at_lucks(residuals: Metrics) -> Metrics:
     """Quantiles of a sample at the lucks of the model."""
     from scipy.special import ndtr
 
-    quantiles: Figures = np.quantile(residuals, ndtr(LUCKS))
+    quantiles: Metrics = np.quantile(residuals, ndtr(LUCKS))
     return quantiles
 
 
-def centred(quantiles: Figures) -> Figures:
+def centred(quantiles: Metrics) -> Metrics:
     """The same, with mean 0 over standard normal luck."""
     return quantiles - float(np.interp(NORMAL[:, 0], LUCKS, quantiles).mean())
 
 
-def variance(quantiles: Figures) -> float:
+def variance(quantiles: Metrics) -> float:
     """Variance over standard normal luck."""
     return float(np.interp(NORMAL[:, 0], LUCKS, quantiles).var())
 
 
-def correlation(trainings: Figures) -> float:
+def correlation(trainings: Metrics) -> float:
     """Correlation of validation and test accuracy among trainings of a cell; shape (cells, trainings, 2)."""
     luck = trainings - trainings.mean(axis=1, keepdims=True)
     return float(np.corrcoef(luck.reshape(-1, 2).T)[0, 1])
 
 
-def within(residuals: dict[str, Figures], trainings: Figures) -> float:
+def within(residuals: dict[str, Metrics], trainings: Metrics) -> float:
     """Part of the residuals' variance that is not between trainings, at the levels of cells trained several times."""
     levels = trainings.mean(axis=1)
     variances = np.array([variance(quantiles) for quantiles in residuals["quantiles"]])
@@ -173,15 +173,15 @@ def within(residuals: dict[str, Figures], trainings: Figures) -> float:
 
 
 def common_at_108(
-    predicted: Figures, predicted_test: Figures, figures: Figures, trainings: Figures
-) -> dict[str, Figures]:
+    predicted: Metrics, predicted_test: Metrics, metrics: Metrics, trainings: Metrics
+) -> dict[str, Metrics]:
     """What the trainings of a cell, and the accuracies of a training, have in common after 108 epochs.
 
     With a common part c of the luck's variance and a correlation r of the rest between the two accuracies, the best of
     three validation accuracies and the test accuracy of one of the three correlate by (c + (1 − c) r / 3) / √(c + (1 −
     c) v), where v = 0.5595 is the variance of the largest of three standard normal variates.
     """
-    best, single = figures[:, target("val_108")], figures[:, target("test_108")]
+    best, single = metrics[:, target("val_108")], metrics[:, target("test_108")]
     fine = ~has_failed(predicted, best) & ~has_failed(predicted_test, single)
     levels, common, together = [], [], []
     means = trainings[..., 0].mean(axis=1)
@@ -197,7 +197,7 @@ def common_at_108(
     return {"levels": np.array(levels), "common": np.array(common), "together": np.array(together)}
 
 
-def robust_correlation(one: Figures, other: Figures) -> float:
+def robust_correlation(one: Metrics, other: Metrics) -> float:
     """Pearson's correlation, by Spearman's, as of normal variates."""
     from scipy.stats import spearmanr
 
@@ -205,14 +205,14 @@ def robust_correlation(one: Figures, other: Figures) -> float:
 
 
 def best_of_three(
-    predicted: Figures, predicted_test: Figures, figures: Figures, test: dict[str, Figures], shared: dict[str, Figures]
-) -> dict[str, Figures]:
+    predicted: Metrics, predicted_test: Metrics, metrics: Metrics, test: dict[str, Metrics], shared: dict[str, Metrics]
+) -> dict[str, Metrics]:
     """The scatter of one validation accuracy, of which only the best of three is known.
 
     It has the form of the test accuracy's at the same cells, and such a width that the best of three has the measured
     one (its interquartile range).
     """
-    best = figures[:, target("val_108")]
+    best = metrics[:, target("val_108")]
     known = np.where(np.isfinite(best), predicted, np.nan)
     residuals = scatter(known, best)
     form = Residuals(test["levels"], test["quantiles"], test["common"], test["together"])
@@ -231,30 +231,30 @@ def best_of_three(
     }
 
 
-def spread(values: Figures) -> float:
+def spread(values: Metrics) -> float:
     """Interquartile range."""
     low, high = np.quantile(values, [0.25, 0.75])
     return float(high - low)
 
 
-def advantage(val_108: dict[str, Figures]) -> Figures:
+def advantage(val_108: dict[str, Metrics]) -> Metrics:
     """What the best of three validation accuracies is above their mean on average, at each level.
 
     Of normal trainings it is 0.846 of their standard deviation, which here is taken from the interquartile range:
     outliers are no part of the calibrated accuracies either.
     """
     widths = np.array([spread(np.interp(NORMAL[:, 0], LUCKS, row)) for row in val_108["quantiles"]]) / 1.349
-    above: Figures = 0.8463 * widths * np.sqrt(1 - val_108["common"])
+    above: Metrics = 0.8463 * widths * np.sqrt(1 - val_108["common"])
     return above
 
 
-def _three(common: float) -> Figures:
+def _three(common: float) -> Metrics:
     """Lucks of three trainings of cells, shape (cells, 3)."""
-    lucks: Figures = np.sqrt(common) * NORMAL[:, -1:] + np.sqrt(1 - common) * NORMAL[:, :-1]
+    lucks: Metrics = np.sqrt(common) * NORMAL[:, -1:] + np.sqrt(1 - common) * NORMAL[:, :-1]
     return lucks
 
 
-def failures(predicted: Figures, measured: Figures, best: Figures) -> dict[str, Any]:
+def failures(predicted: Metrics, measured: Metrics, best: Metrics) -> dict[str, Any]:
     """How many trainings fail, by the predicted validation accuracy, and of what; see :class:`ecnas.noise.Failures`."""
     use = np.isfinite(predicted) & np.isfinite(measured)
     failed = has_failed(predicted, measured)

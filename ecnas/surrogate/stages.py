@@ -1,4 +1,4 @@
-"""From the measured figures to predictions for all cells, stage by stage.
+"""From the measured metrics to predictions for all cells, stage by stage.
 
 Every stage leaves one file in a working folder, written in one go; a stage whose file is there is not repeated. The
 name of a file holds a digest of what it depends on (settings and training data), so that nothing stale is picked up.
@@ -39,7 +39,7 @@ _ERROR_SCALE: Final = tuple(
 )
 _PERFECT: Final = 1.002
 
-Figures = NDArray[np.float64]
+Metrics = NDArray[np.float64]
 
 
 def fold_of_cells(num_cells: int) -> NDArray[np.int64]:
@@ -47,23 +47,23 @@ def fold_of_cells(num_cells: int) -> NDArray[np.int64]:
     return np.random.default_rng(SEED).integers(0, FOLDS, num_cells)
 
 
-def standardise(figures: Figures) -> tuple[Figures, Callable[[Figures], Figures]]:
+def standardise(metrics: Metrics) -> tuple[Metrics, Callable[[Metrics], Metrics]]:
     """Targets on the scale that the network learns on, and the way back.
 
     Accuracies after 36 and 108 epochs become −log(1.002 − accuracy), which spreads the crowded top: between 93 % and
     94 % lies as much as between 86 % and 88 %. All are then centred and scaled by their median and median deviation.
     """
-    scaled = figures.copy()
-    scaled[:, _ERROR_SCALE] = -np.log(_PERFECT - figures[:, _ERROR_SCALE])
+    scaled = metrics.copy()
+    scaled[:, _ERROR_SCALE] = -np.log(_PERFECT - metrics[:, _ERROR_SCALE])
     centre = np.nanmedian(scaled, axis=0)
     spread = 1.4826 * np.nanmedian(np.abs(scaled - centre), axis=0)
 
-    def back(values: Figures) -> Figures:
-        result: Figures = values * spread + centre
+    def back(values: Metrics) -> Metrics:
+        result: Metrics = values * spread + centre
         result[:, _ERROR_SCALE] = _PERFECT - np.exp(-result[:, _ERROR_SCALE])
         return result
 
-    standardised: Figures = (scaled - centre) / spread
+    standardised: Metrics = (scaled - centre) / spread
     return standardised, back
 
 
@@ -144,9 +144,9 @@ def _train_fold(folder: Path, path: Path, settings: Hyperparameters, fold: int, 
 
     torch.set_num_threads(1)
     space = Space("7V")
-    figures = load_targets(folder)
-    standardised, back = standardise(figures)
-    known = ~np.isnan(figures)
+    metrics = load_targets(folder)
+    standardised, back = standardise(metrics)
+    known = ~np.isnan(metrics)
     learn = known.any(axis=1) & (fold_of_cells(len(space)) != fold)
     learn &= np.random.default_rng(SEED + 1).random(len(space)) < fraction
     repeats = np.where(space.cells.num_vertices <= 4, settings.small_cell_repeats, 1)
@@ -173,20 +173,20 @@ def energy_fold_of_cells(num_measured: int) -> NDArray[np.int64]:
     return np.random.default_rng(SEED).permutation(num_measured) % ENERGY_FOLDS
 
 
-def energy_predictions(folder: Path, work: Path, features: Features, figures: Figures) -> tuple[Figures, Figures]:
+def energy_predictions(folder: Path, work: Path, features: Features, metrics: Metrics) -> tuple[Metrics, Metrics]:
     """Fits two Gaussian processes to the measured energies, one with more features than the other, and averages them.
 
     Args:
         folder: The folder of training data.
         work: The working folder.
         features: Of all cells.
-        figures: All targets, shape (cells, targets).
+        metrics: All targets, shape (cells, targets).
 
     Returns:
         Predicted log kWh of 4 epochs: of the n measured cells (in row order) by processes that never saw them, shape
         (n,), and of all cells by processes that learned from all measurements, shape (cells,).
     """
-    energy = figures[:, target("log_energy_4")]
+    energy = metrics[:, target("log_energy_4")]
     rows = np.flatnonzero(~np.isnan(energy))
     fewer = np.concatenate([features.cells, features.flow], axis=1).astype(np.float64)
     more = np.concatenate([fewer, features.widths], axis=1)
@@ -194,13 +194,13 @@ def energy_predictions(folder: Path, work: Path, features: Features, figures: Fi
     digest = digest_of(SEED, ENERGY_FOLDS, CELL_FEATURES, FLOW_FEATURES, WIDTH_FEATURES, *training_files(folder)[2:3])
     work.mkdir(parents=True, exist_ok=True)
 
-    def stage(name: str, learn: NDArray[np.int64], asked: NDArray[np.int64]) -> Figures:
+    def stage(name: str, learn: NDArray[np.int64], asked: NDArray[np.int64]) -> Metrics:
         path = work / f"energy-{name}-{digest}.npy"
         if not path.exists():
             opinions = [_fit_energy(given[learn], energy[learn], given[asked]) for given in (fewer, more)]
             save_array(path, np.stack(opinions, axis=1))
             print(f"energy: {name}", flush=True)
-        mean: Figures = np.load(path, allow_pickle=False).mean(axis=1)
+        mean: Metrics = np.load(path, allow_pickle=False).mean(axis=1)
         return mean
 
     unseen = np.zeros(len(rows))
@@ -209,7 +209,7 @@ def energy_predictions(folder: Path, work: Path, features: Features, figures: Fi
     return unseen, stage("all", rows, np.arange(len(fewer)))
 
 
-def _fit_energy(known: Figures, energies: Figures, asked: Figures) -> Figures:
+def _fit_energy(known: Metrics, energies: Metrics, asked: Metrics) -> Metrics:
     """Prediction of the asked cells by a Gaussian process, shape (m,)."""
     from ecnas.surrogate.gaussian_process import GaussianProcess
 

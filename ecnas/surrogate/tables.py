@@ -1,4 +1,4 @@
-"""From what the models say to the embedded table: calibration, figures that were never measured, compact columns."""
+"""From what the models say to the embedded table: calibration, metrics that were never measured, compact columns."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ CHANCE: Final = 0.1
 TRIM: Final = 3.0
 """Robust standard deviations beyond which the calibration of late accuracies leaves a training out."""
 
-Figures = NDArray[np.float64]
+Metrics = NDArray[np.float64]
 
 
-def unseen_predictions(networks: NDArray[np.float32], folds: tuple[int, ...]) -> Figures:
+def unseen_predictions(networks: NDArray[np.float32], folds: tuple[int, ...]) -> Metrics:
     """Each cell's prediction by the network that did not learn from it.
 
     Args:
@@ -54,20 +54,20 @@ def unseen_predictions(networks: NDArray[np.float32], folds: tuple[int, ...]) ->
     return unseen
 
 
-def calibrations(unseen: Figures, figures: Figures) -> dict[str, Calibration]:
+def calibrations(unseen: Metrics, metrics: Metrics) -> dict[str, Calibration]:
     """The corrections of all accuracies; after 36 and 108 epochs without outliers.
 
     At low accuracies these are many and one-sided, and would move all cells for the sake of some.
 
     Args:
         unseen: Predictions of networks that did not learn from the cell, shape (cells, targets); NaN is left out.
-        figures: What was measured, shape (cells, targets).
+        metrics: What was measured, shape (cells, targets).
     """
     trims = {"val_4": np.inf, "val_12": np.inf, "val_36": TRIM, "val_108": TRIM, "test_108": TRIM}
-    return {name: calibrate(unseen[:, target(name)], figures[:, target(name)], trim) for name, trim in trims.items()}
+    return {name: calibrate(unseen[:, target(name)], metrics[:, target(name)], trim) for name, trim in trims.items()}
 
 
-def accuracies(folder: Path, predicted: Figures, corrections: Mapping[str, Calibration]) -> tuple[Figures, Figures]:
+def accuracies(folder: Path, predicted: Metrics, corrections: Mapping[str, Calibration]) -> tuple[Metrics, Metrics]:
     """Calibrated accuracies, each of shape (cells, 4), after 4, 12, 36 and 108 epochs.
 
     Test accuracy was not measured after 4, 12 and 36 epochs. It is a linear function of the predicted validation
@@ -103,20 +103,20 @@ class Predictions:
         energy: kWh of 4 epochs, shape (cells,).
     """
 
-    val_accuracy: Figures
-    test_accuracy: Figures
-    training_time: Figures
-    energy: Figures
+    val_accuracy: Metrics
+    test_accuracy: Metrics
+    training_time: Metrics
+    energy: Metrics
 
 
 def finish(
     folder: Path,
-    raw: Figures,
+    raw: Metrics,
     corrections: Mapping[str, Calibration],
     mean_of_best: Calibration,
-    log_energy: Figures,
+    log_energy: Metrics,
 ) -> Predictions:
-    """Turns model output into the embedded figures.
+    """Turns model output into the embedded metrics.
 
     Args:
         folder: The folder of training data.
@@ -138,7 +138,7 @@ def finish(
 
 
 def embedded_table(predictions: Predictions) -> Table:
-    """The table that is shipped: two bytes a figure.
+    """The table that is shipped: two bytes a metric.
 
     Energy is taken to be proportional to the epochs, as is training time after :data:`STARTUP`. CO2 is the energy times
     :data:`CO2_INTENSITY`.
@@ -165,9 +165,9 @@ def embedded_table(predictions: Predictions) -> Table:
     )
 
 
-def _quantised(figures: Figures, per_epoch: bool = False) -> Column:
-    """Sixteen bits between the lowest and the highest figure; shape (cells, epochs or 1)."""
-    low, high = float(figures.min()), float(figures.max())
+def _quantised(metrics: Metrics, per_epoch: bool = False) -> Column:
+    """Sixteen bits between the lowest and the highest metric; shape (cells, epochs or 1)."""
+    low, high = float(metrics.min()), float(metrics.max())
     scale = (high - low) / np.iinfo(np.uint16).max
-    values = np.round((figures - low) / scale).astype(np.uint16)
+    values = np.round((metrics - low) / scale).astype(np.uint16)
     return Column(values[..., None], scale, low, per_epoch)

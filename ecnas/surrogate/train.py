@@ -1,6 +1,6 @@
 """Makes the embedded table: ``python -m ecnas.surrogate.train``, or ``make surrogate``.
 
-Reads the measured figures, trains, writes the table and its report. A run that was stopped goes on after the last stage
+Reads the measured metrics, trains, writes the table and its report. A run that was stopped goes on after the last stage
 that was done; ``--work`` names the folder of the stages.
 """
 
@@ -50,15 +50,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"[{time.monotonic() - started:6.0f} s] {stage}", flush=True)
 
     note("reading")
-    figures = load_targets(args.data)
+    metrics = load_targets(args.data)
     note("networks")
     networks = network_predictions(args.data, args.work, Hyperparameters(), args.processes)
     note("energy")
     features = features_of(Space("7V").cells)
-    unseen_energy, log_energy = energy_predictions(args.data, args.work, features, figures)
+    unseen_energy, log_energy = energy_predictions(args.data, args.work, features, metrics)
     unseen = unseen_predictions(networks, TRAINED_FOLDS)
-    corrections = calibrations(unseen, figures)
-    noise_model, mean_of_best = noise.fit(args.data, *accuracies(args.data, unseen, corrections), figures)
+    corrections = calibrations(unseen, metrics)
+    noise_model, mean_of_best = noise.fit(args.data, *accuracies(args.data, unseen, corrections), metrics)
     made = networks.mean(axis=0, dtype=np.float64)
     table = embedded_table(finish(args.data, made, corrections, mean_of_best, log_energy))
     table.save(args.table)
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     note("report")
     unseen_finished = finish(args.data, unseen, corrections, mean_of_best, np.zeros(len(unseen)))
     report.write(
-        args.docs, args.table, args.data, networks, figures, unseen_finished, noise_model, unseen_energy, curve
+        args.docs, args.table, args.data, networks, metrics, unseen_finished, noise_model, unseen_energy, curve
     )
     note("done")
 

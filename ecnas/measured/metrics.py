@@ -1,4 +1,4 @@
-"""From single trainings to a table: columns, what is missing, provenance, and the digest of the figures."""
+"""From single trainings to a table: columns, what is missing, provenance, and the digest of the metrics."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from ecnas.space import SPACES, Space
 from ecnas.table import COLUMNS, PROVENANCES, Column, Provenance, Table
 
 MOST_FIGURES: Final = 1 << 25
-"""Figures that a column may have room for, 256 MB: cells of the space × numbers of epochs × repeats."""
+"""Metrics that a column may have room for, 256 MB: cells of the space × numbers of epochs × repeats."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """The figures of one training of a cell.
+    """The metrics of one training of a cell.
 
     Attributes:
         row: The cell's row in the 7V space, which it has in every space that holds it.
         epochs: Epochs of the training.
         repeat: Which of the cell's trainings, from 0.
-        figures: By name of the column, in the table's units.
-        provenance: Where figures come from, by name of the column.
+        metrics: By name of the column, in the table's units.
+        provenance: Where metrics come from, by name of the column.
     """
 
     row: int
     epochs: int
     repeat: int
-    figures: Mapping[str, float]
+    metrics: Mapping[str, float]
     provenance: Mapping[str, Provenance] = field(default_factory=dict)
 
 
@@ -41,18 +41,18 @@ def table_of(trainings: Sequence[Training], name: str, space: str | None = None,
     """A table of trainings.
 
     Args:
-        trainings: At least one with a figure; no two of the same cell, epochs and repeat.
+        trainings: At least one with a metric; no two of the same cell, epochs and repeat.
         name: The table's name.
         space: "4V", "5V" or "7V"; the smallest that holds all cells by default.
         notes: What a user must know.
 
     Raises:
-        MeasurementsError: There are no figures, or far too many different epochs and repeats.
+        MeasurementsError: There are no metrics, or far too many different epochs and repeats.
         OutOfDomainError: A cell is not in the space.
     """
-    trainings = [training for training in trainings if training.figures]
+    trainings = [training for training in trainings if training.metrics]
     if not trainings:
-        raise MeasurementsError(f"{name} has no figures")
+        raise MeasurementsError(f"{name} has no metrics")
     chosen = _space(max(training.row for training in trainings), space)
     epochs = tuple(sorted({training.epochs for training in trainings}))
     repeats = 1 + max(training.repeat for training in trainings)
@@ -60,16 +60,16 @@ def table_of(trainings: Sequence[Training], name: str, space: str | None = None,
     if np.prod(shape, dtype=float) > MOST_FIGURES:
         raise MeasurementsError(
             f"{name} has {len(epochs)} numbers of epochs and repeats from 0 to {repeats - 1} of {len(chosen):,} cells "
-            f"of space {chosen.name}, which is more than a table can hold ({MOST_FIGURES:,} figures a column)"
+            f"of space {chosen.name}, which is more than a table can hold ({MOST_FIGURES:,} metrics a column)"
         )
     place = {number: position for position, number in enumerate(epochs)}
-    named = [column for column in COLUMNS if any(column in training.figures for training in trainings)]
+    named = [column for column in COLUMNS if any(column in training.metrics for training in trainings)]
     values = {column: np.full(shape, np.nan) for column in named}
     codes = {column: np.zeros(shape, dtype=np.uint8) for column in named}
     for training in trainings:
         where = training.row, place[training.epochs], training.repeat
-        for column, figure in training.figures.items():
-            values[column][where] = figure
+        for column, metric in training.metrics.items():
+            values[column][where] = metric
             codes[column][where] = PROVENANCES.index(training.provenance.get(column, "measured"))
     return assemble(name, chosen, epochs, values, codes, notes)
 
@@ -82,7 +82,7 @@ def assemble(
     codes: Mapping[str, NDArray[np.uint8]],
     notes: str,
 ) -> Table:
-    """A table of figures and their provenance, each of the shape (cells, epochs, repeats); NaN where there is none."""
+    """A table of metrics and their provenance, each of the shape (cells, epochs, repeats); NaN where there is none."""
     there = {column: ~np.isnan(array) for column, array in values.items()}
     kinds = {
         number: {int(code) for column in values for code in np.unique(codes[column][:, i][there[column][:, i]])}
@@ -98,22 +98,22 @@ def assemble(
         repeats=next(iter(values.values())).shape[2],
         provenance={number: PROVENANCES[max(found, default=0)] for number, found in kinds.items()},
         columns=columns,
-        digest=figures_digest(space, epochs, values),
+        digest=metrics_digest(space, epochs, values),
         missing=frozenset(np.flatnonzero(~found_somewhere).tolist()),
         notes=notes,
     )
     return table
 
 
-def figures_digest(space: Space, epochs: Sequence[int], values: Mapping[str, NDArray[np.float64]]) -> str:
-    """SHA-256 of figures: which cell, epochs and repeat has which.
+def metrics_digest(space: Space, epochs: Sequence[int], values: Mapping[str, NDArray[np.float64]]) -> str:
+    """SHA-256 of metrics: which cell, epochs and repeat has which.
 
-    It is the same in every space that holds the cells, however the figures were written down.
+    It is the same in every space that holds the cells, however the metrics were written down.
 
     Args:
-        space: The space whose rows the figures follow.
+        space: The space whose rows the metrics follow.
         epochs: The numbers of epochs.
-        values: By column, shape (len(space), epochs, repeats); NaN is no figure.
+        values: By column, shape (len(space), epochs, repeats); NaN is no metric.
     """
     digest = hashlib.sha256()
     for column in COLUMNS:
@@ -121,12 +121,12 @@ def figures_digest(space: Space, epochs: Sequence[int], values: Mapping[str, NDA
             continue
         array = values[column]
         for position, number in enumerate(epochs):
-            for repeat, figures in enumerate(array[:, position, :].T):
-                rows = np.flatnonzero(~np.isnan(figures))
+            for repeat, metrics in enumerate(array[:, position, :].T):
+                rows = np.flatnonzero(~np.isnan(metrics))
                 if len(rows):
                     digest.update(f"{column} {number} {repeat} {len(rows)}\n".encode())
                     digest.update(rows.astype("<i8").tobytes())
-                    digest.update((figures[rows] + 0.0).astype("<f8").tobytes())  # −0.0 is 0.0
+                    digest.update((metrics[rows] + 0.0).astype("<f8").tobytes())  # −0.0 is 0.0
     return digest.hexdigest()
 
 
