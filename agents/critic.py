@@ -26,10 +26,10 @@ MAX_PATH_OPS: Final = 3
 """Paths of more operations are not features of their own: most cells have none."""
 
 COST_FEATURES: Final = 2
-"""This many features, the last ones, are the logarithms of exact parameters and multiply-adds."""
+"""The last features: logarithms of exact parameters and multiply-adds."""
 
 CHUNK: Final = 1 << 15
-"""This many cells' features are computed at once."""
+"""Cells whose features are computed at once."""
 
 _INPUT_LABEL, _OUTPUT_LABEL, _NO_LABEL = NUM_OPERATIONS, NUM_OPERATIONS + 1, -1
 _OUTPUT: Final = MAX_VERTICES - 1

@@ -48,7 +48,7 @@ class PPO:
     hidden_units: int = 64
     """Units in each of the two layers of the policy and of the value network."""
     max_steps: int = 1_000_000
-    """Stop after this many steps, whatever the budget has left: a policy without masks may never finish a cell again."""
+    """Most steps, whatever the budget has left: a policy without masks may never finish a cell again."""
 
     name: ClassVar[str] = "PPO"
 

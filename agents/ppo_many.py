@@ -42,7 +42,7 @@ ADAM_DECAYS = (0.9, 0.999)
 ADAM_EPSILON = 1e-5  # stable-baselines3's choice for PPO
 FORBIDDEN = np.float32(-1e8)  # logit of an action outside of the mask, as in sb3-contrib
 BLOCK = 8
-"""This many runs are updated together: their layers fit into a core's cache."""
+"""Runs that are updated together: their layers fit into a core's cache."""
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ class PriorityQueueTraining:
 
 
 REDRAWS = (4, 16, 80)
-"""This many cells a policy draws at once, as long as all are known: a hundred in the end."""
+"""Cells that a policy draws at a time while all it drew are known: a hundred in the end."""
 
 
 class Search(NamedTuple):

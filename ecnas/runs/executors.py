@@ -111,7 +111,7 @@ def on_processes(processes: int) -> Executor:
 
 
 def _share(jobs: Sequence[Job], processes: int) -> int:
-    """This many of a method's runs are carried out at once that every process has some."""
+    """How many of a method's runs are carried out at once, such that every process has some."""
     largest = max(Counter((job.algorithm.name, job.benchmark, job.budget) for job in jobs).values())
     return min(MOST_AT_ONCE, math.ceil(largest / processes))
 
