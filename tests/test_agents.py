@@ -403,7 +403,7 @@ def test_learns(name):
     assert np.mean(late) > chance + 0.05
 
 
-@pytest.mark.parametrize("script", ["ppo", "ppo_many", "reinforce", "pqt", "qlearning", "edit", "morl"])
+@pytest.mark.parametrize("script", ["ppo", "ppo_many", "reinforce", "pqt", "qlearning", "edit", "mcts", "morl"])
 def test_help(script):
     shown = subprocess.run(
         [sys.executable, f"agents/{script}.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=True

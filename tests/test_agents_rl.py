@@ -22,7 +22,7 @@ from ecnas_gym.agents.tabular import Drawn, draw_cells
 from ecnas.runs.run import begun, run_task
 from ecnas.runs.script import RunSettings, run_method
 from ecnas.task import Task
-from ecnas_gym.agents import edit, gp_edit, morl, pqt, qlearning
+from ecnas_gym.agents import edit, gp_edit, mcts, morl, pqt, qlearning
 from ecnas_gym.builder import CellBuilder
 from ecnas_gym.editor import Edits
 
@@ -32,6 +32,8 @@ CONTROLLERS = {
     "edit": (edit.Editing, SMALL),
     "morl": (morl.EditingUnderPreferences, {"objectives": ("val_accuracy", "energy"), **SMALL}),
     "gp_edit": (gp_edit.GaussianProcessEditing, {"num_plans": 100, "num_fresh": 50}),
+    "mcts": (mcts.TreeSearch, {"num_imagined": 30}),
+    "uct": (mcts.TreeSearch, {"network": False, "num_imagined": 30}),
     "pqt": (pqt.PriorityQueueTraining, {}),
     "qlearning": (qlearning.QLearning, {}),
 }
@@ -61,14 +63,15 @@ def test_ends_on_a_budget_of_energy(name):
     assert run.column("energy").sum() <= 8.0
 
 
-@pytest.mark.parametrize("name", ["edit", "gp_edit", "pqt"])
+@pytest.mark.parametrize("name", ["edit", "gp_edit", "mcts", "uct", "pqt"])
 def test_never_pays_twice_for_a_cell(name):
     rows = search(name, budget=100).column("row")
     assert len(set(rows)) == 100
 
 
-def test_edit_ends_when_all_cells_are_known():
-    rows = search("edit", budget=120, space="4V").column("row")
+@pytest.mark.parametrize("name", ["edit", "mcts", "uct"])
+def test_ends_when_all_cells_are_known(name):
+    rows = search(name, budget=120, space="4V").column("row")
     assert sorted(rows) == list(range(91))
 
 
@@ -100,7 +103,7 @@ def test_pretraining_prefers_large_cells():
     assert (parameters <= chosen).mean() > 0.95
 
 
-@pytest.mark.parametrize(("name", "most"), [("edit", 0.0003), ("gp_edit", 0.0003), ("pqt", 0.001)])
+@pytest.mark.parametrize(("name", "most"), [("edit", 0.0003), ("gp_edit", 0.0003), ("mcts", 0.0005), ("pqt", 0.001)])
 def test_learns(name, most):
     """Mean validation regret after 100 of 2,532 cells; random search's is 0.0020."""
     regrets = []
@@ -134,6 +137,44 @@ def test_replay_carries_a_reward_to_the_first_step_at_once():
     assert q[1, 0, -1][1] == pytest.approx(0.6)
     assert q[0, 0, -1][1] == pytest.approx(0.55)
     assert q[0, 0, -1][0] == 0.5
+
+
+# --- Tree search -----------------------------------------------------------------------------------------------------
+
+
+def test_imagined_endings_begin_as_they_must_and_are_cells():
+    task = Task.of(ecnas.load("surrogate-5V"), ("val_accuracy",))
+    rng = np.random.default_rng(0)
+    (first,) = mcts.imagine(task, (), 1, rng).actions
+    for depth in (0, 1, 5, 13):
+        endings = mcts.imagine(task, tuple(first[:depth].tolist()), 200, rng)
+        assert (endings.actions[:, :depth] == first[:depth]).all()
+        assert np.take_along_axis(endings.masks, endings.actions[:, :, None], axis=2).all()
+        assert (endings.rows >= 0).all()
+        assert (len(set(endings.rows.tolist())) > 1) == (depth < 13)
+
+
+def test_the_tree_counts_every_evaluation_and_goes_where_the_bound_is_highest():
+    root = mcts.Node((), [], closed=False, visits=30)
+    for number, (visits, mean) in enumerate([(10, 0.5), (18, 0.6), (2, 0.4)]):
+        root.children.append(mcts.Node((number,), [0, 1], closed=False, visits=visits, total=visits * mean))
+    assert root.most_promising(0.0) is root.children[1]
+    # By hand: 0.4 + 0.2 · sqrt(2 · ln 30 / 2) = 0.769, 0.5 + 0.2 · sqrt(2 · ln 30 / 10) = 0.665, 0.723 for the second.
+    assert root.most_promising(0.2) is root.children[2]
+    root.children[2].closed = True
+    assert root.descend(0.2) == [root, root.children[1]]
+    root.children.append(mcts.Node((3,), [0], closed=False))
+    assert root.most_promising(0.0) is root.children[3]  # what was never visited comes first
+
+
+def test_a_node_skips_decisions_that_are_none():
+    task = Task.of(ecnas.load("surrogate-4V"), ("val_accuracy",))
+    begun = (0, 0, 1, 1)  # vertex 1 has no edge into it, so none may start there
+    node = mcts.Node.after(begun, mcts.imagine(task, begun, 1, np.random.default_rng(0)))
+    assert node == mcts.Node((0, 0, 1, 1, 0), [0, 1], closed=False)
+    begun = (*node.prefix, 1)  # vertex 2 dangles, so its edge to the output must be
+    node = mcts.Node.after(begun, mcts.imagine(task, begun, 1, np.random.default_rng(0)))
+    assert node == mcts.Node((0, 0, 1, 1, 0, 1, 0, 1), [], closed=True)
 
 
 # --- Priority-queue training -----------------------------------------------------------------------------------------
