@@ -40,7 +40,7 @@ from ecnas_gym.builder import NUM_ACTIONS, decisions
 class TreeSearch:
     """Search a tree of decisions."""
 
-    exploration: float = 0.2
+    exploration: float = 0.4
     """Weight of the uncertainty of a node's value, in standard deviations of the rewards' ranks."""
     network: bool = True
     """Let a value network predict what endings would bring; otherwise they are random."""
@@ -56,7 +56,7 @@ class TreeSearch:
     """Units of each of its two layers."""
     learning_rate: float = 3e-3
     """Step size of Adam."""
-    updates: int = 20
+    updates: int = 10
     """Updates of the network after each evaluation."""
     batch_size: int = 32
     """Evaluations that an update replays."""
