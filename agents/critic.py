@@ -10,16 +10,18 @@ The networks are numpy: with a few thousand weights a step of theirs takes a fra
 
 from __future__ import annotations
 
+import copy
 import functools
 import itertools
 import math
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ecnas import Space, cost
-from ecnas.encoding import MAX_VERTICES, NUM_OPERATIONS, code_to_ops, edge_bit, to_frame
+from ecnas.encoding import MAX_VERTICES, NUM_OP_CODES, NUM_OPERATIONS, code_to_ops, edge_bit, to_frame
 from ecnas_gym.editor import Edits, Placed
 
 MAX_PATH_OPS: Final = 3
@@ -123,11 +125,11 @@ class CellFeatures:
         return np.column_stack([counts, joins, *globals_])
 
 
-class Network:
-    """A value network of two hidden layers, trained by Adam on squared errors.
+class Networks:
+    """Value networks side by side, each of two hidden layers and trained by Adam on squared errors.
 
-    A second network that is never trained, the *prior*, can add to its output, so that the networks of an ensemble
-    disagree where there is no data (Osband et al. 2018, https://arxiv.org/abs/1806.03335).
+    A second network that is never trained, the *prior*, can add to the output of each, so that they disagree where
+    there is no data (Osband et al. 2018, https://arxiv.org/abs/1806.03335).
 
     Args:
         inputs: Features.
@@ -135,60 +137,115 @@ class Network:
         hidden: Units of each layer.
         learning_rate: Step size of Adam.
         prior_scale: Weight of the prior; 0 for none.
-        rng: Source of the initial weights.
+        rngs: Sources of the initial weights: one for each network, perhaps the same for several.
     """
 
     def __init__(
-        self, inputs: int, outputs: int, hidden: int, learning_rate: float, prior_scale: float, rng: np.random.Generator
+        self,
+        inputs: int,
+        outputs: int,
+        hidden: int,
+        learning_rate: float,
+        prior_scale: float,
+        rngs: Sequence[np.random.Generator],
     ) -> None:
-        def weights(rows: int, columns: int, gain: float = 1.0) -> NDArray[np.float32]:
-            drawn: NDArray[np.float64] = gain * np.sqrt(2 / rows) * rng.standard_normal((rows, columns))
-            return drawn.astype(np.float32)
+        self._shapes = ((inputs, hidden, 1.0), (hidden, hidden, 1.0), (hidden, outputs, 0.1))
+        self._prior_shapes = ((inputs, hidden, 1.0), (hidden, outputs, prior_scale)) if prior_scale else ()
+        # All weights of a network lie in one vector, so that a step of Adam is a few operations.
+        self._vectors = np.stack([_initial(self._shapes + self._prior_shapes, rng) for rng in rngs])
+        self._trained = sum((rows + 1) * columns for rows, columns, _ in self._shapes)
+        self._means, self._squares = np.zeros((2, len(rngs), self._trained), dtype=np.float32)
+        self._steps = np.zeros(len(rngs), dtype=np.int64)
+        self._learning_rate = learning_rate
 
-        def zeros(columns: int) -> NDArray[np.float32]:
-            return np.zeros(columns, dtype=np.float32)
+    def some(self, chosen: NDArray[np.bool_]) -> Networks:
+        """Some of the networks."""
+        networks = copy.copy(self)
+        networks._vectors, networks._steps = self._vectors[chosen], self._steps[chosen]
+        networks._means, networks._squares = self._means[chosen], self._squares[chosen]
+        return networks
 
-        initial = [weights(inputs, hidden), zeros(hidden), weights(hidden, hidden), zeros(hidden)]
-        initial += [weights(hidden, outputs, gain=0.1), zeros(outputs)]
-        # All weights lie in one vector, so that a step of Adam is a few operations.
-        self._vector = np.concatenate([w.ravel() for w in initial])
-        self._gradient, self._mean, self._square = np.zeros((3, len(self._vector)), dtype=np.float32)
-        ends = np.cumsum([w.size for w in initial])[:-1]
-        self._weights, self._gradients = (
-            [part.reshape(w.shape) for part, w in zip(np.split(vector, ends), initial, strict=True)]
-            for vector in (self._vector, self._gradient)
-        )
-        self._prior = (weights(inputs, hidden), weights(hidden, outputs, prior_scale)) if prior_scale else None
-        self._learning_rate, self._steps = learning_rate, 0
+    def predict(self, which: NDArray[np.integer], x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Values by K of the networks: x (K, B, inputs) to (K, B, outputs)."""
+        vectors = self._vectors[which]
+        # One by one, since what a network has in between fits into the processor's cache and that of all does not.
+        return np.concatenate([self._forward(vectors[[k]], x[[k]])[-1] for k in range(len(which))])
 
-    def predict(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Values: (B, inputs) to (B, outputs)."""
-        return self._forward(x)[2]
+    def update(
+        self,
+        which: NDArray[np.integer],
+        minibatches: Iterable[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]],
+    ) -> None:
+        """Steps of Adam on weighted squared errors, for K different networks at once.
 
-    def _forward(self, x: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
-        w1, b1, w2, b2, w3, b3 = self._weights
-        first = np.maximum(x @ w1 + b1, 0)
-        second = np.maximum(first @ w2 + b2, 0)
-        values = second @ w3 + b3
-        if self._prior is not None:
-            values += np.maximum(x @ self._prior[0], 0) @ self._prior[1]
-        return first, second, values
+        Args:
+            which: The networks, (K,).
+            minibatches: One a step: features (K, B, inputs), targets (K, B, outputs) and weights (K, B).
+        """
+        vectors, mean, square = self._vectors[which], self._means[which], self._squares[which]
+        trained = vectors[:, : self._trained]
+        gradient, change = np.empty_like(mean), np.empty_like(mean)
+        layers, to_layers = _layers(vectors, self._shapes), _layers(gradient, self._shapes)
+        steps = self._steps[which]
+        for x, targets, weights in minibatches:
+            first, second, values = self._forward(vectors, x)
+            to_third = (values - targets) * (weights / np.float32(x.shape[1]))[:, :, None]
+            to_second = (to_third @ layers[2][0].mT) * (second > 0)
+            to_first = (to_second @ layers[1][0].mT) * (first > 0)
+            ones = np.ones((1, x.shape[1]), dtype=np.float32)  # a product with them sums faster than np.sum
+            for values_in, to_out, (to_weights, to_bias) in zip(
+                (x, first, second), (to_first, to_second, to_third), to_layers, strict=True
+            ):
+                np.matmul(values_in.mT, to_out, out=to_weights)
+                np.matmul(ones, to_out, out=to_bias)
+            steps += 1
+            rates = self._learning_rate * np.sqrt(1 - 0.999**steps) / (1 - 0.9**steps)
+            np.subtract(gradient, mean, out=change)
+            change *= np.float32(0.1)
+            mean += change
+            np.multiply(gradient, gradient, out=change)
+            change -= square
+            change *= np.float32(0.001)
+            square += change
+            np.sqrt(square, out=change)
+            change += np.float32(1e-8)
+            np.divide(mean, change, out=change)
+            change *= rates.astype(np.float32)[:, None]
+            trained -= change
+        self._vectors[which], self._means[which], self._squares[which] = vectors, mean, square
+        self._steps[which] = steps
 
-    def update(self, x: NDArray[np.float32], targets: NDArray[np.float32], weights: NDArray[np.float32]) -> None:
-        """One step of Adam on weighted squared errors: x (B, inputs), targets (B, outputs), weights (B,)."""
-        _, _, w2, _, w3, _ = self._weights
-        first, second, values = self._forward(x)
-        to_third = (values - targets) * (weights / np.float32(len(x)))[:, None]
-        to_second = (to_third @ w3.T) * (second > 0)
-        to_first = (to_second @ w2.T) * (first > 0)
-        for k, (layer_input, to_output) in enumerate(((x, to_first), (first, to_second), (second, to_third))):
-            np.matmul(layer_input.T, to_output, out=self._gradients[2 * k])
-            to_output.sum(axis=0, out=self._gradients[2 * k + 1])
-        self._steps += 1
-        step = self._learning_rate * math.sqrt(1 - 0.999**self._steps) / (1 - 0.9**self._steps)
-        self._mean += 0.1 * (self._gradient - self._mean)
-        self._square += 0.001 * (self._gradient**2 - self._square)
-        self._vector -= step * self._mean / (np.sqrt(self._square) + 1e-8)
+    def _forward(self, vectors: NDArray[np.float32], x: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+        """Both hidden layers and the values."""
+        layers = [x]
+        for weights, bias in _layers(vectors, self._shapes):
+            layer = layers[-1] @ weights
+            layer += bias
+            layers.append(np.maximum(layer, 0, out=layer) if len(layers) <= 2 else layer)
+        if self._prior_shapes:
+            (first, _), (second, _) = _layers(vectors[:, self._trained :], self._prior_shapes)
+            layers[-1] += np.maximum(x @ first, 0) @ second
+        return tuple(layers[1:])
+
+
+def _initial(shapes: Iterable[tuple[int, int, float]], rng: np.random.Generator) -> NDArray[np.float32]:
+    """He's normal weights times a gain, and biases of 0: layer by layer in a vector."""
+    parts = []
+    for rows, columns, gain in shapes:
+        parts += [gain * np.sqrt(2 / rows) * rng.standard_normal(rows * columns), np.zeros(columns)]
+    return np.concatenate(parts).astype(np.float32)
+
+
+def _layers(
+    vectors: NDArray[np.float32], shapes: Iterable[tuple[int, int, float]]
+) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Views of weights (K, rows, columns) and biases (K, 1, columns), layer by layer, in vectors (K, P)."""
+    layers, start = [], 0
+    for rows, columns, _ in shapes:
+        end = start + rows * columns
+        layers.append((vectors[:, start:end].reshape(-1, rows, columns), vectors[:, None, end : end + columns]))
+        start = end + columns
+    return layers
 
 
 LENGTHS: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
@@ -289,7 +346,7 @@ def _squared_distances(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDAr
 
 
 class Plans(NamedTuple):
-    """Imagined episodes.
+    """Imagined episodes; the arrays may have other axes before.
 
     Attributes:
         edge_bits: Of the placed cell that the episode starts from, shape (B,).
@@ -311,8 +368,8 @@ class Plans(NamedTuple):
         """The edits of episode k."""
         return [action for action in self.actions[k].tolist() if action >= 0]
 
-    def where(self, chosen: NDArray[np.bool_]) -> Plans:
-        """Some of the episodes."""
+    def where(self, chosen: Any) -> Plans:
+        """Some of the episodes: those of an index of numpy."""
         return Plans(*(array[chosen] for array in self))
 
 
@@ -328,38 +385,41 @@ class Imagination:
         self.edits, self.max_edits = edits, max_edits
         self._placements: dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
 
-    def draw(self, starts: NDArray[np.int64], unedited: NDArray[np.int64], rng: np.random.Generator) -> Plans:
-        """Imagines an episode from each start, and others that have a cell evaluated as it is.
+    def draw(
+        self, starts: NDArray[np.int64], unedited: NDArray[np.int64], rngs: Sequence[np.random.Generator]
+    ) -> Plans:
+        """Imagines an episode from each start, and others that have a cell evaluated as it is, for each of S runs.
 
         Args:
-            starts: Rows of the cells to edit, with repetitions, shape (B,).
-            unedited: Rows of the cells that are not edited, shape (C,).
-            rng: Source of randomness.
+            starts: Rows of the cells to edit, with repetitions, shape (S, B).
+            unedited: Rows of the cells that are not edited, shape (S, C).
+            rngs: Source of each run's randomness.
 
         Returns:
-            B + C episodes. Each of the first B has one to ``max_edits`` random edits, all allowed by the mask.
+            S × (B + C) episodes. The first B of a run have one to ``max_edits`` random edits, all allowed by the mask.
         """
-        rows = np.concatenate([starts, unedited])
+        shape = len(rngs), starts.shape[1] + unedited.shape[1]
+        noise = np.stack([rng.random((3 + self.max_edits, shape[1])) for rng in rngs], axis=1)
+        place, fill, stop, *actions = noise.reshape(3 + self.max_edits, -1)
+        rows = np.hstack([starts, unedited]).ravel()
+        edited = np.flatnonzero(np.broadcast_to(np.arange(shape[1]) < starts.shape[1], shape))
         edge_bits, op_codes = self.edits.first_placements(rows)
-        for row in np.unique(starts).tolist():
-            at = np.flatnonzero(starts == row)
-            bits, codes = self._placed(row)
-            chosen = rng.integers(len(bits), size=len(at))
-            edge_bits[at], op_codes[at] = bits[chosen], codes[chosen]
-        op_codes = self.edits.fill_unconnected(edge_bits, op_codes, rng)
-        actions = np.full((len(rows), self.max_edits), -1)
-        length = rng.integers(1, self.max_edits + 1, size=len(rows))
-        length[len(starts) :] = 0
-        now_bits, now_codes = edge_bits, op_codes
+        if len(edited):
+            edge_bits[edited], op_codes[edited] = self._placed(starts.ravel(), place[edited])
+        op_codes = self.edits.filled(edge_bits, op_codes, (fill * NUM_OP_CODES).astype(np.int64))
+        now_bits, now_codes = edge_bits.copy(), op_codes.copy()
+        taken = np.full((len(rows), self.max_edits), -1)
+        length = 1 + (stop * self.max_edits).astype(np.int64)
         for position in range(self.max_edits):
-            action = rng.integers(self.edits.stop, size=len(rows))
-            bits, codes = self.edits.apply(now_bits, now_codes, action)
+            going = edited[position < length[edited]]
+            action = (actions[position][going] * self.edits.stop).astype(np.int64)
+            bits, codes = self.edits.apply(now_bits[going], now_codes[going], action)
             reached = self.edits.rows(bits, codes)
-            done = (reached >= 0) & ((bits != now_bits) | (codes != now_codes)) & (position < length)
-            actions[:, position] = np.where(done, action, -1)
-            now_bits, now_codes = np.where(done, bits, now_bits), np.where(done, codes, now_codes)
-            rows = np.where(done, reached, rows)
-        return Plans(edge_bits, op_codes, actions, rows)
+            done = (reached >= 0) & ((bits != now_bits[going]) | (codes != now_codes[going]))
+            going = going[done]
+            taken[going, position] = action[done]
+            now_bits[going], now_codes[going], rows[going] = bits[done], codes[done], reached[done]
+        return Plans(*(array.reshape(*shape, *array.shape[1:]) for array in (edge_bits, op_codes, taken, rows)))
 
     def draw_untried(
         self, starts: NDArray[np.int64], num_fresh: int, tried: NDArray[np.bool_], rng: np.random.Generator
@@ -375,16 +435,26 @@ class Imagination:
         Returns:
             At most B + ``num_fresh`` episodes; none only if all cells were tried.
         """
-        plans = self.draw(starts, rng.integers(len(tried), size=num_fresh), rng)
+        fresh = rng.integers(len(tried), size=(1, num_fresh))
+        plans = self.draw(starts[None], fresh, [rng]).where(0)
         plans = plans.where(~tried[plans.rows])
         if len(plans.rows) or tried.all():
             return plans
-        return self.draw(starts[:0], rng.choice(np.flatnonzero(~tried), size=1), rng)
+        fresh = rng.choice(np.flatnonzero(~tried), size=(1, 1))
+        return self.draw(np.empty((1, 0), dtype=np.int64), fresh, [rng]).where(0)
 
-    def _placed(self, row: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        if row not in self._placements:
-            self._placements[row] = self.edits.placements(row)
-        return self._placements[row]
+    def _placed(
+        self, rows: NDArray[np.int64], noise: NDArray[np.float64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """One of the placements of each cell, by noise from [0, 1)."""
+        cells, which = np.unique(rows, return_inverse=True)
+        for row in cells.tolist():
+            if row not in self._placements:
+                self._placements[row] = self.edits.placements(row)
+        bits, codes = zip(*(self._placements[row] for row in cells.tolist()), strict=True)
+        sizes = np.array([*map(len, bits)])
+        chosen = (np.cumsum(sizes) - sizes)[which] + (noise * sizes[which]).astype(np.int64)
+        return np.concatenate(bits)[chosen], np.concatenate(codes)[chosen]
 
 
 def rank_scores(rewards: NDArray[np.float64]) -> NDArray[np.float32]:

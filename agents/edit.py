@@ -23,18 +23,29 @@ are those of the most epochs.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from itertools import compress
+from typing import Any, ClassVar, NamedTuple, cast
 
 # Before the import: networks of this size are several times faster on one thread.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
-from ecnas_gym.agents.critic import COST_FEATURES, Imagination, Network, cell_features, rank_scores, standardised
+from ecnas_gym.agents.critic import (
+    COST_FEATURES,
+    Imagination,
+    Networks,
+    Plans,
+    cell_features,
+    rank_scores,
+    standardised,
+)
+from numpy.typing import NDArray
 
 from ecnas.runs import Evaluator, script
+from ecnas.runs.many import evaluate_rows
 from ecnas_gym import ChooseEpochs, make_env
 from ecnas_gym.editor import Edits
 
@@ -79,84 +90,202 @@ class Editing:
     name: ClassVar[str] = "editing"
 
     def run(self, evaluate: Evaluator, rng: np.random.Generator) -> None:
-        """Searches until the budget is spent."""
+        """Searches until the budget is spent, by the actions of the environment."""
         env = ChooseEpochs(make_env(evaluate, "edit", max_edits=self.max_edits), self.min_epochs or evaluate.epochs)
-        num_rungs = len(env.fidelities)
-        env.reset(seed=int(rng.integers(2**31)))
-        space = evaluate.benchmark.space
-        edits = Edits(space)
-        imagination = Imagination(edits, self.max_edits)
-        all_features = cell_features(space)
-        num_features = all_features.size if self.cost_features else all_features.size - COST_FEATURES
+        stop = Edits(evaluate.benchmark.space).stop
 
-        def features(of: np.ndarray, at: np.ndarray | int) -> np.ndarray:
-            rung = np.broadcast_to(at, of.shape)[:, None] == np.arange(1, num_rungs)
-            return np.hstack([all_features(of)[:, :num_features], rung.astype(np.float32)])
-
-        networks = [
-            Network(num_features + num_rungs - 1, 1, self.hidden_units, self.learning_rate, self.prior_scale, rng)
-            for _ in range(self.num_networks)
-        ]
-        if self.pretraining:
-            scores = rank_scores(space.trainable_parameters.astype(np.float64))[:, None]
-            for network in networks:
-                for _ in range(self.pretraining):
-                    batch = rng.integers(len(space), size=self.batch_size)
-                    network.update(features(batch, num_rungs - 1), scores[batch], np.ones(len(batch), dtype=np.float32))
-
-        # The replay: cells, epochs, rewards, and how often each network's bootstrap sample holds the evaluation.
-        rows: list[int] = []
-        rungs: list[int] = []
-        rewards: list[float] = []
-        counts: list[np.ndarray] = []
-        trained: list[dict[int, float]] = [{} for _ in range(num_rungs)]
-        tried = np.zeros(len(space), dtype=bool)
-        tried[list(evaluate.missing)] = True
-
-        while True:  # the budget ends this: the environment raises at the first cell that it does not allow
-            known, at = np.array(rows, dtype=np.int64), np.array(rungs)
-            learned = len(rows) >= self.num_random
-            again = promotion(trained, self.promoted)
-            if again is not None:
-                plans = imagination.draw(known[:0], np.array(again[:1]), rng)
-            else:
-                best = [row for cells in trained for row in best_of(cells)[: self.num_starts]]
-                starts = rng.choice(best, size=self.num_plans) if learned else known[:0]
-                plans = imagination.draw_untried(starts, self.num_fresh, tried, rng)
-                if not len(plans.rows):
-                    break
-            chosen = 0
-            if learned and again is None:
-                acting = int(rng.integers(self.num_networks))
-                targets = np.empty((len(rows), 1), dtype=np.float32)
-                for rung in range(num_rungs):  # rewards of different epochs are not comparable
-                    if (at == rung).any():
-                        scale = rank_scores if self.learn_ranks else standardised
-                        targets[at == rung, 0] = scale(np.array(rewards)[at == rung])
-                weights = np.array(counts, dtype=np.float32)[:, acting]
-                inputs = features(known, at)
-                for _ in range(self.updates):
-                    batch = rng.integers(len(rows), size=self.batch_size)
-                    networks[acting].update(inputs[batch], targets[batch], weights[batch])
-                chosen = int(np.argmax(networks[acting].predict(features(plans.rows, num_rungs - 1))[:, 0]))
-
-            env.reset(options={"placed": plans.start(chosen)})
-            for action in (*plans.edits(chosen), edits.stop):
+        def play(_: Sequence[Evaluator], plans: Plans, rungs: NDArray[np.int64]) -> Outcome:
+            env.reset(options={"placed": plans.start(0)})  # raises when the budget is spent
+            for action in (*plans.edits(0), stop):
                 env.step(action)
-            rung = 0 if again is None else again[1]
-            _, reward, _, _, info = env.step(rung)
-            row = info["cell"].row
-            tried[row] = True
-            trained[rung][row] = float(reward)
-            rows.append(row)
-            rungs.append(rung)
-            rewards.append(float(reward))
-            counts.append(rng.poisson(1.0, size=self.num_networks))
+            return np.array([float(env.step(int(rungs[0]))[1])]), np.array([True])
+
+        Searches(self, [evaluate], [rng]).carry_out(play)
+
+    def run_many(self, evaluates: Sequence[Evaluator], rngs: Sequence[np.random.Generator]) -> None:
+        """Searches until all budgets are spent: the same runs, without stepping environments."""
+        fidelities = evaluates[0].fidelities(self.min_epochs or evaluates[0].epochs)
+
+        def play(evaluates: Sequence[Evaluator], plans: Plans, rungs: NDArray[np.int64]) -> Outcome:
+            rewards, going = evaluate_rows(evaluates, plans.rows[:, None], [fidelities[rung] for rung in rungs])
+            return rewards[:, 0], going
+
+        Searches(self, evaluates, rngs).carry_out(play)
+
+
+Outcome = tuple[NDArray[np.float64], NDArray[np.bool_]]
+"""Rewards of runs, and which of them go on, each of shape (S,)."""
+
+Play = Callable[[Sequence[Evaluator], Plans, NDArray[np.int64]], Outcome]
+"""Carries out one plan for each of S runs and has the cell trained for the epochs of a rung."""
+
+
+class Searches:
+    """Runs side by side, of which each has had the same number of evaluations; none depends on the others.
+
+    Args:
+        how: The settings.
+        evaluates: One a run.
+        rngs: One a run.
+    """
+
+    def __init__(self, how: Editing, evaluates: Sequence[Evaluator], rngs: Sequence[np.random.Generator]) -> None:
+        space = evaluates[0].benchmark.space
+        self.how = how
+        self.num_rungs = len(evaluates[0].fidelities(how.min_epochs or evaluates[0].epochs))
+        self.runs = [Search.begun(each, rng, self.num_rungs) for each, rng in zip(evaluates, rngs, strict=True)]
+        self.replay = Replay.empty(len(self.runs), how.num_networks)
+        self.imagination = Imagination(Edits(space), how.max_edits)
+        self.cells = cell_features(space)
+        num_features = self.features(np.array([0]), 0).shape[1]
+        every_rng = [rng for rng in rngs for _ in range(how.num_networks)]
+        self.networks = Networks(num_features, 1, how.hidden_units, how.learning_rate, how.prior_scale, every_rng)
+        if how.pretraining:
+            self._pretrain(rank_scores(space.trainable_parameters.astype(np.float64))[:, None], every_rng)
+
+    def features(self, rows: NDArray[np.int64], rungs: NDArray[np.int64] | int) -> NDArray[np.float32]:
+        """What the networks see of cells that are trained for the epochs of a rung: shape (…) to (…, features)."""
+        of_cells: NDArray[np.float32] = self.cells(rows)[..., : None if self.how.cost_features else -COST_FEATURES]
+        if self.num_rungs > 1:
+            rung = np.broadcast_to(rungs, rows.shape)[..., None] == np.arange(1, self.num_rungs)
+            of_cells = np.concatenate([of_cells, rung], axis=-1, dtype=np.float32)
+        return of_cells
+
+    def carry_out(self, play: Play) -> None:
+        """Searches until all runs have ended, each when its budget is spent or all cells are known."""
+        while self.runs:
+            plans, rungs = self._choose()
+            rewards, going = play([run.evaluate for run in self.runs], plans, rungs)
+            counts = np.stack([run.rng.poisson(1.0, size=self.how.num_networks) for run in self.runs])
+            self.replay = self.replay.longer(plans.rows, rungs, rewards, counts)
+            for number, (run, row, rung) in enumerate(zip(self.runs, plans.rows.tolist(), rungs.tolist(), strict=True)):
+                run.tried[row] = True
+                run.trained[rung][row] = float(rewards[number])
+                going[number] &= not run.tried.all() or promotion(run.trained, self.how.promoted) is not None
+            if not going.all():
+                self.runs = [*compress(self.runs, going)]
+                self.replay = self.replay.some(going)
+                self.networks = self.networks.some(np.repeat(going, self.how.num_networks))
+
+    def _choose(self) -> tuple[Plans, NDArray[np.int64]]:
+        """What each run plays next: a plan and a rung."""
+        how, runs, rngs = self.how, self.runs, [run.rng for run in self.runs]
+        learned = self.replay.rows.shape[1] >= how.num_random
+        num_plans = how.num_plans if learned else 0
+        starts = np.empty((len(runs), num_plans), dtype=np.int64)
+        for number, run in enumerate(runs if learned else ()):
+            best = [row for cells in run.trained for row in best_of(cells)[: how.num_starts]]
+            starts[number] = run.rng.choice(best, size=num_plans)
+        fresh = np.stack([rng.integers(len(self.cells.table), size=how.num_fresh) for rng in rngs])
+        plans = self.imagination.draw(starts, fresh, rngs)
+        values = self._values(plans.rows) if learned else np.zeros(plans.rows.shape)
+        # An equal cell in another guise is not paid for again.
+        values[np.stack([run.tried[rows] for run, rows in zip(runs, plans.rows, strict=True)])] = -np.inf
+        best_values = values.max(axis=1)
+        plans = plans.where((np.arange(len(runs)), values.argmax(axis=1)))
+        rungs = np.zeros(len(runs), dtype=np.int64)
+        for number, run in enumerate(runs):
+            again = promotion(run.trained, how.promoted)
+            if again is not None:
+                plans.rows[number], rungs[number] = again
+            elif best_values[number] == -np.inf:
+                plans.rows[number] = run.rng.choice(np.flatnonzero(~run.tried))
+            else:
+                continue
+            plans.actions[number] = -1
+            plans.edge_bits[[number]], plans.op_codes[[number]] = self.imagination.edits.first_placements(
+                plans.rows[[number]]
+            )
+        return plans, rungs
+
+    def _values(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """What one network of each run, which learns before, expects of cells: shape (S, B) to (S, B)."""
+        how, known, rngs = self.how, self.replay, [run.rng for run in self.runs]
+        acting = np.array([rng.integers(how.num_networks) for rng in rngs])
+        everyone = np.arange(len(rngs))
+        scale = rank_scores if how.learn_ranks else standardised
+        targets = np.empty(known.rows.shape, dtype=np.float32)
+        for rewards, rungs, scaled in zip(known.rewards, known.rungs, targets, strict=True):
+            for rung in np.unique(rungs):  # rewards of different epochs are not comparable
+                scaled[rungs == rung] = scale(rewards[rungs == rung])
+        weights = known.counts[everyone, :, acting].astype(np.float32)
+        size = (how.updates, how.batch_size)
+        batches = np.stack([rng.integers(known.rows.shape[1], size=size) for rng in rngs], axis=1)
+        which = everyone * how.num_networks + acting
+        one_each = everyone[:, None]
+        self.networks.update(
+            which,
+            (
+                (
+                    self.features(known.rows[one_each, batch], known.rungs[one_each, batch]),
+                    targets[one_each, batch, None],
+                    weights[one_each, batch],
+                )
+                for batch in batches
+            ),
+        )
+        expected: NDArray[np.float32] = self.networks.predict(which, self.features(rows, self.num_rungs - 1))[:, :, 0]
+        return expected
+
+    def _pretrain(self, scores: NDArray[np.float32], rngs: Sequence[np.random.Generator]) -> None:
+        """Has every network learn scores of all cells, shape (cells, 1)."""
+        ones = np.ones((1, self.how.batch_size), dtype=np.float32)
+        for number, rng in enumerate(rngs):
+            batches = rng.integers(len(scores), size=(self.how.pretraining, 1, self.how.batch_size))
+            seen = ((self.features(batch, self.num_rungs - 1), scores[batch], ones) for batch in batches)
+            self.networks.update(np.array([number]), seen)
+
+
+class Search(NamedTuple):
+    """What one of the runs knows: whether it has tried each cell, and rewards by cell for each rung."""
+
+    evaluate: Evaluator
+    rng: np.random.Generator
+    tried: NDArray[np.bool_]
+    trained: list[dict[int, float]]
+
+    @classmethod
+    def begun(cls, evaluate: Evaluator, rng: np.random.Generator, num_rungs: int) -> Search:
+        """A run that knows nothing yet; cells that the benchmark lacks count as tried."""
+        tried = np.zeros(len(evaluate.benchmark.space), dtype=np.bool_)
+        tried[list(evaluate.missing)] = True
+        return cls(evaluate, rng, tried, [{} for _ in range(num_rungs)])
+
+
+class Replay(NamedTuple):
+    """The evaluations of S runs, each of shape (S, evaluations).
+
+    Attributes:
+        rows: Cells.
+        rungs: Of their epochs.
+        rewards: What they gave.
+        counts: How often the bootstrap sample of each network holds the evaluation, (S, evaluations, networks).
+    """
+
+    rows: NDArray[np.int64]
+    rungs: NDArray[np.int64]
+    rewards: NDArray[np.float64]
+    counts: NDArray[np.int64]
+
+    @classmethod
+    def empty(cls, num_runs: int, num_networks: int) -> Replay:
+        """Nothing."""
+        none = np.empty((num_runs, 0), dtype=np.int64)
+        return cls(none, none, np.empty((num_runs, 0)), np.empty((num_runs, 0, num_networks), dtype=np.int64))
+
+    def some(self, chosen: NDArray[np.bool_]) -> Replay:
+        """Of some of the runs."""
+        return Replay(*(array[chosen] for array in cast(tuple[NDArray[Any], ...], self)))
+
+    def longer(self, *of_one: NDArray[Any]) -> Replay:
+        """With an evaluation more of each run: the same fields without the axis of evaluations."""
+        fields = cast(tuple[NDArray[Any], ...], self)
+        return Replay(*(np.append(old, new[:, None], axis=1) for old, new in zip(fields, of_one, strict=True)))
 
 
 def best_of(rewards: Mapping[int, float]) -> list[int]:
     """Cells by descending reward; of equally good ones the older first."""
-    return sorted(rewards, key=lambda row: -rewards[row])
+    return sorted(rewards, key=rewards.__getitem__, reverse=True)
 
 
 def promotion(trained: Sequence[Mapping[int, float]], one_in: int) -> tuple[int, int] | None:

@@ -22,7 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
-from ecnas_gym.agents.critic import Imagination, Network, cell_features
+from ecnas_gym.agents.critic import Imagination, Networks, cell_features
 from numpy.typing import NDArray
 
 from ecnas import Chebyshev
@@ -69,10 +69,8 @@ class EditingUnderPreferences:
         edits = Edits(space)
         imagination = Imagination(edits, self.max_edits)
         features = cell_features(space)
-        networks = [
-            Network(features.size, num_objectives, self.hidden_units, self.learning_rate, self.prior_scale, rng)
-            for _ in range(self.num_networks)
-        ]
+        shape = features.size, num_objectives, self.hidden_units
+        networks = Networks(*shape, self.learning_rate, self.prior_scale, [rng] * self.num_networks)
         # The replay: cells, vector rewards, and how often each network's bootstrap sample holds the evaluation.
         known = np.empty(0, dtype=np.int64)
         rewards = np.empty((0, num_objectives))
@@ -90,14 +88,12 @@ class EditingUnderPreferences:
                 break
             chosen = 0
             if learned:
-                acting = int(rng.integers(self.num_networks))
+                acting = rng.integers(self.num_networks, size=1)
                 centre, spread = rewards.mean(axis=0), rewards.std(axis=0) + 1e-9
                 targets = ((rewards - centre) / spread).astype(np.float32)
-                inputs = features(known)
-                for _ in range(self.updates):
-                    batch = rng.integers(len(known), size=self.batch_size)
-                    networks[acting].update(inputs[batch], targets[batch], counts[batch, acting])
-                predicted = centre + spread * networks[acting].predict(features(plans.rows))
+                batches = rng.integers(len(known), size=(self.updates, 1, self.batch_size))
+                networks.update(acting, ((features(known[b]), targets[b], counts[b, acting[0]]) for b in batches))
+                predicted = centre + spread * networks.predict(acting, features(plans.rows)[None])[0]
                 chosen = int(np.argmax(utility(predicted, preference)))
 
             env.reset(options={"placed": plans.start(chosen)})

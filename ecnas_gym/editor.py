@@ -57,26 +57,30 @@ class Edits:
         self.num_edges = space.num_vertices * (space.num_vertices - 1) // 2
         self.stop = self.num_edges + NUM_OPERATIONS * num_inner
         self.num_actions = self.stop + 1
-        # What an action does: edges to flip; a vertex's weight in the op code (0: none) and the operation's number.
+        # What an action does: edges to flip, and the op code that it makes of each.
         self._flips = np.zeros(self.num_actions, dtype=np.int64)
         self._flips[: self.num_edges] = 1 << np.arange(self.num_edges)
-        self._weights = np.zeros(self.num_actions, dtype=np.int64)
-        self._weights[self.num_edges : self.stop] = np.repeat(OP_WEIGHTS[:num_inner], NUM_OPERATIONS)
-        self._ops = np.zeros(self.num_actions, dtype=np.int64)
-        self._ops[self.num_edges : self.stop] = np.tile(np.arange(NUM_OPERATIONS), num_inner)
-        # Edges of each inner vertex, to find the unconnected ones.
+        codes = np.arange(NUM_OP_CODES)
+        self._recoded = np.tile(codes, (self.num_actions, 1))
+        for vertex, weight in enumerate(OP_WEIGHTS[:num_inner]):
+            for op in range(NUM_OPERATIONS):
+                action = self.num_edges + NUM_OPERATIONS * vertex + op
+                self._recoded[action] += (op - codes // weight % NUM_OPERATIONS) * weight
+        # Edges of each inner vertex, to find the unconnected ones; and op codes kept at a set of vertices.
         self._incident = [
             sum(1 << edge_bit(min(u, v), max(u, v)) for u in range(space.num_vertices) if u != v)
             for v in range(1, num_inner + 1)
         ]
+        self._kept = np.zeros((1 << num_inner, NUM_OP_CODES), dtype=np.int64)
+        for vertex, weight in enumerate(OP_WEIGHTS[:num_inner]):
+            has = np.arange(1 << num_inner) >> vertex & 1
+            self._kept += has[:, None] * (codes // weight % NUM_OPERATIONS * weight)
 
     def apply(
         self, edge_bits: NDArray[np.int64], op_codes: NDArray[np.int64], actions: NDArray[np.integer]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Carries out one action on each placed cell, allowed or not; arrays that broadcast."""
-        weights = self._weights[actions]
-        digits = op_codes // np.maximum(weights, 1) % NUM_OPERATIONS
-        return edge_bits ^ self._flips[actions], op_codes + (self._ops[actions] - digits) * weights
+        return edge_bits ^ self._flips[actions], self._recoded[actions, op_codes]
 
     def rows(self, edge_bits: NDArray[np.int64], op_codes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Rows of placed cells in the space; −1 where the edges do not make a cell of the space."""
@@ -149,11 +153,20 @@ class Edits:
         self, edge_bits: NDArray[np.int64], op_codes: NDArray[np.int64], rng: np.random.Generator
     ) -> NDArray[np.int64]:
         """Op codes with random operations at the vertices that have no edge: shape (B,)."""
-        for incident, weight in zip(self._incident, OP_WEIGHTS, strict=False):
-            drawn = rng.integers(NUM_OPERATIONS, size=op_codes.shape) * weight
-            kept = op_codes // weight % NUM_OPERATIONS * weight
-            op_codes = op_codes + np.where(edge_bits & incident, 0, drawn - kept)
-        return op_codes
+        drawn = np.zeros_like(op_codes)
+        for weight in OP_WEIGHTS[: len(self._incident)]:
+            drawn += rng.integers(NUM_OPERATIONS, size=op_codes.shape) * weight
+        return self.filled(edge_bits, op_codes, drawn)
+
+    def filled(
+        self, edge_bits: NDArray[np.int64], op_codes: NDArray[np.int64], others: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Op codes with the operations of other ones at the vertices that have no edge; all of shape (B,)."""
+        connected = np.zeros_like(edge_bits)
+        for number, incident in enumerate(self._incident):
+            connected |= ((edge_bits & incident) != 0).astype(np.int64) << number
+        filled: NDArray[np.int64] = self._kept[connected, op_codes] + self._kept[~connected, others]
+        return filled
 
     def place(self, row: int, rng: np.random.Generator) -> Placed:
         """A cell in a random placement, with random operations at the vertices that it does not use."""

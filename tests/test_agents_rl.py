@@ -16,7 +16,7 @@ from ecnas.runs import analysis
 
 pytest.importorskip("tyro", reason="the controllers need ecnas-gym[agents]")
 
-from ecnas_gym.agents.critic import GaussianProcess, Imagination, Network, cell_features, rank_scores, standardised
+from ecnas_gym.agents.critic import GaussianProcess, Imagination, Networks, cell_features, rank_scores, standardised
 from ecnas_gym.agents.tabular import Drawn, draw_cells
 
 from ecnas.runs.run import begun, run_task
@@ -233,14 +233,25 @@ def test_draws_are_cells_of_the_environment_and_follow_the_logits():
         assert builder.cell().row == row
 
 
-@pytest.mark.parametrize(("kind", "space"), [(pqt.PriorityQueueTraining, "4V"), (pqt.PriorityQueueTraining, "7V")])
-def test_of_many_runs_each_is_the_one_that_it_is_alone(kind, space):
+@pytest.mark.parametrize(
+    ("method", "space"),
+    [
+        (pqt.PriorityQueueTraining(), "4V"),
+        (pqt.PriorityQueueTraining(), "7V"),
+        (qlearning.QLearning(), "4V"),
+        (qlearning.QLearning(replayed_episodes=5), "7V"),
+        (edit.Editing(), "4V"),
+        (edit.Editing(), "7V"),
+        (edit.Editing(min_epochs=12, pretraining=5, prior_scale=0.1, cost_features=False), "7V"),
+    ],
+)
+def test_of_many_runs_each_is_the_one_that_it_is_alone(method, space):
     budgets = {3: 40, 4: 25, 5: 70}
     task = Task.of(ecnas.load(f"surrogate-{space}"))
-    alone = {seed: run_task(kind(), task, budget, seed) for seed, budget in budgets.items()}
+    alone = {seed: run_task(method, task, budget, seed) for seed, budget in budgets.items()}
     with contextlib.ExitStack() as stack:
-        starts = [stack.enter_context(begun(kind(), task, budget, seed)) for seed, budget in budgets.items()]
-        kind().run_many(*zip(*starts, strict=True))
+        starts = [stack.enter_context(begun(method, task, budget, seed)) for seed, budget in budgets.items()]
+        method.run_many(*zip(*starts, strict=True))
     for start, (seed, budget) in zip(starts, budgets.items(), strict=True):
         assert len(start.evaluate.record) == budget
         np.testing.assert_array_equal(start.evaluate.record.column("row"), alone[seed].column("row"))
@@ -277,20 +288,33 @@ def test_network_learns_and_its_gradient_is_right():
     rng = np.random.default_rng(0)
     x = rng.standard_normal((256, 4)).astype(np.float32)
     y = np.stack([np.sin(x[:, 0]), x[:, 1] * x[:, 2]], axis=1).astype(np.float32)
-    network = Network(4, 2, 32, 3e-3, 0.3, rng)
-    before = np.mean((network.predict(x) - y) ** 2)
-    for _ in range(600):
-        chosen = rng.integers(256, size=64)
-        network.update(x[chosen], y[chosen], np.ones(64, dtype=np.float32))
-    assert np.mean((network.predict(x) - y) ** 2) < 0.15 * before
+    networks = Networks(4, 2, 32, 3e-3, 0.3, [rng, rng])
+    before = np.mean((networks.predict(np.array([1]), x[None]) - y) ** 2)
+    batches = rng.integers(256, size=(600, 1, 64))
+    ones = np.ones((1, 64), dtype=np.float32)
+    networks.update(np.array([1]), ((x[batch], y[batch], ones) for batch in batches))
+    assert np.mean((networks.predict(np.array([1]), x[None]) - y) ** 2) < 0.15 * before
+
+
+def test_networks_side_by_side_are_those_that_they_are_alone():
+    x = np.random.default_rng(0).standard_normal((5, 3, 16, 7)).astype(np.float32)
+    y, weights = x[..., :1] * x[..., 1:2], (x[..., 2] > 0).astype(np.float32)
+    together = Networks(7, 1, 8, 1e-2, 0.5, [np.random.default_rng(seed) for seed in range(4)])
+    which = np.array([3, 0, 2])
+    together.update(which, zip(x, y, weights, strict=True))
+    for place, number in enumerate(which):
+        alone = Networks(7, 1, 8, 1e-2, 0.5, [np.random.default_rng(number)])
+        alone.update(np.array([0]), ((x[t, [place]], y[t, [place]], weights[t, [place]]) for t in range(5)))
+        expected = alone.predict(np.array([0]), x[0, [place]])
+        np.testing.assert_array_equal(together.predict(which, x[0])[place], expected[0])
 
 
 def test_weights_of_zero_teach_nothing():
-    network = Network(3, 1, 8, 1e-2, 0.0, np.random.default_rng(0))
-    x = np.ones((4, 3), dtype=np.float32)
-    before = network.predict(x).copy()
-    network.update(x, np.ones((4, 1), dtype=np.float32), np.zeros(4, dtype=np.float32))
-    np.testing.assert_array_equal(network.predict(x), before)
+    networks, first = Networks(3, 1, 8, 1e-2, 0.0, [np.random.default_rng(0)]), np.array([0])
+    x = np.ones((1, 4, 3), dtype=np.float32)
+    before = networks.predict(first, x).copy()
+    networks.update(first, [(x, np.ones((1, 4, 1), dtype=np.float32), np.zeros((1, 4), dtype=np.float32))])
+    np.testing.assert_array_equal(networks.predict(first, x), before)
 
 
 def test_imagined_episodes_are_what_the_environment_does():
@@ -299,7 +323,9 @@ def test_imagined_episodes_are_what_the_environment_does():
     env = gym.make("ECNAS-7V-Edit-v0", max_edits=3)
     edits = Edits(Space("7V"))
     rng = np.random.default_rng(0)
-    plans = Imagination(edits, 3).draw(*np.split(rng.integers(len(edits.space), size=50), [40]), rng)
+    starts, unedited = np.split(rng.integers(len(edits.space), size=(1, 50)), [40], axis=1)
+    plans = Imagination(edits, 3).draw(starts, unedited, [rng]).where(0)
+    assert 1 < (plans.actions[:40] >= 0).sum(axis=1).mean() <= 2
     assert not plans.actions[40:].max() >= 0
     for k in range(50):
         env.reset(options={"placed": plans.start(k)})

@@ -12,13 +12,14 @@ from ecnas.runs.evaluator import Evaluator
 
 
 def evaluate_rows(
-    evaluates: Sequence[Evaluator], rows: NDArray[np.integer]
+    evaluates: Sequence[Evaluator], rows: NDArray[np.integer], epochs: Sequence[int] | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Trains K cells for each of N runs, one after another, until the run's budget refuses one.
 
     Args:
         evaluates: The runs.
         rows: The cells' rows in the space, (N, K); −1 for a cell that the benchmark lacks.
+        epochs: Of each run's trainings, (N,); the fidelity of the search by default.
 
     Returns:
         Rewards, (N, K): NaN where the benchmark lacks the cell (an invalid episode, which costs nothing), and from the
@@ -33,7 +34,7 @@ def evaluate_rows(
                 if row < 0 or row in missing:
                     evaluate.record.invalid_episodes += 1
                 else:
-                    rewards[number, k] = evaluate(space[row]).reward
+                    rewards[number, k] = evaluate(space[row], None if epochs is None else epochs[number]).reward
         except BudgetExhaustedError:
             going[number] = False
     return rewards, going
