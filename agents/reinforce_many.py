@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -28,6 +28,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 import ecnas
+from ecnas.benchmark import DEFAULT_OBJECTIVES
+from ecnas.objectives import ScalarisationName
 from ecnas.runs import Evaluator
 from ecnas.runs.many import evaluate_rows
 from ecnas.task import Task
@@ -87,10 +89,10 @@ class Args:
     """Benchmark that answers; the space's embedded one by default."""
     epochs: int | None = None
     """Epochs for which each cell is trained; the benchmark's most by default."""
-    objectives: tuple[str, ...] = ("val_accuracy", "energy")
+    objectives: tuple[str, ...] = DEFAULT_OBJECTIVES
     """What is optimised: some of val_accuracy, energy, training_time, co2, trainable_parameters."""
-    scalarisation: Literal["linear", "chebyshev", "cap", "power"] = "linear"
-    """How the objectives become one reward."""
+    scalarisation: ScalarisationName | None = None
+    """How the objectives become one reward; soft-cap by default."""
     runs: int = 500
     """How many runs; run k has the seed ``seed + k``."""
     seed: int = 0

@@ -1,26 +1,45 @@
-"""Where the default reward has its optimum on each exact front: the table and the figure of docs/rewards.md.
+"""Where the default reward has its optimum, and what leads to it: the tables and the figure of docs/rewards.md.
 
-python benchmarks/reward_landscape.py [--out docs/images/reward-landscape.png]
+python benchmarks/reward_landscape.py [--write docs/rewards.md] [--figure docs/images/reward-landscape.png]
 
 Published files that can be neither found nor fetched are left out, with a line that says so.
 """
 
 from __future__ import annotations
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import matplotlib
 import numpy as np
+import tyro
+from numpy.typing import NDArray
+from page import write_sections
 
 import ecnas
 from ecnas import drawing
+from ecnas.benchmark import DEFAULT_SCALARISATION
 from ecnas.errors import ECNASError
 from ecnas.official import CATALOGUE
 from ecnas.space import SPACES
 
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+NEAR = 0.01
+"""How far from the optimum a reward is near it."""
+BINS = 60
+
+
+@dataclass
+class Args:
+    """Make the tables and the figure of the default reward."""
+
+    write: Path | None = None
+    """Markdown file between whose marks the tables go; they are printed by default."""
+    figure: Path = Path("docs/images/reward-landscape.png")
+    """Where the figure goes."""
 
 
 def benchmarks() -> list[ecnas.Benchmark]:
@@ -34,41 +53,116 @@ def benchmarks() -> list[ecnas.Benchmark]:
     return found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("docs/images/reward-landscape.png"))
-    arguments = parser.parse_args()
-    chosen = benchmarks()
-    rows = -(-len(chosen) // 4)
-    figure, axes = plt.subplots(rows, 4, figsize=(13, 2.9 * rows), layout="constrained", sharey=True, squeeze=False)
-    print("| benchmark | epochs | front | optimum is point | accuracy | kWh | reward | row | hash |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    for benchmark, ax in zip(chosen, axes.flat, strict=False):
+def optima(chosen: list[ecnas.Benchmark]) -> list[str]:
+    """A line of the table for each benchmark: its front, and where on it the optimum is."""
+    lines = [
+        "| benchmark | epochs | cap (kWh) | front | optimum is point | vertices | accuracy | kWh | reward "
+        f"| cells within {NEAR} | row | hash |",
+        "|---" * 12 + "|",
+    ]
+    for benchmark in chosen:
         front = benchmark.pareto_front()
         cell, reward = benchmark.optimum()
-        position = front.rows.tolist().index(cell.row) + 1
-        accuracy, energy = front.figures[position - 1]
-        figures = f"{accuracy:.4f} | {energy:.4f} | {reward:.4f} | {cell.row} | `{cell.hash}`"
-        print(f"| {benchmark.name} | {benchmark.epochs[-1]} | {len(front)} | {position} | {figures} |")
-        for name, colour, marker in (("linear", drawing.BLUE, "o"), ("chebyshev", drawing.VERMILLION, "s")):
-            rewards = benchmark.scalar_rewards(benchmark.scalarisation(name))[front.rows]
-            rewards = rewards + 1 if name == "chebyshev" else rewards
-            best = int(np.argmax(rewards))
-            label = "1 + chebyshev" if name == "chebyshev" else name
-            ax.plot(front.figures[:, 1], rewards, "-", marker=marker, markersize=3, color=colour, label=label)
-            ax.plot(front.figures[best, 1], rewards[best], marker="*", markersize=13, color=colour)
-        ax.set(xscale="log", title=benchmark.name, xlabel="training energy (kWh)")
-        low, high = front.figures[:, 1].min(), front.figures[:, 1].max()
-        ax.set_xticks([low, np.sqrt(low * high), high], [f"{x:.2g}" for x in (low, np.sqrt(low * high), high)])
-        ax.minorticks_off()
-    for ax in axes.flat[len(chosen) :]:
-        ax.axis("off")
-    axes[0, 0].set_ylabel("reward on the exact front")
-    axes[0, 0].legend(fontsize=8)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(arguments.out, dpi=110)
-    print(f"\n{arguments.out}")
+        position = front.rows.tolist().index(cell.row)
+        accuracy, energy = front.figures[position]
+        near = np.count_nonzero(benchmark.scalar_rewards() >= reward - NEAR)
+        lines.append(
+            f"| {benchmark.name} | {benchmark.epochs[-1]} | {cap_of(benchmark):.3g} | {len(front)} | {position + 1} "
+            f"| {cell.num_vertices} | {accuracy:.4f} | {energy:.3g} | {reward:.4f} | {near} | {cell.row} "
+            f"| `{cell.hash}` |"
+        )
+    return lines
+
+
+def sizes(chosen: list[ecnas.Benchmark]) -> list[str]:
+    """What cells of each size can have at most, in the embedded spaces."""
+    most = max(benchmark.space.num_vertices for benchmark in chosen)
+    lines = ["| benchmark | " + " | ".join(f"{v} vertices" for v in range(2, most + 1)) + " |", "|---" * most + "|"]
+    for benchmark in chosen:
+        vertices = benchmark.space.cells.num_vertices
+        rewards = benchmark.scalar_rewards()
+        entries = [f"{rewards[vertices == v].max():.4f}" if (vertices == v).any() else "" for v in range(2, most + 1)]
+        lines.append(f"| {benchmark.name} | " + " | ".join(entries) + " |")
+    return lines
+
+
+def draw(chosen: list[ecnas.Benchmark], path: Path) -> None:
+    """All cells of the embedded benchmarks by energy and accuracy, coloured by reward; below it, the fronts."""
+    columns = len(SPACES)
+    rows = 1 + -(-len(chosen) // columns)
+    with drawing.style():
+        figure = drawing.new_figure(4.2 * columns, 2.9 * rows)
+        axes = figure.subplots(rows, columns, squeeze=False)
+        for benchmark, ax in zip(chosen, axes[0], strict=False):
+            cells(benchmark, ax, figure)
+        for benchmark, ax in zip(chosen, axes[1:].flat, strict=False):
+            front(benchmark, ax)
+        for ax in axes[1:].flat[len(chosen) :]:
+            ax.axis("off")
+        axes[1, 0].legend(fontsize=8)
+        drawing.save(figure, path)
+
+
+def cells(benchmark: ecnas.Benchmark, ax: Axes, figure: Figure) -> None:
+    """Every cell by energy and accuracy, in the colour of its reward; where many lie, the best of them."""
+    energy, accuracy = benchmark.values("energy"), benchmark.values("val_accuracy")
+    low = benchmark.normalisation().nadir[0]
+    shown = ax.hexbin(
+        energy[accuracy > low],
+        accuracy[accuracy > low],
+        C=benchmark.scalar_rewards()[accuracy > low],
+        reduce_C_function=np.max,
+        gridsize=BINS,
+        xscale="log",
+        cmap="viridis",
+        linewidths=0.1,
+    )
+    figure.colorbar(shown, ax=ax, label="reward")
+    best = benchmark.query(benchmark.optimum()[0])
+    ax.plot(best.energy, best.val_accuracy, "*", color=drawing.VERMILLION, markersize=12)
+    ax.axvline(cap_of(benchmark), color="grey", linestyle="--", linewidth=1)
+    ax.set(title=f"{benchmark.name}, all cells", ylabel="validation accuracy")
+    label_energies(ax, energy[accuracy > low])
+
+
+def front(benchmark: ecnas.Benchmark, ax: Axes) -> None:
+    """The rewards of the cells on the exact front."""
+    exact = benchmark.pareto_front()
+    for name, colour, marker in ((DEFAULT_SCALARISATION, drawing.BLUE, "o"), ("linear", drawing.ORANGE, "s")):
+        rewards = benchmark.scalar_rewards(name)[exact.rows]
+        best = int(np.argmax(rewards))
+        ax.plot(exact.figures[:, 1], rewards, "-", marker=marker, markersize=3, color=colour, label=name)
+        ax.plot(exact.figures[best, 1], rewards[best], marker="*", markersize=13, color=colour)
+    ax.axvline(cap_of(benchmark), color="grey", linestyle="--", linewidth=1, label="cap")
+    ax.set(xscale="log", title=f"{benchmark.name}, exact front", ylabel="reward")
+    label_energies(ax, exact.figures[:, 1])
+
+
+def cap_of(benchmark: ecnas.Benchmark) -> float:
+    """The cap in kWh."""
+    return benchmark.normalisation().metric("energy", ecnas.SoftCap().least)
+
+
+def label_energies(ax: Axes, energies: NDArray[np.float64]) -> None:
+    """Three ticks on a logarithmic axis."""
+    low, high = energies.min(), energies.max()
+    ticks = [low, np.sqrt(low * high), high]
+    ax.set_xticks(ticks, [f"{tick:.2g}" for tick in ticks])
+    ax.minorticks_off()
+    ax.set_xlabel("training energy (kWh)")
+
+
+def main(args: Args) -> None:
+    chosen = benchmarks()
+    embedded = chosen[: len(SPACES)]
+    tables = {"landscape": "\n".join(optima(chosen)), "sizes": "\n".join(sizes(embedded))}
+    draw(chosen, args.figure)
+    if args.write is None:
+        print("\n\n".join(tables.values()))
+    else:
+        write_sections(args.write, tables)
+    print(f"\n{args.figure}")
 
 
 if __name__ == "__main__":
-    main()
+    main(tyro.cli(Args))

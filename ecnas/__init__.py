@@ -20,7 +20,7 @@ from ecnas.errors import (
     UnknownNameError,
 )
 from ecnas.loading import load
-from ecnas.objectives import OBJECTIVES, Chebyshev, EnergyCap, Linear, PowerLaw, Scalarisation
+from ecnas.objectives import OBJECTIVES, Chebyshev, EnergyCap, Linear, PowerLaw, Scalarisation, SoftCap
 from ecnas.space import SPACES, Space
 from ecnas.table import Column, Table
 
@@ -49,6 +49,7 @@ __all__ = [
     "OutOfDomainError",
     "PowerLaw",
     "Scalarisation",
+    "SoftCap",
     "Space",
     "Spending",
     "Table",

@@ -35,6 +35,7 @@ Repeat = int | Literal["mean"] | np.random.Generator | None
 """Which of several trainings: the mean (the default), the number of one, or a generator that draws one."""
 
 DEFAULT_OBJECTIVES: Final = ("val_accuracy", "energy")
+DEFAULT_SCALARISATION: Final = "soft-cap"  # why: docs/rewards.md
 
 REFERENCE_MARGIN: Final = 0.1
 """How far the reference point lies behind the nadir, as a part of the distance from nadir to ideal."""
@@ -623,23 +624,25 @@ class Benchmark:
         epochs: int | None = None,
         weights: Sequence[float] | None = None,
     ) -> Scalarisation:
-        """A scalarisation by name ("linear", the default, "chebyshev", "cap", "power"), with this benchmark's bounds.
+        """A scalarisation by name, one of ``ecnas.objectives.SCALARISATIONS``, with this benchmark's bounds.
 
-        An object is returned as it is, once it was found to fit the objectives.
+        Without a name it is the default, "soft-cap"; with weights alone, or with one objective, it is "linear". An
+        object is returned as it is, once it was found to fit the objectives.
 
         Raises:
             UnknownNameError: There is no such scalarisation.
             ValueError: It does not fit the objectives.
         """
-        if scalarisation is None or isinstance(scalarisation, str):
-            return make_scalarisation(
-                "linear" if scalarisation is None else scalarisation, self.normalisation(objectives, epochs), weights
-            )
+        names = check_objectives(objectives)
+        if scalarisation is None:
+            scalarisation = "linear" if weights is not None or len(names) == 1 else DEFAULT_SCALARISATION
+        if isinstance(scalarisation, str):
+            return make_scalarisation(scalarisation, self.normalisation(names, epochs), weights)
         if weights is not None:
             raise ValueError(
                 f"weights go with the name of a scalarisation, got {shown(weights)} and {shown(scalarisation)}"
             )
-        return check_scalarisation(scalarisation, len(check_objectives(objectives)))
+        return check_scalarisation(scalarisation, len(names))
 
     def scalar_rewards(
         self,
@@ -668,13 +671,15 @@ class Benchmark:
         objectives: Sequence[str] = DEFAULT_OBJECTIVES,
         epochs: int | None = None,
     ) -> tuple[Cell, float]:
-        """The best cell of the whole table under a scalarisation (the default linear one), and its reward.
+        """The best cell of the whole table under a scalarisation (the default one if none is given), and its reward.
 
         Of several equally good cells it is the first.
         """
         rewards = self.scalar_rewards(scalarisation, objectives, epochs)
         if np.isnan(rewards).all():
-            raise OutOfDomainError(f"{self.name!r} lacks metrics that {shown(scalarisation or 'linear')} needs")
+            raise OutOfDomainError(
+                f"{self.name!r} lacks metrics that {shown(scalarisation or DEFAULT_SCALARISATION)} needs"
+            )
         row = int(np.nanargmax(rewards))
         return self.space[row], float(rewards[row])
 

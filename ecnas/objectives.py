@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, NamedTuple, Protocol, TypeGuard
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeGuard, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,6 +154,30 @@ class Linear:
 
 
 @dataclass(frozen=True)
+class SoftCap:
+    """The first objective, less a fine for every other one that is not good enough: r₁ − max(0, t − min(r₂, …, rₘ)).
+
+    With accuracy and energy: as accurate as possible for an energy up to a cap, and cells above the cap lose in
+    proportion to the logarithm of the excess. It is the ε-constraint problem of Haimes et al. 1971
+    (https://doi.org/10.1109/TSMC.1971.4308298) with an exact penalty in the place of the constraint, and the soft
+    form of :class:`EnergyCap`.
+
+    Args:
+        least: t, the least score of the other objectives that is not fined, from 0 to 1.
+    """
+
+    least: float = 0.2
+
+    def __post_init__(self) -> None:
+        _check_number("least", self.least, "a number from 0 to 1", 0.0, 1.0)
+
+    def __call__(self, rewards: NDArray[np.float64], metrics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+        worst = rewards[..., 1:].min(axis=-1, initial=1.0)
+        result: NDArray[np.float64] = rewards[..., 0] - np.maximum(self.least - worst, 0.0)
+        return result
+
+
+@dataclass(frozen=True)
 class Chebyshev:
     """Augmented weighted Chebyshev distance to the ideal point, negated: −(max wᵢ(1−rᵢ) + ρ Σ wᵢ(1−rᵢ)) / (1 + ρ).
 
@@ -220,7 +244,8 @@ class PowerLaw:
         return metrics["val_accuracy"] * relative_energy
 
 
-SCALARISATIONS: Final = ("linear", "chebyshev", "cap", "power")
+ScalarisationName = Literal["soft-cap", "linear", "chebyshev", "cap", "power"]
+SCALARISATIONS: Final[tuple[str, ...]] = get_args(ScalarisationName)
 """Scalarisations that :func:`make_scalarisation` makes by name."""
 
 
@@ -246,6 +271,8 @@ def make_scalarisation(
         return Linear(chosen) if name == "linear" else Chebyshev(chosen)
     if chosen is not None:
         raise ValueError(f"scalarisation {name!r} takes no weights, got {shown(weights)}")
+    if name == "soft-cap":
+        return SoftCap()
     if "energy" not in normalisation.names:
         raise ValueError(f"scalarisation {name!r} needs the objective 'energy', got {normalisation.names}")
     middle = normalisation.metric("energy", 0.5)
@@ -274,7 +301,7 @@ def restored_scalarisation(description: Mapping[str, Any]) -> Scalarisation:
     return made
 
 
-_CLASSES: Final[dict[str, Any]] = {kind.__name__: kind for kind in (Linear, Chebyshev, EnergyCap, PowerLaw)}
+_CLASSES: Final[dict[str, Any]] = {kind.__name__: kind for kind in (SoftCap, Linear, Chebyshev, EnergyCap, PowerLaw)}
 
 
 def check_scalarisation(scalarisation: Scalarisation, num_objectives: int) -> Scalarisation:

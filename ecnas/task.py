@@ -53,7 +53,7 @@ class Task:
         cls,
         benchmark: Benchmark,
         objectives: Sequence[str] = DEFAULT_OBJECTIVES,
-        scalarisation: str | Scalarisation = "linear",
+        scalarisation: str | Scalarisation | None = None,
         epochs: int | None = None,
         repeat: Repeat = "mean",
         weights: Sequence[float] | None = None,
@@ -63,10 +63,10 @@ class Task:
         Args:
             benchmark: What answers.
             objectives: Names out of ``ecnas.OBJECTIVES``.
-            scalarisation: "linear", "chebyshev", "cap", "power", or an object.
+            scalarisation: A name or an object, as for :meth:`ecnas.Benchmark.scalarisation`.
             epochs: Fidelity; the benchmark's highest by default.
             repeat: Which training of a cell answers.
-            weights: Of a scalarisation that is given by name.
+            weights: Of a scalarisation that is given by name; of "linear" if none is.
 
         Raises:
             OutOfDomainError: The benchmark has no such epochs or repeat, or lacks an objective.

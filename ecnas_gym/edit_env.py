@@ -250,7 +250,7 @@ class EditEnv(_EditEnv[float], CellEnv):
         benchmark: str | Benchmark | None = None,
         epochs: int | None = None,
         objectives: Sequence[str] = DEFAULT_OBJECTIVES,
-        scalarisation: str | Scalarisation = "linear",
+        scalarisation: str | Scalarisation | None = None,
         budget: Budget | int | None = None,
         render_mode: str | None = None,
         max_edits: int = DEFAULT_MAX_EDITS,

@@ -61,7 +61,7 @@ class _BuildEnv(gym.Env[NDArray[np.float32], np.int64], Generic[Reward]):
         budget: Budget | int | None = None,
         render_mode: str | None = None,
         repeat: Repeat = None,
-        scalarisation: str | Scalarisation = "linear",
+        scalarisation: str | Scalarisation | None = None,
     ) -> None:
         self.cell_space = Space(space)
         if benchmark is None:
@@ -342,9 +342,12 @@ class CellEnv(_BuildEnv[float]):
     | 36 – 61      | The decision that is next, one-hot; zeros at the end                               |
 
     ## Rewards
-    0 until the cell is finished, then the scalarised objectives. By default the mean of two rewards in [0, 1]:
-    validation accuracy, and energy on a logarithmic scale, each 0 at its worst and 1 at its best value on the exact
-    Pareto front of the benchmark (and clipped to this range beyond). Test accuracy is reported, never rewarded.
+    0 until the cell is finished, then the scalarised objectives. By default that is accuracy under a soft cap on
+    energy: the score of the validation accuracy, less what the score of the energy lacks to 0.2. A score is 0 at the
+    worst and 1 at the best value on the exact Pareto front of the benchmark (and 0 where worse), on a linear scale for
+    accuracy and a logarithmic one for energy. Up to the cap (0.56 kWh in 7V) energy is free; above it, a tenth more
+    energy is as bad as 0.55 percentage points less accuracy, up to the dearest cell of the front. Test accuracy is
+    reported, never rewarded.
 
     An action outside the mask ends the episode with −1; nothing is charged.
 
@@ -380,7 +383,8 @@ class CellEnv(_BuildEnv[float]):
     - `benchmark`: a name for `ecnas.load`, or an `ecnas.Benchmark`. Default: the embedded `surrogate-…` of the space.
     - `epochs`: for how many epochs the cells are trained; the benchmark's most by default.
     - `objectives`: names out of `ecnas.OBJECTIVES`; validation accuracy and energy by default.
-    - `scalarisation`: "linear", "chebyshev", "cap", "power", or an object such as `ecnas.Linear((0.8, 0.2))`.
+    - `scalarisation`: "soft-cap" (the default), "linear", "chebyshev", "cap", "power", or an object such as
+      `ecnas.Linear((0.8, 0.2))`. With one objective the default is the score of that objective.
     - `budget`: an `ecnas.Budget`, or a number of evaluations. The episode that spends the last unit ends normally, and
       the first `step` of the next one raises `ecnas.BudgetExhaustedError`; so does a step that finishes a cell which
       costs more than is left. One budget can serve many environments of a process: then an episode that it does not
@@ -417,7 +421,7 @@ class CellEnv(_BuildEnv[float]):
         benchmark: str | Benchmark | None = None,
         epochs: int | None = None,
         objectives: Sequence[str] = DEFAULT_OBJECTIVES,
-        scalarisation: str | Scalarisation = "linear",
+        scalarisation: str | Scalarisation | None = None,
         budget: Budget | int | None = None,
         render_mode: str | None = None,
         repeat: Repeat = None,

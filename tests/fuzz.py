@@ -558,6 +558,7 @@ ARGUMENTS = (
     "mean",
     "linear",
     "chebyshev",
+    "soft-cap",
     "best",
     "val_accuracy",
     "energy",

@@ -14,7 +14,7 @@ from conftest import synthetic_table
 import ecnas
 from ecnas import Benchmark, Budget, BudgetExhaustedError, Column, Evaluation, OutOfDomainError, UnknownNameError
 from ecnas.coerce import benchmark_of
-from ecnas.objectives import OBJECTIVES
+from ecnas.objectives import OBJECTIVES, SCALARISATIONS
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +154,7 @@ def test_reference_point_is_just_behind_the_nadir(synthetic_5v):
     assert reference[1] > normalisation.nadir[1]
 
 
-@pytest.mark.parametrize("name", ["linear", "chebyshev", "cap", "power"])
+@pytest.mark.parametrize("name", SCALARISATIONS)
 def test_optimum_is_the_best_of_all_cells(synthetic_5v, name):
     scalarisation = synthetic_5v.scalarisation(name)
     cell, reward = synthetic_5v.optimum(scalarisation)
@@ -483,9 +483,11 @@ def test_a_scalarisation_is_a_name_or_an_object(synthetic_5v):
     expected = synthetic_5v.optimum(synthetic_5v.scalarisation("chebyshev"))
     assert synthetic_5v.optimum("chebyshev") == expected
     assert synthetic_5v.optimum(ecnas.Chebyshev()) == expected
-    assert synthetic_5v.optimum() == synthetic_5v.optimum("linear") == synthetic_5v.optimum(None)
+    assert synthetic_5v.optimum() == synthetic_5v.optimum("soft-cap") == synthetic_5v.optimum(None)
     assert (synthetic_5v.scalar_rewards("linear") == synthetic_5v.scalar_rewards(ecnas.Linear())).all()
-    with pytest.raises(UnknownNameError, match="unknown scalarisation 'best'. Allowed: cap, chebyshev, linear, power"):
+    with pytest.raises(
+        UnknownNameError, match="unknown scalarisation 'best'. Allowed: cap, chebyshev, linear, power, "
+    ):
         synthetic_5v.optimum("best")
     with pytest.raises(UnknownNameError, match="Did you mean 'chebyshev'"):
         synthetic_5v.optimum("Chebychev")

@@ -131,4 +131,4 @@ def test_environments_meet_only_cells_that_can_be_judged(make):
             rewards += reward[terminated].tolist()
     assert len(rewards) >= 40
     assert np.isfinite(rewards).all()
-    assert min(rewards) >= 0  # and not the reward of an invalid action
+    assert min(rewards) > -1  # the reward of an invalid action

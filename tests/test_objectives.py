@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from ecnas import Chebyshev, EnergyCap, Linear, PowerLaw, UnknownNameError
+from ecnas import Chebyshev, EnergyCap, Linear, PowerLaw, SoftCap, UnknownNameError
 from ecnas.objectives import Normalisation, make_scalarisation
 
 BOUNDS = Normalisation(("val_accuracy", "energy"), ideal=(0.95, 0.01), nadir=(0.75, 1.0))
@@ -41,6 +41,19 @@ def test_energy_cap():
     assert call(cap, [0, 0], energy=0.2) == 0.9
     assert call(cap, [0, 0], energy=0.4) == -0.5
     assert -1 < call(cap, [0, 0], energy=1e9) < call(cap, [0, 0], energy=0.21) < 0
+
+
+def test_a_soft_cap_fines_what_is_not_good_enough():
+    cap = SoftCap(0.25)
+    assert call(cap, [0.9, 0.25]) == call(cap, [0.9, 1.0]) == 0.9
+    assert call(cap, [0.9, 0.15]) == pytest.approx(0.8)
+    assert call(cap, [0.0, 0.0]) == -0.25
+    assert call(cap, [0.9, 0.15, 0.05, 0.5]) == pytest.approx(0.7)  # the worst one decides
+    assert call(cap, [0.9]) == 0.9
+    assert make_scalarisation("soft-cap", BOUNDS) == SoftCap()
+    for wrong in (-0.1, 1.1, math.nan, True, "0.2"):
+        with pytest.raises(ValueError, match="least must be a number from 0 to 1, got "):
+            SoftCap(wrong)
 
 
 def test_power_law():

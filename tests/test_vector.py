@@ -14,6 +14,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import ecnas
 from ecnas import Benchmark, Budget, BudgetExhaustedError
+from ecnas.objectives import SCALARISATIONS
 from ecnas_gym.automaton import START, automaton
 from ecnas_gym.builder import CellBuilder
 from ecnas_gym.vector import CellVectorEnv, MOCellVectorEnv
@@ -109,7 +110,7 @@ def test_vector_rewards_are_those_of_single_environments(space, wrong):
 def test_rewards_of_every_cell_do_not_depend_on_the_number_of_environments():
     """One reward formula, whether it is given one cell or many."""
     env = gym.make("ECNAS-5V-v0").unwrapped
-    for name in ("linear", "chebyshev", "cap", "power"):
+    for name in SCALARISATIONS:
         scalarisation = env.benchmark.scalarisation(name)
         rewards = env.benchmark.scalar_rewards(scalarisation)
         figures = env.benchmark.query_rows(np.arange(len(env.cell_space)))
@@ -149,7 +150,7 @@ def play(envs, info, rng, steps):
 @pytest.mark.parametrize("mode", ["NextStep", "SameStep", "Disabled"])
 def test_a_budget_that_ends_within_a_step_pays_for_the_first_and_truncates_the_others(mode):
     rng = np.random.default_rng(0)
-    envs = gym.make_vec("ECNAS-4V-v0", num_envs=4, budget=10, autoreset_mode=mode)
+    envs = gym.make_vec("ECNAS-4V-v0", num_envs=4, budget=10, scalarisation="linear", autoreset_mode=mode)
     for batch in range(2):
         _, info = envs.reset()
         assert play(envs, info, rng, 8)[2].all()
@@ -192,7 +193,7 @@ def test_after_a_refusal_a_reset_starts_cells_that_may_be_cheaper():
 @pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
 def test_a_budget_that_is_spent_to_the_last_unit(mode):
     rng = np.random.default_rng(0)
-    envs = gym.make_vec("ECNAS-4V-v0", num_envs=4, budget=4, autoreset_mode=mode)
+    envs = gym.make_vec("ECNAS-4V-v0", num_envs=4, budget=4, scalarisation="linear", autoreset_mode=mode)
     _, info = envs.reset()
     observations, rewards, terminated, truncated, info = play(envs, info, rng, 8)
     assert terminated.all()

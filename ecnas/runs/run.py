@@ -34,7 +34,7 @@ def run(
     seed: int = 0,
     *,
     objectives: Sequence[str] = DEFAULT_OBJECTIVES,
-    scalarisation: str | Scalarisation = "linear",
+    scalarisation: str | Scalarisation | None = None,
     epochs: int | None = None,
     repeat: Repeat = "mean",
     name: str | None = None,
@@ -50,7 +50,8 @@ def run(
             with a field ``generations`` that is not None).
         seed: The seed of all randomness.
         objectives: What is optimised.
-        scalarisation: Makes one reward of the objectives: a name or an object.
+        scalarisation: Makes one reward of the objectives: a name or an object, as for
+            :meth:`ecnas.Benchmark.scalarisation`.
         epochs: Fidelity; the highest by default.
         repeat: Which training of a cell answers: "mean", the number of one, or "random".
         name: What tables and plots call the method; its own name by default.

@@ -15,9 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from ecnas.benchmark import DEFAULT_OBJECTIVES
 from ecnas.budget import Budget
 from ecnas.errors import ECNASError
 from ecnas.loading import load
+from ecnas.objectives import ScalarisationName
 from ecnas.runs.method import Method
 from ecnas.runs.record import RunRecord, identity
 from ecnas.runs.run import make_header, run_task
@@ -43,10 +45,10 @@ class RunSettings:
     """Epochs for which each cell is trained; the benchmark's most by default."""
     repeat: Repeat = "mean"
     """Which training of a cell answers where there are several: their mean, the number of one, or one at random."""
-    objectives: tuple[str, ...] = ("val_accuracy", "energy")
+    objectives: tuple[str, ...] = DEFAULT_OBJECTIVES
     """What is optimised: some of val_accuracy, energy, training_time, co2, trainable_parameters."""
-    scalarisation: Literal["linear", "chebyshev", "cap", "power"] = "linear"
-    """How the objectives become one reward."""
+    scalarisation: ScalarisationName | None = None
+    """How the objectives become one reward: by default soft-cap, or linear if there are weights."""
     weights: tuple[float, ...] | None = None
     """Weight of each objective, for linear and chebyshev; equal by default."""
     budget: int | None = None

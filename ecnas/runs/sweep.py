@@ -9,7 +9,7 @@ A sweep file says where results go, what is searched, and who searches::
     currency = "evaluations"             # of budgets and checkpoints (the default); or "epochs", "energy", "time"
     seeds = 100                          # 0 to 99; or [1000, 1010] for 1000 to 1009
     objectives = ["val_accuracy"]
-    scalarisation = "linear"             # and weights = [0.8, 0.2]
+    scalarisation = "linear"             # and weights = [0.8, 0.2]; "soft-cap" by default
     epochs = 108                         # the benchmark's most by default
     repeat = "mean"                      # or "random", or the number of a training
     noise = "per seed"                   # the run with seed s searches the world "surrogate-7V~s"
@@ -94,7 +94,7 @@ class Sweep:
     checkpoints: tuple[float, ...]
     currency: str = "evaluations"
     objectives: tuple[str, ...] = DEFAULT_OBJECTIVES
-    scalarisation: str = "linear"
+    scalarisation: str | None = None
     weights: tuple[float, ...] | None = None
     epochs: int | None = None
     repeat: Repeat = "mean"
@@ -338,7 +338,7 @@ def _read(data: Mapping[str, Any], path: Path, out: Path | None) -> tuple[Sweep 
     noise = reader.one_of("noise", (PER_SEED,), "") or None
     algorithms = reader.algorithms()
     objectives = reader.texts("objectives", DEFAULT_OBJECTIVES)
-    scalarisation = reader.one_of("scalarisation", SCALARISATIONS, "linear")
+    scalarisation = reader.one_of("scalarisation", SCALARISATIONS, "") or None
     epochs, repeat = reader.epochs(), reader.repeat()
     checkpoints = reader.numbers("checkpoints", budgets)
     place = reader.text("out", str(Path("runs") / path.stem))
