@@ -111,7 +111,7 @@ def test_a_callback_ends_learning_without_an_error(limit, native):
 
 
 def test_an_episode_that_the_budget_does_not_allow_ends_truncated():
-    envs = CellVecEnv("ECNAS-4V-v0", 3, budget=2)
+    envs = CellVecEnv("ECNAS-4V-v0", 3, budget=2, scalarisation="linear")
     envs.reset()
     for _ in range(8):
         masks = np.stack(envs.env_method("action_masks"))
