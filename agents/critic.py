@@ -1,11 +1,11 @@
-"""What agents that edit cells share: features of cells, what values are predicted by, imagined edits.
+"""Shared by the agents that edit cells: features of cells, value functions, and imagined edits.
 
-The edit environments are deterministic and their rules are known, so the outcome of every edit can be imagined; only
-what the resulting cell is worth must be learned. An edit's value is therefore the value of the cell that it leads to
-(an *afterstate*: Sutton and Barto, Reinforcement Learning, 2nd edition 2018, section 6.8), and one network serves all
-edits of all cells.
+The edit environments are deterministic and their rules are known, so the outcome of every edit can be computed. Only
+the value of the resulting cell must be learned. An edit's value is the value of the cell it leads to (an *afterstate*:
+Sutton and Barto, Reinforcement Learning, 2nd edition 2018, section 6.8), so one network serves all edits of all cells.
 
-The networks are numpy: with a few thousand weights a step of theirs takes a fraction of what a framework's call costs.
+The networks are written in numpy: they have a few thousand weights, and a call to a framework would cost more than the
+arithmetic.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from ecnas.encoding import MAX_VERTICES, NUM_OP_CODES, NUM_OPERATIONS, code_to_o
 from ecnas_gym.editor import Edits, Placed
 
 MAX_PATH_OPS: Final = 3
-"""Paths of more operations are not features of their own: most cells have none."""
+"""Longer paths are not features of their own: most cells have none."""
 
 COST_FEATURES: Final = 2
 """The last features: logarithms of exact parameters and multiply-adds."""
 
 CHUNK: Final = 1 << 15
-"""Cells whose features are computed at once."""
+"""How many cells' features are computed at once."""
 
 _INPUT_LABEL, _OUTPUT_LABEL, _NO_LABEL = NUM_OPERATIONS, NUM_OPERATIONS + 1, -1
 _OUTPUT: Final = MAX_VERTICES - 1
@@ -39,18 +39,19 @@ _OUTPUT: Final = MAX_VERTICES - 1
 
 @functools.cache
 def cell_features(space: Space) -> CellFeatures:
-    """The features of a space's cells; runs in one process share what is computed."""
+    """The features of a space's cells, computed once per process."""
     return CellFeatures(space)
 
 
 class CellFeatures:
-    """Features of cells that are known without training them, standardised over the space; the same for equal cells.
+    """Features of cells that need no training, standardised over the space. Equal cells have equal features.
 
-    How many paths of each sequence of up to three operations lead from input to output; how many edges join each pair
-    of operations; vertices, edges, edges at the input and at the output, each operation's count, all paths, the longest
-    path, the most 3×3 convolutions on a path; logarithms of the exact parameters and multiply-adds.
+    They are: the number of input-to-output paths for each sequence of up to three operations; the number of edges for
+    each pair of operations; the numbers of vertices, of edges, and of edges at the input and at the output; how often
+    each operation occurs; the number of paths, the longest path, and the most 3×3 convolutions on a path; logarithms of
+    the exact parameters and multiply-adds.
 
-    They are computed for the whole space at once (a few seconds for 7V), which is cheaper than in small portions.
+    The whole space is computed at once (a few seconds for 7V), which is cheaper than many small portions.
 
     Args:
         space: The cells' space.
@@ -64,7 +65,7 @@ class CellFeatures:
         ]
         self.table = np.concatenate(chunks).astype(np.float32)
         self.table -= self.table.mean(axis=0, dtype=np.float64).astype(np.float32)
-        # A feature that hardly ever differs would be blown up where it does.
+        # Without the lower bound, a feature that rarely differs would be blown up where it does.
         self.table /= np.maximum(self.table.std(axis=0, dtype=np.float64), 0.25).astype(np.float32)
         self.size = self.table.shape[1]
 
@@ -79,7 +80,7 @@ class CellFeatures:
         edge = {(x, y): bits >> edge_bit(x, y) & 1 for y in range(1, MAX_VERTICES) for x in range(y)}
         used = np.arange(1, _OUTPUT) <= num_vertices[:, None] - 2
 
-        # Paths, by the inner vertices that they pass.
+        # Paths, by the inner vertices on them.
         everyone = np.arange(len(rows))
         counts = np.zeros((len(rows), sum(NUM_OPERATIONS**k for k in range(MAX_PATH_OPS + 1))))
         all_paths, longest, most_convolutions = np.zeros((3, len(rows)))
@@ -97,7 +98,7 @@ class CellFeatures:
                 most_convolutions = np.maximum(most_convolutions, there * (passed == 0).sum(axis=1))
             offset += NUM_OPERATIONS**length
 
-        # Edges, by what they join.
+        # Edges, by the operations they join.
         num_labels = NUM_OPERATIONS + 2
         labels = np.full((len(rows), MAX_VERTICES), _INPUT_LABEL)
         labels[:, 1:_OUTPUT] = digits
@@ -349,9 +350,9 @@ class Plans(NamedTuple):
     """Imagined episodes; the arrays may have other axes before.
 
     Attributes:
-        edge_bits: Of the placed cell that the episode starts from, shape (B,).
-        op_codes: Likewise.
-        actions: Edits in order, −1 where there is none, shape (B, max_edits).
+        edge_bits: Edges of the placed cell that each episode starts from, shape (B,).
+        op_codes: Its operations, shape (B,).
+        actions: Edits in order, −1 for none, shape (B, max_edits).
         rows: The cells that the edits lead to, shape (B,).
     """
 
@@ -374,7 +375,7 @@ class Plans(NamedTuple):
 
 
 class Imagination:
-    """Draws random episodes of edits, by the rules of the environment and without stepping it.
+    """Draws random episodes of edits by the environment's rules, without stepping it.
 
     Args:
         edits: The edits of the space.
@@ -424,16 +425,16 @@ class Imagination:
     def draw_untried(
         self, starts: NDArray[np.int64], num_fresh: int, tried: NDArray[np.bool_], rng: np.random.Generator
     ) -> Plans:
-        """Imagines episodes that end in an untried cell: an equal cell in another guise is not paid for again.
+        """Imagines episodes that end in an untried cell, so that no isomorphic cell is paid for twice.
 
         Args:
             starts: Rows of the cells to edit, with repetitions, shape (B,).
-            num_fresh: How many cells are drawn from the whole space besides.
-            tried: Whether each cell of the space was, shape (cells,).
+            num_fresh: How many random cells of the whole space are added.
+            tried: Whether each cell of the space was tried, shape (cells,).
             rng: Source of randomness.
 
         Returns:
-            At most B + ``num_fresh`` episodes; none only if all cells were tried.
+            At most B + ``num_fresh`` episodes. There is none only if all cells were tried.
         """
         fresh = rng.integers(len(tried), size=(1, num_fresh))
         plans = self.draw(starts[None], fresh, [rng]).where(0)
@@ -458,10 +459,10 @@ class Imagination:
 
 
 def rank_scores(rewards: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Rewards by rank alone, as log-odds of being beaten by a random one: symmetric, of standard deviation about 1.
+    """Rewards replaced by the log-odds of their rank: symmetric, with a standard deviation of about 1.
 
-    The best cells differ by hundredths of what separates them from the worst. Ranks spread them out, as −log regret
-    would, but need not know the optimum; and one failed training does not outweigh all others.
+    The differences between the best cells are hundredths of their distance to the worst. Ranks spread the best cells
+    out, as −log regret would, but the optimum need not be known, and one failed training does not outweigh all others.
     """
     position = (np.argsort(np.argsort(rewards, kind="stable"), kind="stable") + 0.5) / len(rewards)
     scores: NDArray[np.float32] = (np.log(position / (1 - position)) * (np.sqrt(3) / np.pi)).astype(np.float32)
@@ -469,6 +470,6 @@ def rank_scores(rewards: NDArray[np.float64]) -> NDArray[np.float32]:
 
 
 def standardised(rewards: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Rewards less their mean, divided by their standard deviation."""
+    """Rewards minus their mean, divided by their standard deviation."""
     scores: NDArray[np.float32] = ((rewards - rewards.mean()) / (rewards.std() + 1e-9)).astype(np.float32)
     return scores

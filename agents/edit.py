@@ -1,20 +1,20 @@
 """Editing the incumbent with an ensemble of value networks: bootstrapped Q-learning over afterstates.
 
-In each episode the agent takes one of its best cells, edits it a few times and has it evaluated. Which edits pay is
-what its value networks have learned from all cells so far (off-policy: a replay of all evaluations). Exploration is
-Thompson sampling: one network of the ensemble acts for a whole episode, greedily.
+In each episode the agent takes one of its best cells, edits it a few times and evaluates the result. Its value networks
+learn from all cells evaluated so far which edits pay (off-policy, from a replay of all evaluations). Exploration is
+Thompson sampling: one network of the ensemble acts greedily for a whole episode.
 
 Sources: bootstrapped Q-networks, Osband et al. 2016, https://arxiv.org/abs/1602.04621; values of afterstates and
 planning at decision time, Sutton and Barto 2018, sections 6.8 and 8.8. Rewards come at the end of an episode and the
-edits' outcomes are known, so a sequence of edits is worth what the cell is worth that it leads to, and Q-learning's
-bootstrapping over steps is not needed. Its networks read as surrogate models, the agent is a relative of BANANAS (White
-et al. 2021, https://arxiv.org/abs/1910.11858): it differs in its features, in updating after every evaluation, in
-drawing one network an episode instead of one value a candidate, and in editing by the environment's actions.
+outcomes of edits are known. So the value of a sequence of edits is the value of the resulting cell, and Q-learning's
+bootstrapping over steps is not needed. If its networks are read as surrogate models, the agent is a relative of BANANAS
+(White et al. 2021, https://arxiv.org/abs/1910.11858). It differs in its features, in updating after every evaluation,
+in drawing one network per episode instead of one value per candidate, and in editing by the environment's actions.
 
-With ``--min-epochs`` the epochs are the last action of an episode. Then a new cell is trained for the fewest, and the
-best third of those goes on to the next higher number of epochs, and so on: asynchronous successive halving (Li et al.
-2020, https://arxiv.org/abs/1810.05934) of the cells that the networks propose. The networks see the epochs, and values
-are those of the most epochs.
+With ``--min-epochs`` the last action of an episode chooses the epochs. A new cell is trained for the fewest epochs, the
+best third of these cells for the next higher number, and so on: asynchronous successive halving (Li et al. 2020,
+https://arxiv.org/abs/1810.05934) of the cells that the networks propose. The networks see the epochs, and values refer
+to the most epochs.
 
     python agents/edit.py --objectives val_accuracy --budget 300 --seed 0
     python agents/edit.py --objectives val_accuracy --min-epochs 36 --budget-epochs 16200 --seed 0
@@ -55,37 +55,37 @@ class Editing:
     """Search by editing the best cells."""
 
     num_random: int = 10
-    """Random cells to begin with."""
+    """Random cells at the start."""
     learn_ranks: bool = True
-    """Learn the rewards' ranks among all so far; otherwise the rewards as they are, standardised."""
+    """Learn the ranks of the rewards so far; otherwise the standardised rewards."""
     cost_features: bool = True
-    """Let the networks see each cell's exact parameters and multiply-adds, which cost nothing to know."""
+    """Let the networks see each cell's exact parameters and multiply-adds, which are known without training."""
     num_networks: int = 10
     """Networks of the ensemble."""
     hidden_units: int = 64
-    """Units of each of a network's two layers."""
+    """Units in each of a network's two hidden layers."""
     learning_rate: float = 3e-3
     """Step size of Adam."""
     prior_scale: float = 0.0
-    """Weight of a random prior that is added to each network; 0 for none."""
+    """Weight of the random prior added to each network; 0 for none."""
     updates: int = 20
-    """Updates, after each evaluation, of the network that acts next."""
+    """Updates of the next acting network after each evaluation."""
     batch_size: int = 32
-    """Evaluations that an update replays."""
+    """Evaluations replayed in each update."""
     num_starts: int = 10
-    """Best cells so far that may be edited."""
+    """How many of the best cells so far may be edited."""
     num_plans: int = 500
-    """Edit sequences that are imagined, of which the most valued is carried out."""
+    """Imagined edit sequences; the one of the highest value is carried out."""
     num_fresh: int = 200
-    """Random cells that compete with them, so that a better region can be entered."""
+    """Random cells that compete with them, so that the search can move to a better region."""
     max_edits: int = 3
     """Most edits of an episode."""
     min_epochs: int | None = None
-    """Fewest epochs for which a cell may be trained; by default each is trained for the most."""
+    """Fewest epochs for which a cell may be trained; by default every cell is trained for the most."""
     promoted: int = 3
-    """One in this many of the cells trained for some epochs is trained for the next higher number."""
+    """One in this many cells is promoted to the next higher number of epochs."""
     pretraining: int = 0
-    """Updates of each network before the search, in which it learns the number of parameters instead of rewards."""
+    """Updates of each network before the search, with the number of parameters as the target."""
 
     name: ClassVar[str] = "editing"
 
@@ -289,11 +289,11 @@ def best_of(rewards: Mapping[int, float]) -> list[int]:
 
 
 def promotion(trained: Sequence[Mapping[int, float]], one_in: int) -> tuple[int, int] | None:
-    """The next cell to be trained for more epochs, and the rung of these; None if no cell deserves it.
+    """The next cell to be trained for more epochs, and its new rung; None if no cell qualifies.
 
     Args:
         trained: Rewards by cell, for each number of epochs (rung), ascending.
-        one_in: One in this many cells of a rung goes on to the next, the best first.
+        one_in: One in this many cells of a rung is promoted, the best first.
     """
     for rung in reversed(range(len(trained) - 1)):
         for row in best_of(trained[rung])[: len(trained[rung]) // one_in]:

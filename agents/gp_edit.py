@@ -37,21 +37,21 @@ class GaussianProcessEditing:
     """Search by editing the cells that a Gaussian process expects most of."""
 
     num_random: int = 10
-    """Random cells to begin with."""
+    """Random cells at the start."""
     num_starts: int = 10
-    """Best cells so far, by what the critic expects, that may be edited."""
+    """How many of the best cells so far, by expected reward, may be edited."""
     num_plans: int = 500
-    """Edit sequences that are imagined, of which the most valued is carried out."""
+    """Imagined edit sequences; the one of the highest value is carried out."""
     num_fresh: int = 200
-    """Random cells that compete with them, so that a better region can be entered."""
+    """Random cells that compete with them, so that the search can move to a better region."""
     max_edits: int = 3
     """Most edits of an episode."""
     least_quantile: float = 0.3
-    """Rewards below this quantile of all so far count as it: how bad a bad cell is tells nothing about the best."""
+    """Rewards are clipped from below at this quantile of all so far: how bad a cell is says nothing about the best."""
     smooth_starts: bool = True
-    """Edit the cells that the critic expects most of; otherwise those of the highest rewards seen."""
+    """Edit the cells with the highest expected reward; otherwise those with the highest observed reward."""
     smooth_choice: bool = True
-    """Recommend the cell that the critic expects most of; otherwise the one of the highest reward seen."""
+    """Recommend the cell with the highest expected reward; otherwise the one with the highest observed reward."""
 
     name: ClassVar[str] = "editing, Gaussian process"
 

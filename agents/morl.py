@@ -1,11 +1,11 @@
 """Multi-objective reinforcement learning: one policy, conditioned on preferences, covers the front in one run.
 
-Before each episode a preference is drawn: how much each objective matters. The policy edits a cell that suits it among
-those evaluated so far, and chooses the edits whose predicted vector reward suits it best. The networks that predict it
-do not depend on the preference, so what is learned under one serves all. Exploration as in agents/edit.py.
+Each episode begins with a random preference: the weight of each objective. The policy edits one of the evaluated cells
+that suit the preference, and chooses the edits whose predicted vector reward suits it best. The predicting networks do
+not depend on the preference, so every evaluation serves all preferences. Exploration is that of agents/edit.py.
 
 Sources: policies conditioned on preferences, Abels et al. 2019, https://arxiv.org/abs/1809.07803, and Yang et al. 2019,
-https://arxiv.org/abs/1908.08342; preferences drawn anew for each decision and the Chebyshev utility, Knowles 2006
+https://arxiv.org/abs/1908.08342; a new preference for each decision and the Chebyshev utility, Knowles 2006
 (ParEGO), https://doi.org/10.1109/TEVC.2005.851274; bootstrapped networks, Osband et al. 2016.
 
     python agents/morl.py --budget 300 --seed 0
@@ -36,25 +36,25 @@ class EditingUnderPreferences:
     """Search for a front by editing cells under changing preferences."""
 
     num_random: int = 10
-    """Random cells to begin with."""
+    """Random cells at the start."""
     num_networks: int = 10
     """Networks of the ensemble."""
     hidden_units: int = 64
-    """Units of each of a network's two layers."""
+    """Units in each of a network's two hidden layers."""
     learning_rate: float = 3e-3
     """Step size of Adam."""
     prior_scale: float = 0.0
-    """Weight of a random prior that is added to each network; 0 for none."""
+    """Weight of the random prior added to each network; 0 for none."""
     updates: int = 20
-    """Updates, after each evaluation, of the network that acts next."""
+    """Updates of the next acting network after each evaluation."""
     batch_size: int = 32
-    """Evaluations that an update replays."""
+    """Evaluations replayed in each update."""
     num_starts: int = 10
-    """Cells, the best ones for the preference, that may be edited."""
+    """How many of the best cells for the preference may be edited."""
     num_plans: int = 500
-    """Edit sequences that are imagined, of which the most valued is carried out."""
+    """Imagined edit sequences; the one of the highest value is carried out."""
     num_fresh: int = 200
-    """Random cells that compete with them, so that a better region can be entered."""
+    """Random cells that compete with them, so that the search can move to a better region."""
     max_edits: int = 3
     """Most edits of an episode."""
 
@@ -107,7 +107,7 @@ class EditingUnderPreferences:
 
 
 def utility(rewards: NDArray[np.float64], preference: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What vector rewards (B, m) are worth under a preference (m,): the augmented Chebyshev scalarisation, (B,)."""
+    """Utility (B,) of vector rewards (B, m) under a preference (m,): the augmented Chebyshev scalarisation."""
     return Chebyshev(tuple(preference.tolist()))(rewards, {})
 
 

@@ -1,17 +1,17 @@
 """Masked PPO for many runs at once: the parameters, rollouts and updates of S runs are arrays with a first axis of S.
 
-The algorithm and its settings are those of ``agents/ppo.py``, that is, of sb3-contrib's MaskablePPO: two hidden layers
-of tanh units, separately for the policy and for the value; orthogonal initial weights; generalised advantage
-estimation; the clipped objective with an entropy bonus; advantages normalised in each minibatch; Adam, with the
-gradient's norm clipped. From the same weights and episodes both get the same weights (``tests/test_ppo_many.py``).
+The algorithm and its settings are those of ``agents/ppo.py``, hence of sb3-contrib's MaskablePPO: separate policy and
+value networks with two hidden layers of tanh units; orthogonal initial weights; generalised advantage estimation; the
+clipped objective with an entropy bonus; advantages normalised per minibatch; Adam with gradient norm clipping. From the
+same weights and episodes, both compute the same new weights (``tests/test_ppo_many.py``).
 
-Gradients are written out, since a network has three layers. A run depends on its own generator alone, not on how many
-others there are beside it: every operation on numbers keeps the runs apart.
+Gradients are written out, since the networks are small. A run depends on its own generator only, not on how many others
+run beside it: no operation mixes the runs.
 
     python agents/ppo_many.py --budget 300 --seed 0
 
-The functions from :func:`forward` to :func:`update` take the arrays of numpy or of JAX: they are pure, and can be
-compiled and run on an accelerator as they are.
+The functions from :func:`forward` to :func:`update` are pure and take arrays of numpy or JAX. JAX can compile them and
+run them on an accelerator unchanged.
 
 Sources: Schulman et al. 2017, https://arxiv.org/abs/1707.06347; Schulman et al. 2016 (advantages),
 https://arxiv.org/abs/1506.02438; Huang and Ontañón 2022 (masks), https://arxiv.org/abs/2006.14171.
@@ -40,9 +40,9 @@ Array = Any
 
 ADAM_DECAYS = (0.9, 0.999)
 ADAM_EPSILON = 1e-5  # stable-baselines3's choice for PPO
-FORBIDDEN = np.float32(-1e8)  # logit of an action outside of the mask, as in sb3-contrib
+FORBIDDEN = np.float32(-1e8)  # logit of a masked action, as in sb3-contrib
 BLOCK = 8
-"""Runs that are updated together: their layers fit into a core's cache."""
+"""How many runs are updated together: few enough for a core's cache."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,11 @@ class MaskedPPO:
     """Search with PPO under masks, many runs at once."""
 
     episodes_per_update: int = 8
-    """Cells that are built between two updates of the policy."""
+    """Cells built between two updates of the policy."""
     update_epochs: int = 4
-    """Passes over these cells in an update."""
+    """Passes over these cells in each update."""
     minibatch_episodes: int = 8
-    """Cells' worth of steps in a minibatch."""
+    """Size of a minibatch, in cells: a cell has as many steps as the space has decisions."""
     learning_rate: float = 3e-3
     """Step size of Adam."""
     entropy_coefficient: float = 0.02
@@ -62,13 +62,13 @@ class MaskedPPO:
     gae_lambda: float = 0.95
     """λ of generalised advantage estimation."""
     clip_range: float = 0.2
-    """Most relative change of an action's probability that an update rewards."""
+    """Clipping range ε of the probability ratio."""
     value_coefficient: float = 0.5
-    """Weight of the value network's loss."""
+    """Weight of the value loss."""
     max_grad_norm: float = 0.5
-    """Longest gradient; a longer one is shortened."""
+    """Gradients are clipped to this norm."""
     hidden_units: int = 64
-    """Units in each of the two layers of the policy and of the value network."""
+    """Units in each of the two hidden layers of the policy network and of the value network."""
 
     name: ClassVar[str] = "masked PPO"
 
@@ -116,7 +116,7 @@ class MaskedPPO:
 
 
 def _builders(task: Any, num_envs: int) -> CellVectorEnv:
-    """Environments that build cells. What these are worth to a run, its evaluator says."""
+    """Environments that build cells. Rewards come from the runs' evaluators instead."""
     envs = gym.make_vec(
         f"ecnas_gym:ECNAS-{task.benchmark.space.name}-v0",
         num_envs=num_envs,
@@ -130,7 +130,7 @@ def _builders(task: Any, num_envs: int) -> CellVectorEnv:
 
 
 class Shape(NamedTuple):
-    """Sizes of the two networks, and where their weights are in a vector.
+    """Sizes of the two networks, and the layout of their weights in a vector.
 
     Attributes:
         inputs: Numbers in an observation.
@@ -155,7 +155,7 @@ class Shape(NamedTuple):
 
 
 class Learner(NamedTuple):
-    """What S runs have learned, each float32 of shape (S, P); and how many steps Adam has made."""
+    """The state of S learners: parameters and Adam's moments, float32 (S, P), and Adam's number of steps."""
 
     parameters: Array
     mean: Array
@@ -174,7 +174,7 @@ class Rollout(NamedTuple):
         observations: float32, (S, K, T, n).
         masks: bool, (S, K, T, 3).
         actions: Integers, (S, K, T).
-        log_probabilities: Of the actions when they were taken, float32, (S, K, T).
+        log_probabilities: Of the actions under the policy that took them, float32, (S, K, T).
         rewards: At the end of each episode, float32, (S, K).
     """
 

@@ -1,8 +1,8 @@
 """Priority-queue training: the policy imitates the best cells so far.
 
-The policy is a table of logits per decision, as in NAS-Bench-101's REINFORCE baseline. Instead of weighing each cell by
-its reward, which uses it once and forgets it, every update raises the likelihood of the best cells of the whole run.
-That needs no baseline and no scale of rewards, and no cell's evaluation is wasted.
+The policy is a table of logits per decision, as in NAS-Bench-101's REINFORCE baseline. REINFORCE weights each cell by
+its reward, uses it once and forgets it. Here every update raises the likelihood of the best cells of the whole run.
+That needs neither a baseline nor a scale of rewards, and no evaluation is wasted.
 
 Source: Abolafia et al. 2018, https://arxiv.org/abs/1801.03526, without its policy gradient term.
 
@@ -31,15 +31,15 @@ class PriorityQueueTraining:
     """Search with priority-queue training."""
 
     queue_size: int = 5
-    """Best cells that the policy imitates."""
+    """How many of the best cells the policy imitates."""
     learning_rate: float = 1.0
     """Step size of gradient ascent on the mean log-likelihood of the queue's cells."""
     entropy_coefficient: float = 0.05
-    """What a nat of the policy's entropy, summed over decisions, is worth in log-likelihood."""
+    """Bonus per nat of the policy's entropy, summed over decisions, relative to the log-likelihood."""
     num_random: int = 10
-    """Cells that are built before the first update."""
+    """Cells built before the first update."""
     avoid_known: bool = True
-    """Draw again where the policy's cell was evaluated before, in this or in another guise (isomorphic cells)."""
+    """Draw again if the policy's cell, or an isomorphic one, was evaluated before."""
 
     name: ClassVar[str] = "priority queue"
 
@@ -62,7 +62,7 @@ class PriorityQueueTraining:
                 cells, rewards = cells.some(going), rewards[going]
             paid = ~np.isnan(rewards[:, 0])
             for number, (run, row) in enumerate(zip(runs, cells.rows.tolist(), strict=True)):
-                if row in run.tried:  # an equal cell in another guise takes one place in the queue
+                if row in run.tried:  # isomorphic cells take one place in the queue
                     rewards[number] = np.nan
                 run.tried.add(row)
             queue = queue.with_cells(cells, rewards[:, 0])
@@ -71,7 +71,7 @@ class PriorityQueueTraining:
                 logits[learn] += self.learning_rate * ascent(logits[learn], queue.some(learn), self.entropy_coefficient)
 
     def _draw(self, task: Task, logits: NDArray[np.float64], runs: list[Search]) -> Drawn:
-        """A cell of each policy: if need be, the first of a hundred more draws that the run has not tried."""
+        """A cell of each policy. A tried one is replaced by the first untried one of up to a hundred more draws."""
         shape = logits.shape[1:]
         cells = draw_cells(task, logits, np.stack([run.rng.gumbel(size=shape) for run in runs]))
         known = [number for number, run in enumerate(runs) if cells.rows[number] in run.tried]
@@ -94,11 +94,11 @@ class PriorityQueueTraining:
 
 
 REDRAWS = (4, 16, 80)
-"""Cells that a policy draws at a time while all it drew are known: a hundred in the end."""
+"""How many cells a policy draws at a time while all of them are known: a hundred in total."""
 
 
 class Search(NamedTuple):
-    """One of the runs: the rows of the cells that it has tried, and what it needs to try others."""
+    """One of the runs, and the rows of the cells it has tried."""
 
     evaluate: Evaluator
     rng: np.random.Generator
@@ -106,12 +106,12 @@ class Search(NamedTuple):
 
 
 class Queue(NamedTuple):
-    """The best cells so far of each of S runs, best first and of equally good ones the older; −∞ where there is none.
+    """The best cells so far of each of S runs, best first and the older first among equals. −∞ marks a free place.
 
     Attributes:
         rewards: (S, Q).
         actions: (S, Q, T).
-        masks: Under which they were drawn, bool (S, Q, T, 3).
+        masks: The masks under which they were drawn, bool (S, Q, T, 3).
     """
 
     rewards: NDArray[np.float64]
@@ -120,7 +120,7 @@ class Queue(NamedTuple):
 
     @classmethod
     def empty(cls, num_runs: int, size: int, num_decisions: int) -> Queue:
-        """Queues that hold nothing."""
+        """Empty queues."""
         actions = np.zeros((num_runs, size, num_decisions), dtype=np.intp)
         return cls(np.full((num_runs, size), -np.inf), actions, np.ones((*actions.shape, NUM_ACTIONS), dtype=np.bool_))
 
@@ -129,7 +129,7 @@ class Queue(NamedTuple):
         return Queue(self.rewards[chosen], self.actions[chosen], self.masks[chosen])
 
     def with_cells(self, cells: Drawn, rewards: NDArray[np.float64]) -> Queue:
-        """The queues with a cell more, if it is good enough; rewards are NaN for those that must not enter, (S,)."""
+        """The queues after one more cell each, if it is good enough. A reward (S,) of NaN keeps a cell out."""
         new = np.where(np.isnan(rewards), -np.inf, rewards)
         every = np.concatenate([self.rewards, new[:, None]], axis=1)
         order = np.argsort(-every, axis=1, kind="stable")[:, : self.rewards.shape[1]]

@@ -1,11 +1,11 @@
 """Tabular Q-learning with experience replay, as in MetaQNN.
 
-A table holds what each action is worth in each state. As in MetaQNN the state is a summary, since no cell's full
-description recurs within a few hundred cells: which decision is next, how many edges there are, and the action before.
-Exploration is ε-greedy: ε falls from 1 to its least as the budget is spent.
+A table holds the value of each action in each state. As in MetaQNN the state is a summary, since no full description of
+a cell recurs within a few hundred cells: the next decision, the number of edges, and the previous action. Exploration
+is ε-greedy: ε falls from 1 to its minimum as the budget is spent.
 
-Source: Baker et al. 2017, https://arxiv.org/abs/1611.02167: the replay after every cell, updates from the last step to
-the first (their algorithm 3), γ = 1 and the ε schedule are theirs; the state and the step size are this space's.
+Source: Baker et al. 2017, https://arxiv.org/abs/1611.02167. The replay after every cell, the updates from the last step
+to the first (their algorithm 3), γ = 1 and the ε schedule are theirs. The state and the step size suit this space.
 
     python agents/qlearning.py --objectives val_accuracy --budget 300 --seed 0
 """
@@ -31,7 +31,7 @@ from ecnas_gym.builder import NUM_ACTIONS, decisions
 from ecnas_gym.env import INVALID_REWARD
 
 State = tuple[int, int, int]
-"""Number of the decision that is next, edges so far, previous action (−1 at first)."""
+"""Index of the next decision, edges so far, previous action (−1 at first)."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ class QLearning:
     learning_rate: float = 0.1
     """How far an update moves a value towards its target."""
     initial_value: float = 0.5
-    """Value of what was never tried."""
+    """Initial value of every action."""
     replayed_episodes: int = 32
-    """Cells that are replayed after each evaluation."""
+    """Cells replayed after each evaluation."""
     explore_until: float = 0.5
-    """Part of the budget during which ε falls from 1 to epsilon_min."""
+    """Fraction of the budget over which ε falls from 1 to epsilon_min."""
     epsilon_min: float = 0.1
-    """Least probability of a random action."""
+    """Final probability of a random action."""
 
     name: ClassVar[str] = "Q-learning"
 

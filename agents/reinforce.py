@@ -1,26 +1,31 @@
 """REINFORCE with a policy of independent categoricals, or of an autoregressive LSTM.
 
-Sources: Williams 1992, https://doi.org/10.1007/BF00992696. The categorical policy, its step size and its baseline are
-those of NAS-Bench-101's reinforcement learning baseline (Ying et al. 2019, https://arxiv.org/abs/1902.09635,
-supplement): a table of logits per decision, no network. The LSTM is the controller of Zoph and Le 2017,
-https://arxiv.org/abs/1611.01578: it reads its previous decision and emits the logits of the next. Both can imitate the
-best cells so far as well (``--queue-size``), as in priority-queue training, Abolafia et al. 2018,
+Sources: Williams 1992, https://doi.org/10.1007/BF00992696. The categorical policy is a table of logits per decision,
+without a network. The table, its step size and its baseline follow NAS-Bench-101's reinforcement learning baseline
+(Ying et al. 2019, https://arxiv.org/abs/1902.09635, supplement). The LSTM is the controller of Zoph and Le 2017,
+https://arxiv.org/abs/1611.01578: it reads its previous decision and emits the logits of the next. Both can also imitate
+the best cells so far (``--queue-size``), as in priority-queue training, Abolafia et al. 2018,
 https://arxiv.org/abs/1801.03526.
 
     python agents/reinforce.py --policy lstm --budget 300 --seed 0
+    python agents/reinforce.py --space 5V --save-policy policy.npz
+    python agents/reinforce.py --space 5V --load-policy policy.npz --greedy
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from ecnas.runs import Evaluator, script
+from ecnas.files import replaced_file
+from ecnas.runs import OUTPUT, Evaluator, script
 from ecnas_gym import make_env
 from ecnas_gym.builder import NUM_ACTIONS, decisions
 
@@ -35,22 +40,32 @@ class REINFORCE:
     policy: Literal["categorical", "lstm"] = "categorical"
     """A table of logits per decision, or an LSTM that reads all earlier decisions."""
     batch_size: int | None = None
-    """Cells that are built between two updates; by default 1 for the categorical policy, 4 for the LSTM."""
+    """Cells built between two updates; by default 1 for the categorical policy and 4 for the LSTM."""
     learning_rate: float | None = None
-    """Step size: by default 0.5 of gradient descent for the categorical policy, 0.03 of Adam for the LSTM."""
+    """Step size; by default 0.5 with gradient descent for the categorical policy, and 0.03 with Adam for the LSTM."""
     baseline_decay: float = 0.9
-    """Decay of the moving average of rewards that a reward must beat to be reinforced."""
+    """Decay of the baseline, a moving average of rewards."""
     entropy_coefficient: float | None = None
-    """Reward of a nat of the policy's entropy, summed over a cell; by default 0, and 0.01 for the LSTM."""
+    """Bonus per nat of the policy's entropy, summed over a cell's decisions; by default 0, and 0.01 for the LSTM."""
     queue_size: int = 0
-    """Best cells so far whose likelihood every update raises, besides reinforcing the new cells; 0 for none."""
+    """Also raise the likelihood of this many of the best cells so far in every update; 0 for none."""
     log_regret: bool = False
-    """Learn from −log(1.001 − reward) instead of the reward, which spreads out the best cells; 1 is the most that the
-    scalarisations "linear" and "chebyshev" give (with one objective to the best cell of the table)."""
+    """Learn from −log(1.001 − reward) instead of the reward, which spreads out the best cells. Meant for rewards of at
+    most 1, as "linear" and "chebyshev" give."""
     hidden_units: int = 32
-    """Units of the LSTM, and of the embedding of its previous decision."""
+    """Units of the LSTM, and size of the embedding of its previous decision."""
+    load_policy: Path | None = None
+    """Saved policy to continue from, with its optimiser state and baseline: an .npz of the same space and policy."""
+    save_policy: Path | None = field(default=None, metadata=OUTPUT)
+    """Where to save the policy when the run ends (.npz)."""
+    greedy: bool = False
+    """Build one cell with the most probable actions of the loaded policy, evaluate it, and learn nothing."""
 
     name: ClassVar[str] = "REINFORCE"
+
+    def __post_init__(self) -> None:
+        if self.greedy and self.load_policy is None:
+            raise ValueError("greedy needs load_policy: a new policy prefers no action")
 
     def run(self, evaluate: Evaluator, rng: np.random.Generator) -> None:
         """Learns until the budget is spent."""
@@ -74,32 +89,84 @@ class REINFORCE:
         optimiser.build(policy.variables)
         baseline = MovingAverage(self.baseline_decay)
         queue = Queue(self.queue_size)
+        if self.load_policy is not None:
+            load(self.load_policy, policy, optimiser, baseline)
+        if self.greedy:
+            build_cells(policy, envs[:1], None, num_decisions)
+            return
 
         @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]  # tensorflow has no types
-        def update(actions: tf.Tensor, masks: tf.Tensor, advantages: tf.Tensor) -> None:
-            gradients = policy_gradient(policy, actions, masks, advantages, entropy_coefficient)
+        def update(actions: tf.Tensor, masks: tf.Tensor, advantages: tf.Tensor) -> tf.Tensor:
+            gradients, entropy = policy_gradient(policy, actions, masks, advantages, entropy_coefficient)
             optimiser.apply_gradients(zip(gradients, policy.variables, strict=True))
+            return entropy
 
-        while True:  # the budget ends this: an environment raises at the first cell that it does not allow
-            batch = build_cells(policy, envs, rng, num_decisions)
-            rewards = batch.rewards
-            if self.log_regret:
-                rewards = -np.log(np.float32(1.001) - np.minimum(rewards, np.float32(1.0)))  # luck may exceed 1
-            # As in NAS-Bench-101's code the average takes in the new rewards before it is their baseline.
-            advantages = rewards - np.float32(baseline.update(rewards.mean()))
-            update(tf.constant(batch.actions), tf.constant(batch.masks), tf.constant(advantages))
-            if self.queue_size:
-                queue.update(batch)
-                best = queue.batch()
-                update(tf.constant(best.actions), tf.constant(best.masks), tf.ones(len(best.rewards)))
+        try:
+            while True:  # the budget ends this: an environment raises at the first cell that it does not allow
+                batch = build_cells(policy, envs, rng, num_decisions)
+                rewards = batch.rewards
+                if self.log_regret:
+                    rewards = -np.log(np.float32(1.001) - np.minimum(rewards, np.float32(1.0)))  # luck may exceed 1
+                # As in NAS-Bench-101's code, the average takes in the new rewards before it serves as their baseline.
+                average = baseline.update(rewards.mean())
+                advantages = rewards - np.float32(average)
+                entropy = update(tf.constant(batch.actions), tf.constant(batch.masks), tf.constant(advantages))
+                evaluate.log({"train/entropy": float(entropy), "train/baseline": average})
+                if self.queue_size:
+                    queue.update(batch)
+                    best = queue.batch()
+                    update(tf.constant(best.actions), tf.constant(best.masks), tf.ones(len(best.rewards)))
+        finally:
+            if self.save_policy is not None:
+                save(self.save_policy, policy, optimiser, baseline)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# Policies: logits of shape (batch, decisions, actions) for sequences of decisions, of which only the earlier are read.
+# Saved policies: weights, the optimiser's state without its step size, and the baseline.
+
+
+def save(path: Path, policy: CategoricalPolicy | LSTMPolicy, optimiser: Any, baseline: MovingAverage) -> None:
+    """Writes a policy as .npz."""
+    arrays = {name: variable.numpy() for name, variable in state(policy, optimiser).items()}
+    with replaced_file(path, "wb") as file:
+        np.savez(file, baseline=np.array([baseline.total, baseline.weight]), **arrays)
+
+
+def load(path: Path, policy: CategoricalPolicy | LSTMPolicy, optimiser: Any, baseline: MovingAverage) -> None:
+    """Reads what :func:`save` has written.
+
+    Raises:
+        ValueError: The file holds no policy for this space and these settings.
+    """
+    variables = state(policy, optimiser)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in (*variables, "baseline")}
+        wrong = [name for name, variable in variables.items() if tuple(variable.shape) != arrays[name].shape]
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)} must have other shapes")
+    except (KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} holds no {policy.kind} policy for this space and hidden_units: {error}") from error
+    for name, variable in variables.items():
+        variable.assign(arrays[name])
+    baseline.total, baseline.weight = arrays["baseline"].tolist()
+
+
+def state(policy: CategoricalPolicy | LSTMPolicy, optimiser: Any) -> dict[str, Any]:
+    """The variables that learning changes, by name."""
+    named = {f"{policy.kind}_{number}": variable for number, variable in enumerate(policy.variables)}
+    changing = [variable for variable in optimiser.variables if variable is not optimiser._learning_rate]
+    return named | {f"optimiser_{number}": variable for number, variable in enumerate(changing)}
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Policies: from sequences of actions to logits (batch, decisions, actions) that depend on earlier actions only.
 
 
 class CategoricalPolicy:
-    """Logits that depend on the decision's number alone: at first all actions are equally likely."""
+    """Logits that depend on the position of the decision only. At first all actions are equally likely."""
+
+    kind: ClassVar[str] = "categorical"
 
     def __init__(self, num_decisions: int) -> None:
         import tensorflow as tf
@@ -108,7 +175,7 @@ class CategoricalPolicy:
 
     @property
     def variables(self) -> list[tf.Variable]:
-        """What is learned."""
+        """The trainable weights."""
         return [self.logits]
 
     def __call__(self, actions: tf.Tensor) -> tf.Tensor:
@@ -118,7 +185,7 @@ class CategoricalPolicy:
         return tf.tile(self.logits[None], [tf.shape(actions)[0], 1, 1])
 
     def begin(self, batch: int) -> Any:
-        """State before the first decision: the logits of all of them, read once."""
+        """State before the first decision: all logits, read once."""
         return self.logits.numpy()
 
     def next(self, position: int, previous: NDArray[np.int32], state: Any) -> tuple[NDArray[np.float32], Any]:
@@ -127,13 +194,15 @@ class CategoricalPolicy:
 
 
 class LSTMPolicy:
-    """An LSTM over the decisions so far. Each decision has an embedding of its number and of the action before it."""
+    """An LSTM over the decisions so far. Its inputs are embeddings of the position and of the previous action."""
+
+    kind: ClassVar[str] = "lstm"
 
     def __init__(self, num_decisions: int, hidden_units: int) -> None:
         import keras
         import tensorflow as tf
 
-        self.embed_action = keras.layers.Embedding(NUM_ACTIONS + 1, hidden_units)  # the last one: no action yet
+        self.embed_action = keras.layers.Embedding(NUM_ACTIONS + 1, hidden_units)  # the last index: no action yet
         self.embed_position = keras.layers.Embedding(num_decisions, hidden_units)
         self.lstm = keras.layers.RNN(keras.layers.LSTMCell(hidden_units), return_sequences=True)
         # Small, so that the first cells are nearly uniform over the allowed actions.
@@ -145,12 +214,12 @@ class LSTMPolicy:
 
     @property
     def variables(self) -> list[tf.Variable]:
-        """What is learned."""
+        """The trainable weights."""
         layers = (self.embed_action, self.embed_position, self.lstm, self.head)
         return [weight for layer in layers for weight in layer.trainable_variables]
 
     def __call__(self, actions: tf.Tensor) -> tf.Tensor:
-        """Logits of whole sequences: int32 (B, T) to float32 (B, T, 3); entry t depends on actions before t alone."""
+        """Logits of whole sequences: int32 (B, T) to float32 (B, T, 3); entry t depends on actions before t only."""
         import tensorflow as tf
 
         start = tf.fill([tf.shape(actions)[0], 1], NUM_ACTIONS)
@@ -188,8 +257,10 @@ class Batch(NamedTuple):
     rewards: NDArray[np.float32]
 
 
-def build_cells(policy: Any, envs: list[gym.Env[Any, Any]], rng: np.random.Generator, num_decisions: int) -> Batch:
-    """Builds one cell in each environment, decision by decision in all of them."""
+def build_cells(
+    policy: Any, envs: list[gym.Env[Any, Any]], rng: np.random.Generator | None, num_decisions: int
+) -> Batch:
+    """Builds one cell in each environment, in step. Actions are drawn, or the most probable ones without ``rng``."""
     size = len(envs)
     masks = np.zeros((size, num_decisions, NUM_ACTIONS), dtype=bool)
     actions = np.zeros((size, num_decisions), dtype=np.int32)
@@ -201,7 +272,8 @@ def build_cells(policy: Any, envs: list[gym.Env[Any, Any]], rng: np.random.Gener
         logits, state = policy.next(position, previous, state)
         masks[:, position] = [info["action_mask"] for info in infos]
         # The Gumbel-max trick: the largest of logits plus Gumbel noise is a draw from their softmax.
-        noisy = np.where(masks[:, position], logits + rng.gumbel(size=logits.shape), -np.inf)
+        noise = 0.0 if rng is None else rng.gumbel(size=logits.shape)
+        noisy = np.where(masks[:, position], logits + noise, -np.inf)
         previous = actions[:, position] = noisy.argmax(axis=1)
         for k, env in enumerate(envs):
             _, rewards[k], _, _, infos[k] = env.step(actions[k, position])
@@ -209,7 +281,7 @@ def build_cells(policy: Any, envs: list[gym.Env[Any, Any]], rng: np.random.Gener
 
 
 def log_probability_and_entropy(logits: tf.Tensor, actions: tf.Tensor, masks: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Of whole cells, in nats: both float32 (B,). Actions that are masked have no probability and no gradient."""
+    """For whole cells, in nats: both float32 (B,). Masked actions have neither probability nor gradient."""
     import tensorflow as tf
 
     log_p = tf.nn.log_softmax(tf.where(masks, logits, -1e9))
@@ -224,15 +296,15 @@ def policy_gradient(
     masks: tf.Tensor,
     advantages: tf.Tensor,
     entropy_coefficient: float,
-) -> list[tf.Tensor]:
-    """Gradient of −mean(advantage · log p(cell)) − coefficient · mean entropy, for each weight of the policy."""
+) -> tuple[list[tf.Tensor], tf.Tensor]:
+    """Gradient of −mean(advantage · log p(cell)) − coefficient · mean entropy in each weight, and the mean entropy."""
     import tensorflow as tf
 
     with tf.GradientTape() as tape:
         log_p, entropy = log_probability_and_entropy(policy(actions), actions, masks)
-        loss = -tf.reduce_mean(advantages * log_p) - entropy_coefficient * tf.reduce_mean(entropy)
-    gradients: list[tf.Tensor] = tape.gradient(loss, policy.variables)
-    return gradients
+        entropy = tf.reduce_mean(entropy)
+        loss = -tf.reduce_mean(advantages * log_p) - entropy_coefficient * entropy
+    return tape.gradient(loss, policy.variables), entropy
 
 
 class Queue:
@@ -247,7 +319,7 @@ class Queue:
         self._best: dict[bytes, tuple[float, NDArray[np.int32], NDArray[np.bool_]]] = {}  # by actions
 
     def update(self, batch: Batch) -> None:
-        """Takes in new cells; of equally good ones the older stay."""
+        """Takes in new cells. Between equally good cells the older one stays."""
         for actions, masks, reward in zip(batch.actions, batch.masks, batch.rewards, strict=True):
             self._best.setdefault(actions.tobytes(), (float(reward), actions, masks))
         kept = sorted(self._best.items(), key=lambda entry: -entry[1][0])[: self.size]
@@ -260,7 +332,7 @@ class Queue:
 
 
 class MovingAverage:
-    """An exponential moving average of which the weights always sum to 1, so that it does not start at 0."""
+    """An exponential moving average whose weights always sum to 1, so that it does not start at 0."""
 
     def __init__(self, decay: float) -> None:
         self.decay = decay
@@ -274,8 +346,8 @@ class MovingAverage:
 
 
 def start_tensorflow() -> None:
-    """Imports tensorflow for networks that are faster on one thread of the CPU, where sums keep their order too."""
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # looking for a GPU takes time and prints a page
+    """Imports tensorflow on one CPU thread: fastest for networks of this size, and sums keep their order."""
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # looking for a GPU takes time and prints a lot
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # the same sums on every processor
     import tensorflow as tf
@@ -284,7 +356,7 @@ def start_tensorflow() -> None:
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
     except RuntimeError:
-        pass  # something has used tensorflow before; whoever did so has chosen the threads
+        pass  # tensorflow was in use before, so its threads are already chosen
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ one cell per update, until the trainings of the evaluated cells would have taken
 
     python agents/reinforce_many.py --runs 500 --out runs/reinforce.npz
 
-A run depends on its seed alone, not on how many others there are: ``--runs 1 --seed 17`` gives the eighteenth run of
-``--runs 500 --seed 0`` to the last bit. ``agents/reinforce.py`` does the same with tensorflow, in float32 as here and
-with the same random numbers; see docs/performance.md for how far the two agree.
+A run depends on its seed only, not on how many others there are: ``--runs 1 --seed 17`` is the eighteenth run of
+``--runs 500 --seed 0``, to the last bit. ``agents/reinforce.py`` does the same in tensorflow, also in float32 and with
+the same random numbers; docs/performance.md shows how far the two agree.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ NOISE_BLOCK = 64
 
 @dataclass(frozen=True)
 class CategoricalREINFORCE:
-    """Search with REINFORCE and a table of logits, many runs at once; what ``REINFORCE`` does by default."""
+    """Search with REINFORCE and a table of logits, many runs at once: ``REINFORCE`` with its defaults."""
 
     learning_rate: float = 0.5
     """Step size of gradient descent."""
     baseline_decay: float = 0.9
-    """Decay of the moving average of rewards that a reward must beat to be reinforced."""
+    """Decay of the baseline, a moving average of rewards."""
     log_regret: bool = False
     """Learn from −log(1.001 − reward) instead of the reward, which spreads out the best cells."""
 
@@ -102,11 +102,11 @@ class Args:
     learning_rate: float = 0.5
     """Step size of gradient descent."""
     baseline_decay: float = 0.9
-    """Decay of the moving average of rewards that a reward must beat to be reinforced."""
+    """Decay of the baseline, a moving average of rewards."""
     out: Path | None = None
-    """Where the evaluations go, as a .npz file; nowhere by default."""
+    """File for the evaluations (.npz); none by default."""
     progress: bool = True
-    """Show a progress bar and the outcome."""
+    """Show a progress bar and the result."""
 
 
 class Evaluations(NamedTuple):
@@ -132,7 +132,7 @@ def search(args: Args) -> Evaluations:
     reward_of_row = benchmark.scalar_rewards(task.scalarisation, task.objectives, epochs).astype(np.float32)
     seconds_of_row = benchmark.values("training_time", epochs)
 
-    running = np.arange(args.runs)  # numbers of the runs that have not ended; all arrays below are in their order
+    running = np.arange(args.runs)  # the runs that have not ended; all arrays below are in this order
     generators = [np.random.default_rng(args.seed + run) for run in range(args.runs)]
     logits = np.zeros((args.runs, num_decisions, NUM_ACTIONS), dtype=np.float32)
     average, weight = np.zeros(args.runs), 0.0
@@ -149,7 +149,7 @@ def search(args: Args) -> Evaluations:
 
         after = spent + seconds_of_row[cells.rows]
         fits = after <= args.seconds
-        if not fits.all():  # these runs end, before the evaluation that they cannot pay
+        if not fits.all():  # the others end before the evaluation that they cannot afford
             bar.update(int(len(fits) - fits.sum()))
             running, logits, average, after = running[fits], logits[fits], average[fits], after[fits]
             cells, noise = cells.some(fits), noise[fits]

@@ -1,4 +1,4 @@
-"""What controllers share whose policy is a table of logits per decision: drawing cells from many tables at once."""
+"""Shared by the controllers whose policy is a table of logits per decision: drawing cells from many tables at once."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Drawn(NamedTuple):
     """N cells.
 
     Attributes:
-        actions: Of each decision, (N, T).
-        masks: Under which they were drawn, bool (N, T, 3).
-        rows: Of the cells in the space, (N,).
+        actions: One for each decision, (N, T).
+        masks: The masks under which they were drawn, bool (N, T, 3).
+        rows: The cells' rows in the space, (N,).
     """
 
     actions: NDArray[np.intp]
@@ -35,7 +35,7 @@ def draw_cells(task: Task, logits: NDArray[np.floating], noise: NDArray[np.float
     """Draws a cell from each of N policies, as an environment would build it.
 
     Args:
-        task: Says which cells there are.
+        task: Defines the space and the cells that the benchmark has.
         logits: (N, T, 3).
         noise: Gumbel noise, (N, T, 3). The largest of logits plus Gumbel noise is a draw from their softmax.
     """

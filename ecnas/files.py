@@ -15,6 +15,7 @@ import os
 import secrets
 import shutil
 import stat
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -74,6 +75,25 @@ def replaced_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
         return
     with replaced_path(path) as temporary, temporary.open(mode, **text) as file:
         yield file
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """What a TOML file holds; a byte-order mark is skipped.
+
+    Raises:
+        CorruptFileError: It is no TOML file.
+        OSError: It cannot be read.
+    """
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+
+    try:
+        content: dict[str, Any] = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise CorruptFileError(f"{path} is no TOML file: {error}") from error
+    return content
 
 
 def write_text(path: Path, text: str) -> None:

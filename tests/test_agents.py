@@ -61,6 +61,123 @@ def without_clock(record: RunRecord) -> list[str]:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# Training workflow: saved policies, learning curves, tuned settings
+
+POLICIES = {"maskable-ppo": "policy.zip", "ppo": "policy.zip", "categorical": "policy.npz", "lstm": "policy.npz"}
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_saved_policy_goes_on_and_acts_greedily(name, tmp_path):
+    policy, other = tmp_path / POLICIES[name], tmp_path / f"other-{POLICIES[name]}"
+    saved = search(name, budget=40, save_policy=policy)
+    assert without_clock(saved) == without_clock(search(name, budget=40))  # saving changes nothing
+    assert identity(saved.header) == identity(search(name, budget=40).header)
+    unlearned = search(name, budget=20, seed=3)
+    continued = search(name, budget=20, seed=3, load_policy=policy, save_policy=other)
+    assert without_clock(continued) != without_clock(unlearned)
+    assert other.exists()
+    greedy, again = (search(name, load_policy=policy, greedy=True, seed=seed) for seed in (0, 7))
+    assert len(greedy) == len(again) <= 1  # a policy without masks may leave the mask, which is not charged
+    assert greedy.column("row").tolist() == again.column("row").tolist()
+    different = search(name, load_policy=other, greedy=True)
+    assert identity(different.header) != identity(greedy.header)  # by the content of the file, not by its name
+
+
+def test_a_policy_that_is_saved_and_loaded_learns_as_if_nothing_had_happened(tmp_path):
+    """The categorical policy has no other state than its logits and its baseline."""
+    policy = tmp_path / "policy.npz"
+    search("categorical", budget=1, save_policy=policy)
+    loaded = reinforce.CategoricalPolicy(len(decisions(ecnas.Space("4V"))))
+    baseline = reinforce.MovingAverage(0.9)
+    import keras
+
+    optimiser = keras.optimizers.SGD(0.25)
+    optimiser.build(loaded.variables)
+    reinforce.load(policy, loaded, optimiser, baseline)
+    with np.load(policy) as file:
+        np.testing.assert_array_equal(loaded.logits.numpy(), file["categorical_0"])
+        assert [baseline.total, baseline.weight] == file["baseline"].tolist()
+    assert baseline.weight == pytest.approx(0.1)  # one update was made
+    assert float(optimiser.learning_rate) == 0.25  # a setting, which a file does not change
+
+
+@pytest.mark.parametrize(("name", "settings"), [("maskable-ppo", {}), ("lstm", {}), ("categorical", {})])
+def test_a_policy_of_another_space_is_refused(name, settings, tmp_path):
+    policy = tmp_path / POLICIES[name]
+    search(name, budget=5, save_policy=policy)
+    with pytest.raises(ValueError, match=r"policy\.\w+ holds no .*policy for this space"):
+        search(name, budget=5, space="5V", load_policy=policy)
+
+
+@pytest.mark.parametrize("name", ["maskable-ppo", "categorical"])
+def test_a_file_that_is_no_policy_is_refused(name, tmp_path):
+    (tmp_path / "policy").write_bytes(b"nothing of the kind")
+    with pytest.raises(ValueError, match="holds no"):
+        search(name, budget=5, load_policy=tmp_path / "policy")
+    with pytest.raises(FileNotFoundError):
+        search(name, budget=5, load_policy=tmp_path / "none")
+
+
+@pytest.mark.parametrize("name", ["maskable-ppo", "categorical"])
+def test_greedy_needs_a_policy(name):
+    with pytest.raises(ValueError, match="greedy needs load_policy"):
+        search(name, greedy=True)
+
+
+def test_a_complete_run_cannot_save_its_policy_any_more(tmp_path):
+    run = {"save": True, "out": tmp_path / "run", "report": False, "budget": 3}
+    search("categorical", **run)
+    with pytest.raises(runs.OtherRunError, match=r"policy\.npz is not written"):
+        search("categorical", **run, save_policy=tmp_path / "policy.npz")
+    search("categorical", **run | {"out": tmp_path / "other"}, save_policy=tmp_path / "policy.npz")
+    search("categorical", **run | {"out": tmp_path / "other"}, save_policy=tmp_path / "policy.npz")
+
+
+def test_stable_baselines3_loads_the_saved_policy(tmp_path):
+    from sb3_contrib import MaskablePPO
+
+    search("maskable-ppo", budget=9, save_policy=tmp_path / "policy.zip")
+    model = MaskablePPO.load(tmp_path / "policy.zip", device="cpu")
+    assert model.gamma == 1.0
+
+
+def test_learning_curves(tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for name, own in (("maskable-ppo", "train/entropy_loss"), ("categorical", "train/entropy")):
+        folder = tmp_path / name
+        record = search(name, budget=20, tensorboard=folder)
+        events = EventAccumulator(str(folder)).Reload()
+        assert own in events.Tags()["scalars"]
+        curves = {tag: events.Scalars(tag) for tag in ("run/reward", "run/best_reward", "run/regret", "spent/epochs")}
+        for curve in curves.values():
+            assert [point.step for point in curve] == list(range(1, 21))
+        values = {tag: [point.value for point in curve] for tag, curve in curves.items()}
+        rewards = record.column("reward")
+        np.testing.assert_allclose(values["run/reward"], rewards, rtol=1e-6)
+        np.testing.assert_allclose(values["run/best_reward"], np.maximum.accumulate(rewards), rtol=1e-6)
+        np.testing.assert_allclose(values["spent/epochs"], record.column("cumulative_epochs"))
+        task = Task.of(ecnas.load("surrogate-4V"), record.objectives)
+        best = task.benchmark.optimum(task.scalarisation, task.objectives)[1]
+        np.testing.assert_allclose(values["run/regret"], best - np.maximum.accumulate(rewards), atol=1e-6)
+
+
+def test_tuned_settings(monkeypatch):
+    tuned = {"PPO": {"learning_rate": 0.25}, "REINFORCE": {"learning_rate": 2.0, "baseline_decay": 0.5}}
+    monkeypatch.setattr("ecnas.runs.method.read_toml", lambda path: tuned if path.name == "tuned.toml" else {})
+    methods = []
+    monkeypatch.setattr("ecnas.runs.script.run_method", lambda method, settings: methods.append(method))
+    for words in ([], ["--tuned"], ["--tuned", "--learning-rate", "3"]):
+        runs.script.main(reinforce.REINFORCE, words)
+    assert methods == [
+        reinforce.REINFORCE(),
+        reinforce.REINFORCE(learning_rate=2.0, baseline_decay=0.5),
+        reinforce.REINFORCE(learning_rate=3.0, baseline_decay=0.5),
+    ]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # Budgets
 
 
@@ -276,7 +393,7 @@ def test_gradient_of_the_categorical_policy():
     policy.logits.assign([[0.5, -1.0, 2.0], [0.3, -0.3, 9.0], [1.0, 2.0, 3.0]])
     actions = np.array([[2, 0, 1]], dtype=np.int32)
     masks = np.array([[[1, 1, 1], [1, 1, 0], [0, 1, 0]]], dtype=bool)
-    (gradient,) = reinforce.policy_gradient(policy, actions, masks, np.array([0.7], dtype=np.float32), 0.0)
+    (gradient,), _ = reinforce.policy_gradient(policy, actions, masks, np.array([0.7], dtype=np.float32), 0.0)
     expected = np.zeros((3, 3))
     p = np.exp([0.5, -1.0, 2.0])
     expected[0] = -0.7 * (np.array([0, 0, 1]) - p / p.sum())
@@ -290,11 +407,12 @@ def test_gradient_of_the_entropy_bonus():
     policy = reinforce.CategoricalPolicy(num_decisions=1)
     policy.logits.assign([[0.5, -1.0, 2.0]])
     actions, masks = np.zeros((1, 1), dtype=np.int32), np.ones((1, 1, 3), dtype=bool)
-    (gradient,) = reinforce.policy_gradient(policy, actions, masks, np.zeros(1, dtype=np.float32), 0.3)
+    (gradient,), mean = reinforce.policy_gradient(policy, actions, masks, np.zeros(1, dtype=np.float32), 0.3)
     p = np.exp([0.5, -1.0, 2.0])
     p /= p.sum()
     entropy = -(p * np.log(p)).sum()
     np.testing.assert_allclose(gradient.numpy()[0], 0.3 * p * (np.log(p) + entropy), atol=1e-6)
+    assert float(mean) == pytest.approx(entropy, abs=1e-6)
 
 
 def test_gradient_of_the_lstm_policy():
@@ -316,7 +434,7 @@ def test_gradient_of_the_lstm_policy():
         log_p, entropy = reinforce.log_probability_and_entropy(policy(actions), actions, masks)
         return float(-np.mean(advantages * log_p.numpy()) - 0.2 * np.mean(entropy.numpy()))
 
-    gradients = reinforce.policy_gradient(policy, actions, masks, advantages, 0.2)
+    gradients, _ = reinforce.policy_gradient(policy, actions, masks, advantages, 0.2)
     assert len(gradients) == len(policy.variables)
     for weight, gradient in zip(policy.variables, gradients, strict=True):
         values = weight.numpy()

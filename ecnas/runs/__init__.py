@@ -6,11 +6,12 @@
 
 from ecnas.runs.claim import ClaimedError
 from ecnas.runs.evaluator import Candidate, Evaluator
-from ecnas.runs.method import ManyRuns, Method, MethodError, find_method, make_method
+from ecnas.runs.method import OUTPUT, ManyRuns, Method, MethodError, find_method, make_method
 from ecnas.runs.record import RunRecord, benchmark_of
 from ecnas.runs.run import OtherRunError, make_header, run, run_task
 
 __all__ = [
+    "OUTPUT",
     "Candidate",
     "ClaimedError",
     "Evaluator",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from ecnas.cell import Cell
 from ecnas.errors import BudgetExhaustedError
 from ecnas.runs.record import RunRecord
 from ecnas.task import Task
+
+if TYPE_CHECKING:
+    from ecnas.runs.tensorboard import Board
 
 FREE_QUERIES: Final = 1000
 """With ``Budget(unique=True)``: this many queries in a row that cost nothing end a search, which goes in circles."""
@@ -50,6 +53,7 @@ class Evaluator:
         record: Where every query is written.
         rng: Draws the trainings that answer, where the task's ``repeat`` is "random".
         tick: Called with every candidate, to advance a progress bar.
+        board: Where the run's curves are drawn while it searches, if anywhere.
 
     Attributes:
         task: As above.
@@ -71,8 +75,9 @@ class Evaluator:
         record: RunRecord,
         rng: np.random.Generator | None = None,
         tick: Callable[[Candidate], object] | None = None,
+        board: Board | None = None,
     ) -> None:
-        self.task, self.budget, self.record, self._tick = task, budget, record, tick
+        self.task, self.budget, self.record, self._tick, self._board = task, budget, record, tick, board
         self.objectives, self.epochs, self.reference = task.objectives, task.epochs, task.reference
         self.benchmark: Benchmark = task.benchmark
         self.repeat = (rng or np.random.default_rng(0)) if task.repeat == "random" else task.repeat
@@ -109,6 +114,8 @@ class Evaluator:
         self.record.append(cell, evaluation, candidate.reward)
         if self._tick is not None:
             self._tick(candidate)
+        if self._board is not None:
+            self._board.evaluation()
         return candidate
 
     def recommend(self, cell: Cell) -> None:
@@ -117,6 +124,18 @@ class Evaluator:
         It holds from the last evaluation on, until another is recommended.
         """
         self.record.recommend(self.benchmark.space.row(cell))
+
+    def log(self, values: Mapping[str, float]) -> None:
+        """Offers numbers of the method's own, such as a loss or an entropy, to TensorBoard.
+
+        They stand beside the run's curves at the present number of evaluations; without TensorBoard they are dropped.
+        They are no part of the record.
+
+        Args:
+            values: By name; ``"train/entropy"`` stands in the group ``train``.
+        """
+        if self._board is not None:
+            self._board.add(values, len(self.record))
 
     def _check_progress(self) -> None:
         if not self.budget.unique:

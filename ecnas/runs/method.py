@@ -18,6 +18,7 @@ import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
+import inspect
 import platform
 import sys
 import types
@@ -29,6 +30,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, cast, runtime_c
 import numpy as np
 
 from ecnas.errors import ECNASError
+from ecnas.files import read_toml, sha256_of
 
 if TYPE_CHECKING:
     from ecnas.runs.evaluator import Evaluator
@@ -64,6 +66,27 @@ class ManyRuns(Protocol):
             evaluates: One a run. Their spaces and fidelities are the same; their benchmarks need not be.
             rngs: One a run.
         """
+
+
+OUTPUT: Final = types.MappingProxyType({"ecnas.output": True})
+"""Metadata of a method's field that names a file which a run writes (``field(default=None, metadata=OUTPUT)``).
+
+Such a field does not identify the run: the same run may write its file anywhere, or not at all.
+"""
+
+
+def _is_output(field: dataclasses.Field[Any]) -> bool:
+    return OUTPUT.items() <= field.metadata.items()
+
+
+def outputs(method: Method) -> list[Path]:
+    """The files that a run of a method writes beside its record."""
+    files = [getattr(method, field.name) for field in _fields(method) if _is_output(field)]
+    return [Path(file) for file in files if file is not None]
+
+
+def _fields(method: Method) -> tuple[dataclasses.Field[Any], ...]:
+    return dataclasses.fields(method)  # type: ignore[arg-type]  # every method is a dataclass
 
 
 class MethodError(ECNASError, ValueError):
@@ -195,6 +218,22 @@ def make_method(kind: type[Method], settings: Mapping[str, Any]) -> Method:
         raise MethodError(str(error)) from error
 
 
+def tuned_settings(kind: type[Method]) -> dict[str, Any]:
+    """The settings of a method in the file ``tuned.toml`` beside its source, in the table of its class's name.
+
+    Raises:
+        MethodError: There are none.
+    """
+    path = Path(inspect.getfile(kind)).with_name("tuned.toml")
+    try:
+        found = read_toml(path).get(kind.__name__)
+    except FileNotFoundError:
+        found = None
+    if not isinstance(found, dict):
+        raise MethodError(f"there are no tuned settings of {kind.__name__} ({path} has no [{kind.__name__}])")
+    return found
+
+
 def _converted(value: Any, wanted: Any) -> Any:
     """A TOML value as the type of a field; TypeError if it is none of that type."""
     if isinstance(wanted, dataclasses.InitVar):
@@ -255,15 +294,17 @@ def display_name(method: Method | type[Method]) -> str:
 
 
 def describe_method(method: Method) -> dict[str, Any]:
-    """What makes a method, as plain JSON values: its class, the digest of its source, and all settings."""
+    """What makes a method, as plain JSON values: its class, the digest of its source, and all settings.
+
+    A file that a setting names is described by the digest of its content. Outputs (:data:`OUTPUT`) are left out.
+    """
     kind = type(method)
     return {
         "use": f"{kind.__module__}:{kind.__qualname__}",
         "class": kind.__qualname__,
         "source": source_digest(kind.__module__),
         "settings": {
-            field.name: _plain(getattr(method, field.name))
-            for field in dataclasses.fields(method)  # type: ignore[arg-type]  # every method is a dataclass
+            field.name: _plain(getattr(method, field.name)) for field in _fields(method) if not _is_output(field)
         },
     }
 
@@ -272,6 +313,8 @@ def _plain(value: Any) -> Any:
     """A setting as a JSON value."""
     if isinstance(value, bool | int | float | str) or value is None:
         return value
+    if isinstance(value, Path):
+        return f"sha256:{sha256_of(value)}"
     if isinstance(value, Mapping):
         return {str(key): _plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
@@ -364,6 +407,7 @@ def _imports(path: Path) -> Iterator[tuple[str, int]]:
 
 __all__ = [
     "GROUP",
+    "OUTPUT",
     "ManyRuns",
     "Method",
     "MethodError",
@@ -371,6 +415,8 @@ __all__ = [
     "display_name",
     "find_method",
     "make_method",
+    "outputs",
     "source_digest",
+    "tuned_settings",
     "versions",
 ]

@@ -18,8 +18,9 @@ from ecnas.objectives import Scalarisation
 from ecnas.runs.claim import claimed
 from ecnas.runs.currency import CURRENCIES
 from ecnas.runs.evaluator import Candidate, Evaluator
-from ecnas.runs.method import Method, describe_method, display_name, versions
+from ecnas.runs.method import Method, describe_method, display_name, outputs, versions
 from ecnas.runs.record import RunRecord, differences
+from ecnas.runs.tensorboard import Board
 from ecnas.task import Repeat, Task
 
 
@@ -40,6 +41,7 @@ def run(
     name: str | None = None,
     path: Path | None = None,
     progress: bool = False,
+    tensorboard: Path | None = None,
 ) -> RunRecord:
     """Searches until the budget is spent. The same arguments give the same run.
 
@@ -57,6 +59,7 @@ def run(
         name: What tables and plots call the method; its own name by default.
         path: Where the record is written. A complete record of the same run that is already there is read instead.
         progress: Show a progress bar.
+        tensorboard: Folder for curves that TensorBoard shows (:class:`ecnas.runs.tensorboard.Board`).
 
     Returns:
         The record: one row an evaluation.
@@ -73,7 +76,7 @@ def run(
         100
     """
     task = Task.of(benchmark_of(benchmark), objectives, scalarisation, epochs, repeat)
-    return run_task(method, task, budget, seed, name=name, path=path, progress=progress)
+    return run_task(method, task, budget, seed, name=name, path=path, progress=progress, tensorboard=tensorboard)
 
 
 def run_task(
@@ -86,6 +89,7 @@ def run_task(
     path: Path | None = None,
     replace: bool = False,
     progress: bool = False,
+    tensorboard: Path | None = None,
 ) -> RunRecord:
     """Searches as :func:`run` does; the task is one object.
 
@@ -98,8 +102,11 @@ def run_task(
         path: As for :func:`run`.
         replace: Put the new record in the place of one of another run, once it is complete.
         progress: As for :func:`run`.
+        tensorboard: As for :func:`run`.
     """
-    with begun(method, task, budget, seed, name=name, path=path, replace=replace, progress=progress) as start:
+    with begun(
+        method, task, budget, seed, name=name, path=path, replace=replace, progress=progress, tensorboard=tensorboard
+    ) as start:
         if isinstance(start, Start):
             with contextlib.suppress(BudgetExhaustedError):
                 method.run(*start)
@@ -124,6 +131,7 @@ def begun(
     path: Path | None = None,
     replace: bool = False,
     progress: bool = False,
+    tensorboard: Path | None = None,
 ) -> Iterator[Start | RunRecord]:
     """Claims a run and begins its record, which is complete when the block ends without an error.
 
@@ -138,14 +146,25 @@ def begun(
             found = RunRecord.load(path)
             other = differences(found.header, header)
             if not other:
+                lacking = [str(file) for file in outputs(method) if not file.exists()]
+                if lacking:
+                    raise OtherRunError(
+                        f"{path} holds this run, so it is not repeated, and {', '.join(lacking)} is not written: "
+                        f"choose another path for the record"
+                    )
                 yield found
                 return
             if not replace:
                 raise OtherRunError(f"{path} holds another run ({'; '.join(other)}): choose another path")
         # The trainings that answer are drawn apart from what the method draws, which so stays the same without noise.
         trainings = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
-        with RunRecord(header, path) as record, _bar(progress, spending, record) as tick:
-            yield Start(Evaluator(task, spending, record, trainings, tick), np.random.default_rng(seed))
+        with contextlib.ExitStack() as stack:
+            record = stack.enter_context(RunRecord(header, path))
+            tick = stack.enter_context(_bar(progress, spending, record))
+            board = None
+            if tensorboard is not None:
+                board = stack.enter_context(contextlib.closing(Board(tensorboard, task, record)))
+            yield Start(Evaluator(task, spending, record, trainings, tick, board), np.random.default_rng(seed))
 
 
 def make_header(method: Method, task: Task, budget: Budget, seed: int, name: str | None = None) -> dict[str, Any]:

@@ -20,13 +20,15 @@ from ecnas.budget import Budget
 from ecnas.errors import ECNASError
 from ecnas.loading import load
 from ecnas.objectives import ScalarisationName
-from ecnas.runs.method import Method
+from ecnas.runs.method import Method, make_method, tuned_settings
 from ecnas.runs.record import RunRecord, identity
 from ecnas.runs.run import make_header, run_task
 from ecnas.task import Repeat, Task
 
 DEFAULT_EVALUATIONS = 300
 """Budget of a run for which no budget is given."""
+
+TUNED = "Begin with the settings of tuned.toml beside the script; settings that are given as options go before."
 
 USER_ERROR = 2
 INTERRUPTED = 130
@@ -69,6 +71,8 @@ class RunSettings:
     """Make the report; without it the record alone is saved."""
     progress: bool = True
     """Show the progress bar and the report."""
+    tensorboard: Path | None = None
+    """Folder for learning curves that TensorBoard shows (pip install tensorboard)."""
 
     def make_task(self) -> Task:
         """What is searched for."""
@@ -99,7 +103,9 @@ def run_method(method: Method, settings: RunSettings) -> RunRecord:
     path = None if folder is None else folder / "record.jsonl"
     if path is not None and path.exists() and settings.progress:
         print(f"{path} is there already; a record of this same run is read, not made again", file=sys.stderr)
-    record = run_task(method, task, budget, settings.seed, path=path, progress=settings.progress)
+    record = run_task(
+        method, task, budget, settings.seed, path=path, progress=settings.progress, tensorboard=settings.tensorboard
+    )
     if settings.report and (settings.progress or folder is not None):
         from ecnas.runs import outcome  # with the extra [report] alone
 
@@ -119,16 +125,19 @@ def main(kind: type[Method], argv: Sequence[str] | None = None) -> None:
     """Runs a method from the command line, with its settings and a run's as options; exits with 2 on a user's error."""
     import tyro
 
-    arguments = dataclasses.make_dataclass(
-        "Arguments",
-        [
-            ("method", Annotated[kind, tyro.conf.arg(name="")], field(default_factory=kind)),
-            ("settings", Annotated[RunSettings, tyro.conf.arg(name="")], field(default_factory=RunSettings)),
-        ],
-    )
+    words = sys.argv[1:] if argv is None else list(argv)
     summary = (kind.__doc__ or "").strip().split("\n\n")[0]
-    chosen: Any = tyro.cli(arguments, args=argv, description=summary)
     try:
+        default = make_method(kind, tuned_settings(kind)) if "--tuned" in words else kind()
+        arguments = dataclasses.make_dataclass(
+            "Arguments",
+            [
+                ("method", Annotated[kind, tyro.conf.arg(name="")], field(default=default)),
+                ("settings", Annotated[RunSettings, tyro.conf.arg(name="")], field(default_factory=RunSettings)),
+                ("tuned", Annotated[bool, tyro.conf.arg(help=TUNED)], field(default=False)),
+            ],
+        )
+        chosen: Any = tyro.cli(arguments, args=words, description=summary)
         run_method(chosen.method, chosen.settings)
     except (ECNASError, ValueError, OSError) as error:
         print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)

@@ -31,7 +31,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import sys
 import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -45,6 +44,7 @@ import numpy as np
 from ecnas.benchmark import DEFAULT_OBJECTIVES
 from ecnas.budget import Budget
 from ecnas.errors import BudgetExhaustedError, CorruptFileError, ECNASError
+from ecnas.files import read_toml
 from ecnas.loading import load
 from ecnas.objectives import SCALARISATIONS
 from ecnas.runs.claim import ClaimedError
@@ -53,11 +53,6 @@ from ecnas.runs.method import ManyRuns, Method, MethodError, find_method, lackin
 from ecnas.runs.record import RunRecord, differences
 from ecnas.runs.run import OtherRunError, Start, begun, make_header
 from ecnas.task import Repeat, Task
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 PER_SEED = "per seed"
 
@@ -112,11 +107,13 @@ class Sweep:
             SweepError: Something is missing, unknown or of a wrong kind; all of it is named, once each.
         """
         try:
-            data = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+            data = read_toml(path)
         except FileNotFoundError:
             raise SweepError(f"there is no file {path}") from None
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise SweepError(f"{path} is no TOML file: {error}") from error
+        except OSError as error:
+            raise SweepError(f"{path} cannot be read: {error}") from error
+        except CorruptFileError as error:
+            raise SweepError(str(error)) from error
         sweep, wrong = _read(data, path, out)
         if sweep is not None:
             wrong += sweep._check()

@@ -1,7 +1,7 @@
 """Searchers that are not reinforcement learning, behind one small interface.
 
-A searcher is a frozen dataclass of its hyper-parameters; :func:`run` spends a budget with it and leaves the same
-:class:`~ecnas.runs.record.RunRecord` as a reinforcement learning controller does.
+A searcher is a frozen dataclass of its hyperparameters. :func:`run` spends a budget with it and returns the same kind
+of :class:`~ecnas.runs.record.RunRecord` as a reinforcement learning controller.
 
 >>> import ecnas
 >>> from ecnas import search

@@ -17,20 +17,20 @@ from ecnas.search.variation import mutations
 
 @dataclass(frozen=True)
 class BANANAS:
-    """Predicts rewards with an ensemble and trains what a draw from its predictions likes best.
+    """Predicts rewards with an ensemble and trains the cells that Thompson sampling prefers.
 
     Source: White et al. 2021, https://arxiv.org/abs/1910.11858, algorithm 1: path encoding, an ensemble of feed-forward
     networks, independent Thompson sampling, and candidates that are mutations of the best cells so far. The networks
-    here are smaller (two layers), with the squared error on standardised rewards. It recommends the trained cell that
-    its networks expect most of.
+    here are smaller (two layers) and minimise the squared error on standardised rewards. The searcher recommends the
+    trained cell with the highest predicted reward.
 
     Attributes:
-        num_initial: Random cells to begin with.
+        num_initial: Random cells at the start.
         batch_size: Trainings between two fits of the ensemble.
-        ensemble_size: Networks.
-        hidden: Widths of their layers.
+        ensemble_size: Number of networks.
+        hidden: Widths of their hidden layers.
         num_candidates: Cells among which the next batch is chosen.
-        num_parents: Best cells so far of which candidates are mutations.
+        num_parents: How many of the best cells so far are mutated into candidates.
         expected_edges: Mean number of flipped edges of a mutation.
         expected_ops: Mean number of changed operations of a mutation.
         max_ops: Longest path in the encoding, in operations; 3 gives the paper's 40 features.
@@ -62,7 +62,7 @@ class BANANAS:
         while True:
             cells = self._candidates(trained, evaluate, rng)
             known = [candidate.cell for candidate in trained]
-            # The networks smooth: what they expect of the cells that were trained tells luck from merit.
+            # The networks smooth: their predictions for trained cells separate merit from luck.
             of_known, predictions = np.split(self._predict(trained, [*known, *cells], rng), [len(known)], axis=1)
             evaluate.recommend(known[int(np.argmax(of_known.mean(axis=0)))])
             # Independent Thompson sampling: each candidate's reward is drawn from its own normal distribution.
@@ -71,7 +71,7 @@ class BANANAS:
             trained += [evaluate(cells[position]) for position in best.tolist()]
 
     def _candidates(self, trained: list[Candidate], evaluate: Evaluator, rng: np.random.Generator) -> list[Cell]:
-        """Different mutations of the best cells; such as were trained before only where no others are found."""
+        """Distinct mutations of the best cells. Trained ones are included only if too few others are found."""
         space = evaluate.benchmark.space
         best = sorted(trained, key=lambda candidate: -candidate.reward)[: self.num_parents]
         parents = np.array([candidate.cell.row for candidate in best])
@@ -88,7 +88,7 @@ class BANANAS:
         return [*fresh.values(), *known.values()][: self.num_candidates] or [evaluate.sample(rng)]
 
     def _predict(self, trained: list[Candidate], cells: list[Cell], rng: np.random.Generator) -> NDArray[np.float64]:
-        """Rewards that the networks predict, shape (ensemble_size, cells)."""
+        """Predicted rewards, shape (ensemble_size, cells)."""
         x = path_encoding(np.array([candidate.cell.row for candidate in trained]), self.max_ops)
         rewards = np.array([candidate.reward for candidate in trained])
         centre, spread = rewards.mean(), rewards.std() or 1.0

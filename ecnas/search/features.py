@@ -14,18 +14,18 @@ from ecnas.encoding import MAX_INNER, NUM_OPERATIONS, OP_WEIGHTS, code_to_ops, e
 from ecnas.space import Space
 
 PATH_COUNTS: Final = tuple(sum(NUM_OPERATIONS**k for k in range(length + 1)) for length in range(MAX_INNER + 1))
-"""How many paths of at most 0, 1, … 5 operations there can be: 1, 4, 13, 40, 121, 364."""
+"""Number of possible paths of at most 0, 1, … 5 operations: 1, 4, 13, 40, 121, 364."""
 
 
 def path_encoding(rows: NDArray[np.integer], max_ops: int = MAX_INNER) -> NDArray[np.float64]:
-    """Which sequences of operations lead from input to output.
+    """The path encoding: which sequences of operations lead from input to output.
 
     Source: White et al. 2021, https://arxiv.org/abs/1910.11858, section 4.1. Short paths come first, so
     a truncated encoding keeps those.
 
     Args:
         rows: The cells' rows, shape (n,).
-        max_ops: Longest path that is encoded, in operations, 0 to 5.
+        max_ops: Longest encoded path, in operations, 0 to 5.
 
     Returns:
         0 and 1, shape (n, PATH_COUNTS[max_ops]).
@@ -38,7 +38,7 @@ def path_encoding(rows: NDArray[np.integer], max_ops: int = MAX_INNER) -> NDArra
 
 @functools.lru_cache(maxsize=100_000)
 def _paths(row: int) -> frozenset[int]:
-    """Numbers of a cell's paths: shorter ones first, then by their operations read as base-3 digits."""
+    """Indices of a cell's paths: shorter paths first, then by their operations read as base-3 digits."""
     num_vertices, edge_bits, op_code = isomorphism.unpack_cell(isomorphism.load_index().cells.item(row))
     output = num_vertices - 1
     reaching: list[set[tuple[int, int]]] = [{(0, 0)}]  # per vertex: (operations so far, their digits)
@@ -52,7 +52,7 @@ def _paths(row: int) -> frozenset[int]:
 
 
 def descriptors(space: Space, rows: NDArray[np.integer]) -> NDArray[np.float64]:
-    """What is known of cells without training them.
+    """Features of cells that are known without training.
 
     Args:
         space: The cells' space.

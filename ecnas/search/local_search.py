@@ -12,14 +12,14 @@ from ecnas.runs.evaluator import Candidate, Evaluator
 
 @dataclass(frozen=True)
 class LocalSearch:
-    """Climbs from neighbour to neighbour; at a local optimum it starts again elsewhere.
+    """Climbs from neighbour to neighbour, and restarts elsewhere at a local optimum.
 
-    Source: White et al. 2021, https://arxiv.org/abs/2005.02960, algorithm 1: from the best of some random cells, train
-    all neighbours and go on with the best of them. A neighbour that was trained before is not trained again.
+    Source: White et al. 2021, https://arxiv.org/abs/2005.02960, algorithm 1: start at the best of some random cells,
+    train all its neighbours and continue with the best one. No neighbour is trained twice.
 
     Attributes:
-        num_initial: Random cells of which each climb starts from the best.
-        first_improvement: Go to the first neighbour that is better, in random order, instead of training them all.
+        num_initial: Random cells at the start of each climb, which begins at the best of them.
+        first_improvement: Visit neighbours in random order and move to the first better one, instead of training all.
     """
 
     num_initial: int = 10
@@ -43,7 +43,7 @@ class LocalSearch:
     def _step(
         self, current: Candidate, known: dict[int, Candidate], evaluate: Evaluator, rng: np.random.Generator
     ) -> Candidate | None:
-        """The better neighbour to go to; None at a local optimum."""
+        """The better neighbour to move to; None at a local optimum."""
         best = current
         neighbours = evaluate.neighbours(current.cell)
         for position in rng.permutation(len(neighbours)).tolist():

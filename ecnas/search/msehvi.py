@@ -18,22 +18,22 @@ from ecnas.search.selection import non_dominated, score_matrix
 
 @dataclass(frozen=True)
 class MSEHVI:
-    """Bayesian optimisation of two objectives that models what must be trained and computes what need not be.
+    """Bayesian optimisation of two objectives, with models only for objectives that need training.
 
     Source: Izquierdo et al. 2021, https://arxiv.org/abs/2105.01015, section 3: Gaussian processes for objectives that
-    only training tells, exact values for those that are known beforehand, and the expected hypervolume improvement
-    (Emmerich et al. 2006, https://doi.org/10.1109/TEVC.2005.851274), here in closed form.
+    need training, exact values for those known beforehand, and the expected hypervolume improvement (Emmerich et al.
+    2006, https://doi.org/10.1109/TEVC.2005.851274), here in closed form.
 
     Attributes:
-        num_initial: Random cells to begin with.
+        num_initial: Random cells at the start.
         batch_size: Trainings between two updates of the models.
         num_candidates: Cells among which the next batch is chosen: half mutations of the front, half random.
-        known: Objectives that are known without training. Only the number of parameters is. The EC-NAS paper's run
-            treats the energy as known too, reading the energies of cells that were never trained and never paid for;
+        known: Objectives treated as known without training. Only the number of parameters really is. The EC-NAS paper's
+            run also treats the energy as known: it reads the energies of cells that it never trained or paid for;
             ``("energy",)`` does the same.
-        refit_growth: The models' length scales, whose fits take most of the time, are fitted anew whenever there are
-            this many times as many trainings as at the last fit.
-        max_fit: Trainings, drawn at random, on which length scales are fitted.
+        refit_growth: Length scales take most of the time to fit. They are refitted when the number of trainings has
+            grown by this factor.
+        max_fit: Length scales are fitted on a random subset of at most this many trainings.
         expected_edges: Mean number of flipped edges of a mutation.
         expected_ops: Mean number of changed operations of a mutation.
     """
@@ -113,15 +113,15 @@ def expected_hypervolume_improvement(
     front: NDArray[np.float64],
     reference: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """How much hypervolume a point with independent normal coordinates is expected to add to a front.
+    """Expected gain in a front's hypervolume from a point with independent normal coordinates.
 
-    The region that the front leaves free is cut into strips at the front's first coordinates; the expected gain in a
-    strip is a product of two one-dimensional expected improvements (Yang et al. 2019,
+    The region not dominated by the front is cut into strips at the front's first coordinates. The expected gain in a
+    strip is the product of two one-dimensional expected improvements (Yang et al. 2019,
     https://doi.org/10.1007/s10898-019-00798-7).
 
     Args:
         means: Shape (n, 2), to be maximised.
-        deviations: Standard deviations, shape (n, 2); 0 for what is known.
+        deviations: Standard deviations, shape (n, 2); 0 for known values.
         front: Points, shape (k, 2).
         reference: Reference point, shape (2,).
 
@@ -131,7 +131,7 @@ def expected_hypervolume_improvement(
     above = front[(front > reference).all(axis=1)]
     above = above[pareto.non_dominated(above)] if len(above) else above
     edges = np.concatenate(([reference[0]], above[:, 0], [np.inf]))  # ascending
-    floors = np.concatenate((above[:, 1], [reference[1]]))  # descending: what the second must exceed in each strip
+    floors = np.concatenate((above[:, 1], [reference[1]]))  # descending: the second coordinate's threshold per strip
     widths = _expected_excess(means[:, :1], deviations[:, :1], edges[:-1])
     widths -= _expected_excess(means[:, :1], deviations[:, :1], edges[1:])
     heights = _expected_excess(means[:, 1:], deviations[:, 1:], floors)
@@ -158,7 +158,7 @@ def _features(evaluate: Evaluator, rows: NDArray[np.int64]) -> NDArray[np.float6
 
 
 class _Model:
-    """A Gaussian process on standardised metrics, whose length scales are fitted apart from its data."""
+    """A Gaussian process on standardised metrics. Its length scales are fitted separately from its data."""
 
     def __init__(self) -> None:
         self._kernel: Any = None

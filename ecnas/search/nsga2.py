@@ -1,4 +1,4 @@
-"""NSGA-II, as pymoo implements it."""
+"""NSGA-II, in pymoo's implementation."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ecnas.search.variation import crossover
 
 @dataclass(frozen=True)
 class NSGA2:
-    """Non-dominated sorting with crowding distance, crossover and mutation of cells, no duplicates in a population.
+    """Non-dominated sorting with crowding distance, crossover and mutation of cells, without duplicates.
 
     Sources: Deb et al. 2002, https://doi.org/10.1109/4235.996017; pymoo, Blank and Deb 2020, https://pymoo.org.
 
     Attributes:
-        population_size: Cells alive, and children of each generation.
+        population_size: Cells in the population, and children of each generation.
         crossover_probability: Probability that two parents are recombined before mutation.
         expected_edges: Mean number of flipped edges of a mutation.
         expected_ops: Mean number of changed operations of a mutation.
@@ -39,7 +39,7 @@ class NSGA2:
             raise ValueError(f"crossover_probability must be from 0 to 1, got {self.crossover_probability}")
 
     def run(self, evaluate: Evaluator, rng: np.random.Generator) -> None:
-        while True:  # pymoo ends when it finds no new child, as happens in the smallest space; then it starts again
+        while True:  # pymoo ends when it finds no new child, which happens in the smallest space; start again then
             algorithm = self._algorithm(evaluate, rng)
             while algorithm.has_next():
                 asked = algorithm.ask()
@@ -53,7 +53,7 @@ class NSGA2:
                 algorithm.tell(infills=asked)
 
     def _algorithm(self, evaluate: Evaluator, rng: np.random.Generator) -> Any:
-        """The algorithm of pymoo, with cells written as their rows in the space and this package's moves."""
+        """The algorithm of pymoo, on cells encoded as rows of the space, with this package's variation operators."""
         from pymoo.algorithms.moo import nsga2
         from pymoo.core.crossover import Crossover
         from pymoo.core.mutation import Mutation

@@ -14,8 +14,8 @@ from ecnas.runs.evaluator import Evaluator
 class RandomSearch:
     """Trains cells drawn uniformly over the *unique* cells of the space, without replacement.
 
-    Uniform over cells, not over matrices (small cells have more of those) nor over numbers of vertices and edges. The
-    same run serves one objective and several: what was found is read off its record.
+    The distribution is uniform over cells, not over matrices (small cells have more matrices) and not over numbers of
+    vertices and edges. The same run serves one objective and several, since the result is read from its record.
     """
 
     name: ClassVar[str] = "random search"

@@ -1,9 +1,9 @@
-"""Ensembles of small regression networks: what scikit-learn's ``MLPRegressor`` fits, several times as fast.
+"""Ensembles of small regression networks: scikit-learn's ``MLPRegressor``, several times as fast.
 
-Three things save time, and none changes what is computed but for rounding (``tests/test_regression.py``). The networks
-of an ensemble are fitted side by side, as arrays, in numbers of four bytes; and equal inputs of a minibatch, of which
-an encoding of cells makes many, go through the network once: squared errors of equal predictions add up to one squared
-error from the mean target, weighted by how many there are.
+Three things save time, and none changes the result beyond rounding (``tests/test_regression.py``). The networks of an
+ensemble are fitted side by side, as arrays. They use float32. And equal inputs in a minibatch, of which an encoding of
+cells has many, pass through the network once: the squared errors of equal predictions add up to one squared error from
+the mean target, weighted by their number, plus a constant.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class Regression:
     Attributes:
         hidden: Widths of the hidden layers.
         learning_rate: Step size of Adam.
-        alpha: Weight of the weights' squares (not the biases').
+        alpha: L2 penalty on the weights (not the biases).
         batch_size: Most rows in a minibatch.
         max_passes: Most passes over the data.
-        tolerance: A pass that does not lower the loss by so much is no improvement.
-        patience: So many passes in a row without one are allowed.
+        tolerance: A pass must lower the loss by this much to count as an improvement.
+        patience: How many passes in a row may bring no improvement.
     """
 
     hidden: tuple[int, ...] = (100,)
@@ -71,7 +71,7 @@ class Regression:
         targets = y.astype(np.float64)
         minibatches: list[_Minibatch] = []
         for _ in range(self.max_passes):
-            if len(x) > self.batch_size or not minibatches:  # otherwise there is but one, in whatever order
+            if len(x) > self.batch_size or not minibatches:  # otherwise there is only one, and order is irrelevant
                 orders = np.stack([rngs[number].permutation(len(x)) for number in going.tolist()])
                 minibatches = _minibatches(distinct, which[orders], targets[orders], self.batch_size)
             loss = networks.fit(minibatches) / len(x)
@@ -94,9 +94,9 @@ class _Minibatch(NamedTuple):
     Attributes:
         x: Inputs, (G, K, d).
         y: Mean target of each row, (G, K, 1).
-        weights: How many there are of it, (G, K, 1).
-        size: Of the minibatch: the sum of a network's weights.
-        rest: What no prediction can explain, the squared distances of targets from their mean, summed, (G,).
+        weights: How often each row occurs, (G, K, 1).
+        size: Size of the minibatch: the sum of a network's weights.
+        rest: Sum of the squared distances of targets from their mean, which no prediction can explain, (G,).
     """
 
     x: NDArray[np.float32]
@@ -123,7 +123,7 @@ class _Networks:
         self._alpha = np.concatenate(parts).astype(np.float32)
 
     def some(self, chosen: NDArray[np.bool_]) -> _Networks:
-        """Some of the networks, to be fitted on."""
+        """Some of the networks, to continue fitting."""
         networks = _Networks(self._how, self._shapes, self.parameters[chosen])
         networks._mean, networks._square, networks._steps = self._mean[chosen], self._square[chosen], self._steps
         return networks
@@ -141,7 +141,7 @@ class _Networks:
         return loss
 
     def _forward(self, x: NDArray[np.float32]) -> tuple[list[NDArray[np.float32]], list[NDArray[np.bool_]]]:
-        """The inputs and all layers; and, for each hidden layer, which of its units are not 0."""
+        """The inputs and all layers; and which units of each hidden layer are not 0."""
         values, active = [x], []
         for weights, bias in self._layers:
             layer = values[-1] @ weights

@@ -13,14 +13,14 @@ from ecnas.runs.evaluator import Candidate, Evaluator
 
 @dataclass(frozen=True)
 class RegularisedEvolution:
-    """Tournament selection by reward, mutation, and death of the oldest.
+    """Tournament selection by reward, mutation, and removal of the oldest cell.
 
-    Sources: Real et al. 2019, https://arxiv.org/abs/1802.01548, algorithm 1; sizes and mutation of Ying et al. 2019,
+    Sources: Real et al. 2019, https://arxiv.org/abs/1802.01548, algorithm 1; sizes and mutation as in Ying et al. 2019,
     https://arxiv.org/abs/1902.09635, supplement S3.
 
     Attributes:
-        population_size: Cells alive; as many are drawn at random to begin with.
-        tournament_size: Cells drawn from the population, without replacement, whose best is the parent.
+        population_size: Cells in the population, and random cells at the start.
+        tournament_size: Cells drawn from the population without replacement; the best becomes the parent.
         expected_edges: Mean number of flipped edges of a mutation.
         expected_ops: Mean number of changed operations of a mutation.
     """

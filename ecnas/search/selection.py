@@ -1,4 +1,4 @@
-"""How multi-objective searchers choose: survivors, parents, ranks."""
+"""Selection in multi-objective searchers: survivors, parents, ranks."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def score_matrix(candidates: Sequence[Candidate]) -> NDArray[np.float64]:
 
 
 def non_dominated(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """The candidates that no other dominates, the first of equal ones, ascending in the first objective."""
+    """The non-dominated candidates, the first among equals, ascending in the first objective."""
     return [candidates[position] for position in pareto.non_dominated(score_matrix(candidates)).tolist()]
 
 
 def by_contribution(front: Sequence[Candidate], reference: NDArray[np.float64]) -> list[Candidate]:
-    """A front, the largest contributing hypervolume first (ties in the order given)."""
+    """A front by descending hypervolume contribution (ties in the given order)."""
     contributions = pareto.contributions(score_matrix(front), reference)
     return [front[position] for position in np.argsort(-contributions, kind="stable").tolist()]
 

@@ -17,24 +17,24 @@ from ecnas.search.selection import by_contribution, linear_ranking, non_dominate
 class SEMOA:
     """Simple evolutionary multi-objective algorithm with an unbounded set of non-dominated cells as its population.
 
-    In every generation parents are drawn from the population by linear ranking on the hypervolume that each alone
-    contributes, each has one mutated child, and the children that are dominated, and what they dominate, go.
+    In every generation, parents are drawn from the population by linear ranking on their exclusive hypervolume
+    contributions. Each has one mutated child. Dominated cells are then removed.
 
     Sources: Bakhtiarifard et al. 2024, https://arxiv.org/abs/2210.06015, section 3, after Krause et al. 2016,
-    https://doi.org/10.1007/978-3-319-45823-6_84. Hypervolume is measured here on normalised objectives from a point
-    near the nadir of the exact front, so that both objectives count.
+    https://doi.org/10.1007/978-3-319-45823-6_84. Hypervolume is measured on normalised objectives, from a point near
+    the nadir of the exact front, so that both objectives count.
 
     Attributes:
-        population_size: Random cells to begin with, and children of each generation.
-        generations: Generations, the random one included; None goes on until the budget is spent.
+        population_size: Random cells at the start, and children of each generation.
+        generations: Generations, including the random one; None continues until the budget is spent.
         pressure: η⁺ of the linear ranking.
         expected_edges: Mean number of flipped edges of a mutation.
         expected_ops: Mean number of changed operations of a mutation.
-        min_epochs: Fidelity of the first generation; the following take the benchmark's next higher, and after the
-            fidelity of the search start again, as in the publisher's example. The population is then trained at every
-            fidelity, and cells compete at one fidelity only. None trains all at the fidelity of the search.
-        repeats: Allow children that were trained before; they are trained, and charged, again, as in the publisher's
-            code. By default such a child is drawn anew, since it can tell nothing new.
+        min_epochs: Fidelity of the first generation. Each following generation takes the next higher one, and after
+            the fidelity of the search they start over, as in the publisher's example. The population is then trained at
+            every fidelity, and cells compete at one fidelity only. None trains all at the fidelity of the search.
+        repeats: Allow children that were trained before. They are trained and charged again, as in the publisher's
+            code. By default such a child is drawn again, since it would add no information.
     """
 
     population_size: int = 10
@@ -56,7 +56,7 @@ class SEMOA:
 
     def run(self, evaluate: Evaluator, rng: np.random.Generator) -> None:
         fidelities = [evaluate.epochs] if self.min_epochs is None else evaluate.fidelities(self.min_epochs)
-        known: dict[tuple[int, int], Candidate] = {}  # a training that was made is not made again to compare its cell
+        known: dict[tuple[int, int], Candidate] = {}  # no training is repeated just to compare cells
         mutate = evaluate.mutate if self.repeats else evaluate.mutate_anew
         population: list[Candidate] = []
         parents: list[Candidate] = []

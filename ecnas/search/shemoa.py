@@ -19,18 +19,18 @@ from ecnas.search.variation import crossover
 class SHEMOA:
     """A steady-state hypervolume algorithm that begins with short trainings and ends with full ones.
 
-    *Multi-fidelity.* The population evolves at the lowest fidelity first; then all of it is trained at the next, and so
-    on. Every fidelity gets the same part of the budget's epochs, kWh or seconds, hence the fewer trainings the longer
-    they are; a budget in evaluations is split in inverse proportion to the epochs, after one training of the population
-    at each fidelity. Cells compete at one fidelity only.
+    *Multi-fidelity.* The population first evolves at the lowest fidelity; then all of it is trained at the next, and so
+    on. Every fidelity gets the same share of the budget's epochs, kWh or seconds, hence fewer trainings where they are
+    longer. A budget in evaluations first pays for one training of the population at each fidelity; the rest is split in
+    inverse proportion to the epochs. Cells compete at one fidelity only.
 
     Source: Izquierdo et al. 2021, https://arxiv.org/abs/2105.01015, section 3 (survival as in SMS-EMOA, Beume et al.
-    2007). As there, a child is either mutated or recombined; mutation here changes edges *and* operations.
+    2007). As there, a child is either mutated or recombined. Unlike there, mutation changes edges *and* operations.
 
     Attributes:
-        population_size: Cells alive.
+        population_size: Cells in the population.
         min_epochs: The lowest fidelity; the benchmark's lowest by default.
-        tournament_size: Cells of which the best becomes a parent.
+        tournament_size: Cells in a tournament; the best becomes a parent.
         crossover_probability: Probability that a child is recombined from two parents instead of mutated.
         expected_edges: Mean number of flipped edges of a mutation.
         expected_ops: Mean number of changed operations of a mutation.
@@ -68,12 +68,12 @@ class SHEMOA:
                 population = ranked([*population, child], evaluate.reference)[: self.population_size]
 
     def shares(self, fidelities: list[int], evaluate: Evaluator) -> NDArray[np.float64]:
-        """The fraction of the budget that is spent when each fidelity ends, shape (fidelities,)."""
+        """The fraction of the budget at which each fidelity ends, shape (fidelities,)."""
         parts = np.full(len(fidelities), 1.0 / len(fidelities))
         limits = evaluate.budget.limits
         if set(limits) == {"evaluations"}:
             weights = 1.0 / np.array(fidelities)
-            # Each fidelity needs a training of the whole population to begin with; the rest is split.
+            # Each fidelity begins by training the whole population; the rest is split.
             population = min(self.population_size / limits["evaluations"], parts[0])
             parts = population + (1.0 - len(fidelities) * population) * weights / weights.sum()
         before = evaluate.fraction_spent
@@ -90,13 +90,13 @@ class SHEMOA:
         return evaluate.mutate_anew(parent, rng, self.expected_edges, self.expected_ops)
 
     def _parent(self, population: list[Candidate], rng: np.random.Generator) -> Cell:
-        """The best of a tournament among the population, which is sorted from best to worst."""
+        """The winner of a tournament. The population is sorted from best to worst."""
         members = rng.choice(len(population), size=min(self.tournament_size, len(population)), replace=False)
         return population[int(members.min())].cell
 
 
 def ranked(population: list[Candidate], reference: NDArray[np.float64]) -> list[Candidate]:
-    """The population from best to worst: by non-domination rank, then by contributed hypervolume within the rank."""
+    """The population from best to worst: by non-domination rank, then by hypervolume contribution within the rank."""
     scores = score_matrix(population)
     ranks = pareto.ranks(scores)
     contributed = np.zeros(len(population))

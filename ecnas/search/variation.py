@@ -13,26 +13,26 @@ from ecnas.encoding import MAX_INNER, MAX_VERTICES, NUM_OPERATIONS, OP_WEIGHTS, 
 from ecnas.space import Space
 
 TRIES: Final = 20
-"""Draws in which :func:`crossover` looks for a cell of the space that is neither parent."""
+"""How many draws :func:`crossover` makes to find a cell of the space that is neither parent."""
 
 _NUM_EDGES: Final = MAX_VERTICES * (MAX_VERTICES - 1) // 2
 _BIT_VALUES: Final = 1 << np.arange(_NUM_EDGES)
 
 
 def crossover(first: Cell, second: Cell, space: Space, rng: np.random.Generator) -> Cell | None:
-    """Uniform crossover: every possible edge, and every operation, comes from one parent or the other.
+    """Uniform crossover: every possible edge and every operation comes from one parent or the other.
 
-    Both parents sit in their canonical labelling in one frame, the outputs on the same vertex. The operation of a
-    vertex that only one parent has is that parent's.
+    Both parents are placed in one frame by their canonical labelling, with their outputs at the same vertex. A vertex
+    that only one parent has takes its operation from that parent.
 
     Args:
         first: A cell of the space.
         second: A cell of the space.
-        space: What the child must be in.
+        space: The space of the child.
         rng: Source of randomness.
 
     Returns:
-        The child; None if :data:`TRIES` draws gave no cell of the space that differs from both parents.
+        The child; None if none of :data:`TRIES` draws is a cell of the space that differs from both parents.
     """
     bits, ops = _in_frame(space.row(first))
     other_bits, other_ops = _in_frame(space.row(second))
@@ -48,7 +48,7 @@ def crossover(first: Cell, second: Cell, space: Space, rng: np.random.Generator)
 
 
 def _in_frame(row: int) -> tuple[int, NDArray[np.int64]]:
-    """Edge bits in the frame of seven vertices, and the operations of its five inner ones (−1 for no vertex)."""
+    """Edge bits in the frame of seven vertices, and the operations of its five inner vertices (−1 for none)."""
     num_vertices, edge_bits, op_code = isomorphism.unpack_cell(isomorphism.load_index().cells.item(row))
     ops = np.array([op_code // weight % NUM_OPERATIONS for weight in OP_WEIGHTS])
     ops[num_vertices - 2 :] = -1
@@ -58,7 +58,7 @@ def _in_frame(row: int) -> tuple[int, NDArray[np.int64]]:
 def mutations(
     space: Space, rows: NDArray[np.integer], rng: np.random.Generator, expected_edges: float, expected_ops: float
 ) -> NDArray[np.int64]:
-    """One draw of :meth:`ecnas.space.Space.mutate` for each of N cells, hundreds of times as fast as one by one.
+    """One draw of :meth:`ecnas.space.Space.mutate` for each of N cells, hundreds of times as fast as single calls.
 
     Args:
         space: The cells' space.
@@ -68,14 +68,14 @@ def mutations(
         expected_ops: Likewise.
 
     Returns:
-        Rows, (N,): −1 where the draw leaves the space or changes nothing. ``mutate`` would repeat it.
+        Rows, (N,): −1 if the draw leaves the space or changes nothing, in which case ``mutate`` would draw again.
     """
     num_vertices, num_inner = space.num_vertices, space.num_vertices - 2
     num_pairs = num_vertices * (num_vertices - 1) // 2
     draws = rng.random((len(rows), num_pairs + 3 * num_inner))
     flip, order, change, choice = np.split(draws, num_pairs + num_inner * np.arange(3), axis=1)
 
-    # The parent's vertices sit at random vertices of the full graph, in their order; its output at the last one.
+    # The parent's vertices take random places of the full graph, in order; its output takes the last one.
     cells = space.cells
     present = np.arange(num_inner) < (cells.num_vertices[rows] - 2)[:, None]
     rank = np.argsort(np.argsort(order, axis=1, kind="stable"), axis=1)
@@ -86,13 +86,13 @@ def mutations(
     bits = (flip < expected_edges / num_pairs) @ (1 << np.arange(num_pairs))
     own_bits = cells.edge_bits[rows]
     for y in range(1, num_vertices):
-        before = seats[:, y] * (seats[:, y] - 1) // 2  # of the edges into a vertex, so many bits are lower
+        before = seats[:, y] * (seats[:, y] - 1) // 2  # how many bits precede those of the edges into a vertex
         for x in range(y):
             bits ^= (own_bits >> edge_bit(x, y) & 1) << seats[:, x] + before
 
     weights = np.array(OP_WEIGHTS[:num_inner])
     ops = cells.op_codes[rows, None] // weights % NUM_OPERATIONS
-    all_ops = (choice * NUM_OPERATIONS).astype(np.int64)  # of the vertices that the parent lacks
+    all_ops = (choice * NUM_OPERATIONS).astype(np.int64)  # for vertices that the parent lacks
     others = (
         ops + 1 + (np.take_along_axis(choice, taken, axis=1) * (NUM_OPERATIONS - 1)).astype(np.int64)
     ) % NUM_OPERATIONS
