@@ -51,7 +51,7 @@ class REINFORCE:
     """Also raise the likelihood of this many of the best cells so far in every update; 0 for none."""
     log_regret: bool = False
     """Learn from −log(1.001 − reward) instead of the reward, which spreads out the best cells. Meant for rewards of at
-    most 1, as "linear" and "chebyshev" give."""
+    most 1, as "soft-cap" and "linear" give."""
     hidden_units: int = 32
     """Units of the LSTM, and size of the embedding of its previous decision."""
     load_policy: Path | None = None

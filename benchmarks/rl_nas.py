@@ -27,6 +27,7 @@ from ecnas.runs.sweep import Sweep
 HERE = Path(__file__).parent
 SECTIONS = {
     "worlds": ("leaderboard.toml", "leaderboard"),
+    "reward": ("leaderboard_reward.toml", "leaderboard-reward"),
     "accuracy": ("rl_nas.toml", "rl-nas"),
     "front": ("rl_nas_front.toml", "rl-nas-front"),
     "parts": ("rl_nas_ablation.toml", "rl-nas-ablation"),
@@ -55,7 +56,7 @@ class Args:
     """Make the tables and the chart of docs/rl-nas.md, or the baseline."""
 
     runs: Path = Path("runs")
-    """Folder that holds leaderboard, rl-nas, rl-nas-front, rl-nas-ablation, rl-nas-epochs and rl-nas-measured."""
+    """Folder that holds the folders of the sweeps."""
     statistic: Statistic = "iqm"
     """Over runs."""
     write: Path | None = None
@@ -81,7 +82,8 @@ def sections(args: Args, tasks: dict[str, Comparison]) -> Iterator[tuple[str, st
     """The tables by section of the page."""
     for section, task in tasks.items():
         sweep = Sweep.load(HERE / SECTIONS[section][0])
-        table = tables.leaderboard(task, sweep.checkpoints, sweep.currency, args.statistic)
+        quantities = ("reward_regret",) if section == "reward" else None
+        table = tables.leaderboard(task, sweep.checkpoints, sweep.currency, args.statistic, quantities)
         yield section, table.markdown()
 
 

@@ -60,6 +60,15 @@ def test_several_objectives_are_ranked_by_hypervolume(tmp_path):
     assert not any("accuracy" in heading or "test" in heading for heading in table.head[2:])
 
 
+def test_a_reward_can_be_what_ranks(tmp_path):
+    record_runs(tmp_path, seeds=4, objectives=BOTH)
+    (task,) = collect([tmp_path])
+    table = tables.leaderboard(task, [10, 20], quantities=("reward_regret",))
+    assert list(table.head[3:]) == ["reward regret at 10 evaluations", "reward regret at 20 evaluations"]
+    regrets = [number.centre for number in column(table, "reward regret at 20 evaluations").values()]
+    assert regrets == sorted(regrets)
+
+
 def test_currencies(folder):
     (table,) = leaderboards([folder], [0.5], "energy")
     assert "test regret (pp) at 0.5 kWh" in table.head

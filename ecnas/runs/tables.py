@@ -266,12 +266,21 @@ def leaderboard(
     checkpoints: Sequence[float] | None = None,
     currency: str = "evaluations",
     statistic: Statistic = "iqm",
+    quantities: Sequence[str] | None = None,
 ) -> Table:
-    """Methods by rank: the first quantity at each checkpoint, and all others at the last."""
+    """Methods by rank: the first quantity at each checkpoint, and all others at the last.
+
+    Args:
+        comparison: The methods.
+        checkpoints: Costs at which to look, in the currency; the runs' budgets by default.
+        currency: What costs are counted in: "evaluations", "epochs", "energy" or "time".
+        statistic: "iqm" (the interquartile mean) or "mean".
+        quantities: Some of the task's quantities, the one that ranks first; all of them by default.
+    """
     points = sorted(checkpoints) if checkpoints else comparison.checkpoints(currency)
     quantities = [
         name
-        for name in comparison.judge.quantities
+        for name in quantities or comparison.judge.quantities
         if name != "seen_regret" or any(method.recommends for method in comparison.methods)
     ]
     columns = [(quantities[0], point) for point in points] + [(name, points[-1]) for name in quantities[1:]]
