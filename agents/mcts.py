@@ -27,7 +27,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
-from ecnas_gym.agents.critic import Network, cell_features, rank_scores
+from ecnas_gym.agents.critic import Networks, cell_features, rank_scores
 from ecnas_gym.agents.tabular import Drawn, draw_cells
 
 from ecnas.runs import Evaluator, script
@@ -67,7 +67,7 @@ class TreeSearch:
         """Searches until the budget is spent."""
         env = make_env(evaluate)
         features = cell_features(evaluate.benchmark.space)
-        network = Network(features.size, 1, self.hidden_units, self.learning_rate, 0.0, rng)
+        network, only = Networks(features.size, 1, self.hidden_units, self.learning_rate, 0.0, [rng]), np.array([0])
         rows = np.empty(0, dtype=np.int64)
         rewards = np.empty(0)
         root = Node.after((), imagine(evaluate.task, (), 1, rng))
@@ -85,7 +85,11 @@ class TreeSearch:
                 continue  # all are known: the tree grows there, for nothing, until there is a new one or none is left
 
             believed = self.network and len(rows) >= self.num_random
-            predicted = network.predict(features(endings.rows))[:, 0] if believed else np.zeros(len(endings.rows))
+            predicted = (
+                network.predict(only, features(endings.rows)[None])[0, :, 0]
+                if believed
+                else np.zeros(len(endings.rows))
+            )
             chosen = int(np.argmax(predicted)) if self.best_ending else 0
             env.reset()
             for action in endings.actions[chosen].tolist():
@@ -101,9 +105,9 @@ class TreeSearch:
                 node.total += value
             if self.network:
                 known = features(rows)
-                for _ in range(self.updates):
-                    batch = rng.integers(len(rows), size=self.batch_size)
-                    network.update(known[batch], scores[batch, None], np.ones(self.batch_size, dtype=np.float32))
+                batches = rng.integers(len(rows), size=(self.updates, 1, self.batch_size))
+                ones = np.ones((1, self.batch_size), dtype=np.float32)
+                network.update(only, ((known[batch], scores[batch, None], ones) for batch in batches))
 
 
 @dataclass
