@@ -7,6 +7,8 @@ Published files that can be neither found nor fetched are left out, with a line 
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +32,51 @@ if TYPE_CHECKING:
 NEAR = 0.01
 """How far from the optimum a reward is near it."""
 BINS = 60
+
+
+LARGE = {"4V": 4, "5V": 5, "7V": 6}
+"""Vertices from which on a cell of a space is large."""
+
+
+@dataclass(frozen=True)
+class LinearInLogError:
+    """Weighted mean of the scores of the logarithm of the error, and of energy."""
+
+    benchmark: ecnas.Benchmark
+    weight: float
+
+    def __call__(self, rewards: NDArray[np.float64], metrics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+        bounds = self.benchmark.normalisation()
+        worst, best = np.log(1 - bounds.nadir[0]), np.log(1 - bounds.ideal[0])
+        score = np.maximum((worst - np.log(1 - metrics["val_accuracy"])) / (worst - best), 0)
+        return self.weight * score + (1 - self.weight) * rewards[..., 1]
+
+
+def soft_cap(least: float, _: ecnas.Benchmark) -> ecnas.Scalarisation:
+    """The form of the default with another cap."""
+    return ecnas.SoftCap(least)
+
+
+CANDIDATES: dict[str, Callable[[ecnas.Benchmark], str | ecnas.Scalarisation]] = {
+    "linear, weights 0.5 and 0.5 (the default before)": lambda _: "linear",
+    "linear, 0.3 and 0.7": lambda _: ecnas.Linear((0.3, 0.7)),
+    "linear, 0.7 and 0.3": lambda _: ecnas.Linear((0.7, 0.3)),
+    "linear, 0.85 and 0.15": lambda _: ecnas.Linear((0.85, 0.15)),
+    "linear, 0.9 and 0.1": lambda _: ecnas.Linear((0.9, 0.1)),
+    "linear, 0.95 and 0.05": lambda _: ecnas.Linear((0.95, 0.05)),
+    "linear in the log of the error, 0.5 and 0.5": lambda benchmark: LinearInLogError(benchmark, 0.5),
+    "linear in the log of the error, 0.8 and 0.2": lambda benchmark: LinearInLogError(benchmark, 0.8),
+    "linear in the log of the error, 0.85 and 0.15": lambda benchmark: LinearInLogError(benchmark, 0.85),
+    "Chebyshev, 0.5 and 0.5": lambda _: "chebyshev",
+    "Chebyshev, 0.9 and 0.1": lambda _: ecnas.Chebyshev((0.9, 0.1)),
+    "Chebyshev, 0.95 and 0.05": lambda _: ecnas.Chebyshev((0.95, 0.05)),
+    "Chebyshev, 0.965 and 0.035": lambda _: ecnas.Chebyshev((0.965, 0.035)),
+    "Chebyshev, 0.975 and 0.025": lambda _: ecnas.Chebyshev((0.975, 0.025)),
+    "power, exponent −0.07": lambda _: "power",
+    "power, exponent −0.01": lambda benchmark: ecnas.PowerLaw(benchmark.normalisation().metric("energy", 0.5), -0.01),
+    "cap in the middle": lambda _: "cap",
+    **{f"soft cap, t = {least}": functools.partial(soft_cap, least) for least in (0.5, 0.3, 0.25, 0.2, 0.15, 0.1)},
+}
 
 
 @dataclass
@@ -71,6 +118,23 @@ def optima(chosen: list[ecnas.Benchmark]) -> list[str]:
             f"| {cell.num_vertices} | {accuracy:.4f} | {energy:.3g} | {reward:.4f} | {near} | {cell.row} "
             f"| `{cell.hash}` |"
         )
+    return lines
+
+
+def candidates(chosen: list[ecnas.Benchmark]) -> list[str]:
+    """Where each candidate has its optima in the embedded spaces, and on how many benchmarks it does what is wanted."""
+    spaces = [benchmark.name for benchmark in chosen[: len(SPACES)]]
+    lines = [f"| reward | {' | '.join(spaces)} | fits |", "|---" * (len(spaces) + 2) + "|"]
+    for name, make in CANDIDATES.items():
+        entries, fits = [], 0
+        for benchmark in chosen:
+            cell, _ = benchmark.optimum(make(benchmark))
+            rows = benchmark.pareto_front().rows.tolist()
+            place = rows.index(cell.row) + 1
+            accuracy = benchmark.query(cell).val_accuracy
+            entries.append(f"{cell.num_vertices} vertices, {accuracy:.4f}, {place} of {len(rows)}")
+            fits += 1 < place < len(rows) and cell.num_vertices >= LARGE[benchmark.space.name]
+        lines.append(f"| {name} | {' | '.join(entries[: len(spaces)])} | {fits} of {len(chosen)} |")
     return lines
 
 
@@ -155,7 +219,8 @@ def label_energies(ax: Axes, energies: NDArray[np.float64]) -> None:
 def main(args: Args) -> None:
     chosen = benchmarks()
     embedded = chosen[: len(SPACES)]
-    tables = {"landscape": "\n".join(optima(chosen)), "sizes": "\n".join(sizes(embedded))}
+    made = {"landscape": optima(chosen), "sizes": sizes(embedded), "candidates": candidates(chosen)}
+    tables = {name: "\n".join(lines) for name, lines in made.items()}
     draw(chosen, args.figure)
     if args.write is None:
         print("\n\n".join(tables.values()))
