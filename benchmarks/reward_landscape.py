@@ -49,7 +49,8 @@ class LinearInLogError:
         bounds = self.benchmark.normalisation()
         worst, best = np.log(1 - bounds.nadir[0]), np.log(1 - bounds.ideal[0])
         score = np.maximum((worst - np.log(1 - metrics["val_accuracy"])) / (worst - best), 0)
-        return self.weight * score + (1 - self.weight) * rewards[..., 1]
+        result: NDArray[np.float64] = self.weight * score + (1 - self.weight) * rewards[..., 1]
+        return result
 
 
 def soft_cap(least: float, _: ecnas.Benchmark) -> ecnas.Scalarisation:

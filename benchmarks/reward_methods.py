@@ -26,7 +26,7 @@ from ecnas.runs.sweep import Algorithm, Sweep
 SWEEP = Path(__file__).parent / "leaderboard_reward.toml"
 REWARDS = {"linear": "equal weights", "soft-cap": "soft cap"}
 """Scalarisations, and what the table calls them."""
-SLOW = ("editing, Gaussian process", "BANANAS", "masked PPO")
+SLOW = ("editing, Gaussian process", "tree search", "BANANAS", "masked PPO")
 NEAR = 0.01
 """How far below the optimum a reward is near it."""
 
@@ -38,7 +38,7 @@ class Args:
     seeds: int = 40
     """Runs of each method."""
     slow_seeds: int = 10
-    """Runs of the slow ones: editing with a Gaussian process, BANANAS, masked PPO."""
+    """Runs of the slow ones: editing with a Gaussian process, tree search, BANANAS and masked PPO."""
     processes: int = 1
     """Processes at once."""
     runs: Path = Path("runs")

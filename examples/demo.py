@@ -63,25 +63,25 @@ def main(args: Args) -> None:
 
 
 def plot(records: dict[str, runs.RunRecord], optimum: float, path: Path) -> None:
-    """Best reward so far, and the running mean of the rewards, of each controller."""
+    """How far the best reward so far is from the optimum, and the running mean of the rewards, of each controller."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, (best, mean) = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True, layout="constrained")
+    figure, (best, mean) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
     colours = (drawing.BLACK, drawing.ORANGE, drawing.VERMILLION, drawing.BLUE)
     for (name, record), colour in zip(records.items(), colours, strict=True):
         rewards = record.column("reward")
         index = np.arange(1, len(rewards) + 1)
-        best.step(index, np.maximum.accumulate(rewards), where="post", color=colour, label=name)
+        best.step(index, optimum - np.maximum.accumulate(rewards), where="post", color=colour, label=name)
         window = max(1, len(rewards) // 10)
         smooth = np.convolve(rewards, np.full(window, 1 / window), mode="valid")
         mean.plot(index[window - 1 :], smooth, color=colour, label=name)
-    for ax, title in ((best, "best reward so far"), (mean, "mean reward of the last tenth")):
-        ax.axhline(optimum, color="grey", linestyle="--", linewidth=1, label="optimum")
-        ax.set(xlabel="evaluations", title=title)
-    best.set_ylabel("reward")
+    mean.axhline(optimum, color="grey", linestyle="--", linewidth=1, label="optimum")
+    best.set_yscale("symlog", linthresh=1e-3)  # logarithmic, but for the 0 of the optimum
+    best.set(xlabel="evaluations", ylabel="regret", title="regret of the best reward so far")
+    mean.set(xlabel="evaluations", ylabel="reward", title="mean reward of the last tenth")
     figure.legend(*mean.get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=8)
     figure.savefig(path, dpi=150)
 
