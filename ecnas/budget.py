@@ -15,10 +15,12 @@ from typing import Any, Final, NoReturn
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ecnas.decimals import EXACT, ExactSum, decimal_of, exact_sum
+from ecnas.decimals import EXACT, ExactSum, decimal_of, exact_sum, rough_sum
 from ecnas.errors import BudgetExhaustedError, BudgetProcessError
 
 _NOTHING: Final[Mapping[str, int]] = {}
+_FAR: Final = 0.99
+"""Below this part of a limit, sums but for rounding will do: a trillion additions are off by a thousandth at most."""
 _UNITS: Final = {"evaluations": "evaluations", "epochs": "epochs", "energy": "kWh", "seconds": "s"}
 
 
@@ -177,7 +179,7 @@ class Budget:
     ) -> int:
         """How many of the evaluations can be charged before one would overspend; notes sums of all that it makes."""
         for name, most in self._limits.items():
-            if name in amounts:
+            if name in amounts and not self._is_far(name, rough_sum(amounts[name])):
                 totals[name] = exact_sum(amounts[name])
                 spent = self._sums[name].total
                 if EXACT.add(spent, totals[name]) > most:  # at the end of a budget alone
@@ -186,11 +188,15 @@ class Budget:
                         if spent > most:
                             count = place
                             break
-            elif most.is_finite():
+            elif name not in amounts and most.is_finite():
                 each = 1 if name == "evaluations" else epochs
                 left = int(most) - int(self._spent(name))
                 count = min(count, left // each) if each else count
         return count
+
+    def _is_far(self, name: str, amount: float = 0.0) -> bool:
+        """Whether an amount surely leaves something of a limit on energy or seconds, without adding up exactly."""
+        return name in self._sums and self._sums[name].estimate + amount < _FAR * float(self._limits[name])
 
     def _check(self, epochs: int, amounts: Mapping[str, float], before: Mapping[str, Decimal | int] = _NOTHING) -> None:
         """Raises if an evaluation would overspend; ``before`` is what others cost that are not charged either."""
@@ -238,6 +244,8 @@ class Budget:
         self._require_own_process()
         with self._lock:
             for name, most in self._limits.items():
+                if self._is_far(name):
+                    continue
                 least = epochs if name == "epochs" else 1 if name == "evaluations" else 0
                 spent = EXACT.add(Decimal(self._spent(name)), Decimal(least))
                 if spent > most or (not least and spent == most):
