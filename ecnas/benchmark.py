@@ -144,6 +144,7 @@ class Benchmark:
 
     Args:
         table: The metrics.
+        front: Rows of the exact front of the default objectives at the most epochs, if it is known.
 
     Example:
         >>> import ecnas
@@ -153,7 +154,7 @@ class Benchmark:
         (108, 'surrogate')
     """
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, front: NDArray[np.int64] | None = None) -> None:
         self.table = table
         self._readers: dict[int, Reader] = {}  # made when first asked for: a table may have to draw its metrics
         self._provenances = table.provenance
@@ -165,6 +166,8 @@ class Benchmark:
         self._missing = np.array(sorted(table.missing), dtype=np.int64)
         self._parameters = table.space.trainable_parameters
         self._caches: dict[Any, Any] = {}
+        if front is not None:
+            self._caches["front", DEFAULT_OBJECTIVES, table.epochs[-1]] = front
 
     @property
     def name(self) -> str:

@@ -158,7 +158,7 @@ def _scaled(x: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.int64]
         np.rint(rounded, out=rounded)
         rounded *= step
         distance = np.abs(beyond - rounded)
-        np.copyto(chosen, rounded, where=distance < reach)
+        chosen = np.where(distance < reach, rounded, chosen)
         if step == 10:
             np.minimum(doubt, np.abs(distance - 5.0), out=doubt)
         distance -= reach

@@ -1,5 +1,6 @@
 """The embedded table is sane, small and what its card says; its making is resumable."""
 
+import dataclasses
 import hashlib
 import time
 
@@ -8,8 +9,10 @@ import pytest
 from conftest import DATA, needs_training
 
 import ecnas
+from ecnas import loading
+from ecnas.benchmark import Benchmark
 from ecnas.loading import EMBEDDED_FOLDER
-from ecnas.surrogate import report, stages
+from ecnas.surrogate import report, stages, tables
 from ecnas.surrogate.calibration import calibrate
 from ecnas.surrogate.data import BEST_OF_THREE, EPOCHS, load_targets, read_energies, target
 from ecnas.surrogate.tables import CO2_INTENSITY, STARTUP, Predictions, embedded_table
@@ -160,3 +163,22 @@ def test_training_data_are_those_described():
     assert np.nanmean(np.abs(table.values("test_accuracy", 108) - figures[:, target("test_108")])) < 0.01
     energy = np.log(table.values("energy", 4)) - figures[:, target("log_energy_4")]
     assert np.nanmedian(np.abs(energy)) < 0.013
+
+
+@pytest.mark.parametrize("name", loading.SPACES)
+def test_the_front_beside_the_embedded_table_is_the_exact_one(name):
+    embedded = ecnas.load(f"surrogate-{name}")
+    known = loading._known_front(embedded.table)
+    assert known is not None
+    np.testing.assert_array_equal(known, Benchmark(embedded.table).pareto_front().rows)
+    np.testing.assert_array_equal(known, embedded.pareto_front().rows)
+
+
+def test_a_front_of_another_table_is_not_taken():
+    table = ecnas.load("surrogate-4V").table
+    assert loading._known_front(dataclasses.replace(table, digest="0" * 64)) is None
+
+
+def test_saving_the_embedded_table_writes_its_fronts(tmp_path):
+    tables.save(ecnas.load("surrogate-7V").table, tmp_path / "table")
+    assert (tmp_path / "table" / loading.FRONTS).read_text() == (loading.EMBEDDED_FOLDER / loading.FRONTS).read_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ecnas.loading import load
-from ecnas.space import Space
+from ecnas.benchmark import Benchmark
+from ecnas.files import write_text
+from ecnas.loading import FRONTS, load, restrict
+from ecnas.space import SPACES, Space
 from ecnas.surrogate.calibration import Calibration, calibrate
 from ecnas.surrogate.data import BEST_OF_THREE, EPOCHS, target
 from ecnas.surrogate.stages import fold_of_cells
@@ -163,6 +166,13 @@ def embedded_table(predictions: Predictions) -> Table:
         digest=columns_digest(columns),
         notes="Predicted, not measured: see CARD.md beside the table, and docs/surrogate.md.",
     )
+
+
+def save(table: Table, folder: Path) -> None:
+    """Writes the table, and beside it the exact front of each embedded benchmark that it makes."""
+    table.save(folder)
+    fronts = {name: Benchmark(restrict(table, Space(name), name)).pareto_front().rows.tolist() for name in SPACES}
+    write_text(folder / FRONTS, json.dumps({"digest": table.digest, "fronts": fronts}) + "\n")
 
 
 def _quantised(metrics: Metrics, per_epoch: bool = False) -> Column:

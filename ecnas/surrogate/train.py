@@ -27,7 +27,7 @@ from ecnas.surrogate.stages import (
     learning_curve,
     network_predictions,
 )
-from ecnas.surrogate.tables import accuracies, calibrations, embedded_table, finish, unseen_predictions
+from ecnas.surrogate.tables import accuracies, calibrations, embedded_table, finish, save, unseen_predictions
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     noise_model, mean_of_best = noise.fit(args.data, *accuracies(args.data, unseen, corrections), metrics)
     made = networks.mean(axis=0, dtype=np.float64)
     table = embedded_table(finish(args.data, made, corrections, mean_of_best, log_energy))
-    table.save(args.table)
+    save(table, args.table)
     noise.write(args.noise, noise_model)
     note(f"table {table.digest[:12]} in {args.table}, noise in {args.noise}")
     curve = learning_curve(args.data, args.work, Hyperparameters())
