@@ -9,16 +9,15 @@ that ``make surrogate`` leaves in build/surrogate, and all but "literature" the 
 from __future__ import annotations
 
 import argparse
-from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+import white
 from numpy.typing import NDArray
 from page import write_sections
 from scipy.special import ndtr, rel_entr
@@ -27,7 +26,6 @@ from tqdm import tqdm
 
 import ecnas
 from ecnas import runs, search
-from ecnas.encoding import MAX_VERTICES, batch_to_frame
 from ecnas.noise import LUCKS, Residuals
 from ecnas.surrogate import noise
 from ecnas.surrogate.data import EPOCHS, load_targets, target
@@ -48,15 +46,15 @@ WORLDS: Final = 50
 PUBLISHED_BEST: Final = {"val_accuracy": 0.9506, "test_accuracy": 0.9432}
 """The best means of three trainings in NAS-Bench-101 (Ying et al. 2019, https://arxiv.org/abs/1902.09635)."""
 
-QUERIES: Final = 150
-PUBLISHED_ERRORS: Final = {
-    "random search": 6.341,
-    "regularised evolution": 6.109,
-    "local search": 5.932,
-    "BANANAS": 5.923,
-}
-"""Mean test errors (%) after 150 queries, 200 trials; White et al. 2021, https://arxiv.org/abs/1910.11858 and
-https://arxiv.org/abs/2005.02960."""
+LITERATURE: Final = (
+    "random search",
+    "regularised evolution",
+    "local search",
+    "BANANAS",
+    "REINFORCE",
+    "random search, uniform",
+)
+"""Methods of White et al.'s table (:mod:`white`) that are shown."""
 
 BUDGETS: Final = (25, 50, 100, 150)
 SEARCHERS: Final[Mapping[str, runs.Method]] = {
@@ -174,95 +172,24 @@ def optimum() -> str:
     return "\n".join(lines)
 
 
-class _ByMatrix(runs.Evaluator):
-    """Draws random cells as White et al. do: a random matrix and random operations, until they make a cell."""
-
-    def sample(self, rng: np.random.Generator) -> ecnas.Cell:
-        space = self.benchmark.space
-        while True:
-            adjacency = np.triu(rng.integers(2, size=(64, MAX_VERTICES, MAX_VERTICES)), k=1)
-            rows = space.rows(*batch_to_frame(adjacency, rng.integers(3, size=(64, MAX_VERTICES - 2))))
-            for row in rows[rows >= 0].tolist():
-                return space[row]
-
-
-@dataclass(frozen=True)
-class ByMatrix:
-    """A searcher whose random cells are drawn by matrix and labels."""
-
-    searcher: runs.Method
-
-    def run(self, evaluate: runs.Evaluator, rng: np.random.Generator) -> None:
-        """Searches as the searcher does."""
-        self.searcher.run(_ByMatrix(evaluate.task, evaluate.budget, evaluate.record), rng)
-
-
-@dataclass(frozen=True)
-class GrowingEvolution(search.RegularisedEvolution):
-    """Regularised evolution as in White et al.'s code: ten random cells grow to a population of 30."""
-
-    population_size: int = 30
-    num_initial: int = 10
-
-    def run(self, evaluate: runs.Evaluator, rng: np.random.Generator) -> None:
-        """Searches as regularised evolution does, from fewer cells."""
-        population: deque[runs.Candidate] = deque(maxlen=self.population_size)
-        for _ in range(self.num_initial):
-            population.append(evaluate(evaluate.sample(rng)))
-        while True:
-            parent = self.select(population, rng)
-            population.append(evaluate(evaluate.mutate_anew(parent.cell, rng, self.expected_edges, self.expected_ops)))
-
-
-METHODS: Final[Mapping[str, runs.Method]] = {
-    "random search": ByMatrix(search.RandomSearch()),
-    "regularised evolution": ByMatrix(GrowingEvolution()),
-    "local search": ByMatrix(search.LocalSearch()),
-    "BANANAS": ByMatrix(search.BANANAS()),
-    "random search, uniform": search.RandomSearch(),
-}
-
-
-def in_world(seed: int, slow: bool) -> dict[str, tuple[float, float, float]]:
-    """What each of :data:`METHODS` picks in a world; of BANANAS only where slow ones are wanted."""
-    world = ecnas.load("surrogate-7V", noise_seed=seed)
-    return {name: picked(method, world, seed) for name, method in METHODS.items() if slow or name != "BANANAS"}
-
-
-def literature(seeds: int, slow_seeds: int, processes: int) -> str:
+def literature(seeds: int, processes: int) -> str:
     """Test errors after 150 evaluations, judged as White et al. judge: by the mean of three of the best seen."""
-    numbers = range(seeds)
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        jobs = pool.map(in_world, numbers, [seed < slow_seeds for seed in numbers])
-        found = list(tqdm(jobs, total=seeds, desc="literature"))
+    found = white.picks(dict.fromkeys(LITERATURE, seeds), ROOT / "runs" / "literature" / "white", processes)
     lines = [
         "| test error after 150 evaluations, % | worlds, one run each | published | mean of three | standard error "
         "| difference | expected of the pick | seen − expected, validation |",
         "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
-    for name in METHODS:
-        picks = np.array([world[name] for world in found if name in world])
-        error, expected, luck = picks.mean(axis=0)
-        deviation = picks[:, 0].std(ddof=1) / len(picks) ** 0.5
-        published = PUBLISHED_ERRORS.get(name)
+    for name, picks in found.items():
+        error, expected, luck, _ = np.mean(picks, axis=0)
+        deviation = np.std([pick.error for pick in picks], ddof=1) / len(picks) ** 0.5
+        published = white.PUBLISHED.get(name)
         both = (f"{published:.3f}", f"{error - published:+.3f}") if published else ("–", "–")
         lines.append(
             f"| {name} | {len(picks)} | {both[0]} | {error:.3f} | {deviation:.3f} | {both[1]} | {expected:.3f} "
-            f"| {100 * luck:+.3f} |"
+            f"| {luck:+.3f} |"
         )
     return "\n".join(lines)
-
-
-def picked(method: runs.Method, world: ecnas.Benchmark, seed: int) -> tuple[float, float, float]:
-    """Of the cell with the best validation accuracy that a run saw: test errors (%), and the luck in its accuracy."""
-    record = runs.run(method, world, QUERIES, seed, objectives=("val_accuracy",), name="method")
-    row = int(record.column("row")[np.argmax(record.column("val_accuracy"))])
-    seen, expected = world.query_row(row), world.expected.query_row(row)
-    return (
-        100 * (1 - seen.test_accuracy),
-        100 * (1 - expected.test_accuracy),
-        seen.val_accuracy - expected.val_accuracy,
-    )
 
 
 KINDS: Final = ("measured", "expected", "worlds")
@@ -378,13 +305,12 @@ def main() -> None:
     sections: dict[str, Callable[[], str]] = {
         "calibration": calibration,
         "optimum": optimum,
-        "literature": lambda: literature(arguments.seeds, arguments.slow_seeds, arguments.processes),
+        "literature": lambda: literature(arguments.seeds, arguments.processes),
         "small": lambda: small(arguments.small_seeds, arguments.processes),
         "fidelity": fidelity,
     }
     parser.add_argument("sections", nargs="*", choices=[*sections, []], help="which tables; all by default")
     parser.add_argument("--seeds", type=int, default=200, help="runs of each searcher")
-    parser.add_argument("--slow-seeds", type=int, default=200, help="runs of BANANAS, which takes most of the time")
     parser.add_argument("--small-seeds", type=int, default=50, help="runs of each searcher on small spaces")
     parser.add_argument("--processes", type=int, default=2, help="worlds to search in at once")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "realism.md", help="the page that is written")

@@ -1,0 +1,345 @@
+"""Published results on NAS-Bench-101's space, run again on the embedded one: what docs/literature.md shows.
+
+    python benchmarks/literature.py [SECTION …] [--seeds 200]
+
+The sections are queries (White et al. 2021: test error after 150 queries), masks (why REINFORCE differs there), seconds
+(Ying et al. 2019: regret against simulated time) and optimum (Wang et al. 2018: samples until the best cell); all by
+default. What was run is kept in runs/literature and not run again. Needs the extras [agents] and [search], and for two
+peers optuna and scikit-learn.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import white
+from ecnas_gym.agents.edit import Editing
+from ecnas_gym.agents.mcts import TreeSearch
+from ecnas_gym.agents.pqt import PriorityQueueTraining
+from ecnas_gym.agents.reinforce_many import CategoricalREINFORCE
+from numpy.typing import NDArray
+from page import write_sections
+from tqdm import tqdm
+from unmasked import UnmaskedREINFORCE
+
+import ecnas
+from ecnas import drawing, files, runs, search
+from ecnas.runs.run import make_header, run_task
+from ecnas.task import Task
+
+ROOT: Final = Path(__file__).parents[1]
+FIGURE: Final = ROOT / "docs" / "images" / "literature.png"
+
+# ---------------------------------------------------------------------------------------------------------------------
+# White et al. 2021
+
+CHEAP: Final = (
+    "REINFORCE",
+    "REINFORCE, −log regret",
+    "random search",
+    "random search, uniform",
+    "regularised evolution",
+    "local search",
+    "BANANAS",
+    "priority-queue training",
+)
+PEERS: Final = ("TPE (Optuna)", "Gaussian process (scikit-learn)")
+
+
+def queries(arguments: argparse.Namespace) -> str:
+    """Test errors after 150 queries, in the order of ours."""
+    seeds = dict.fromkeys(white.METHODS, arguments.dear_seeds)
+    seeds |= dict.fromkeys(CHEAP, arguments.seeds) | dict.fromkeys(PEERS, arguments.peer_seeds)
+    found = white.picks(seeds, arguments.runs / "white", arguments.processes)
+    lines = [
+        "| test error after 150 queries, % | worlds | published | mean of three | standard error | difference "
+        "| expected of the pick | expected of its own recommendation |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    ordered = sorted(found, key=lambda name: -np.mean([pick.error for pick in found[name]]))
+    for name in ordered:
+        picks = np.array(found[name])
+        error, expected, _, recommended = picks.mean(axis=0)
+        deviation = picks[:, 0].std(ddof=1) / len(picks) ** 0.5
+        published = white.PUBLISHED.get(name)
+        both = f"{published:.3f} | {error:.3f} | {deviation:.3f} | {error - published:+.3f}" if published else ""
+        both = both or f"– | {error:.3f} | {deviation:.3f} | –"
+        own = f"{recommended:.3f}" if abs(recommended - expected) > 1e-9 else "–"
+        lines.append(f"| {name} | {len(picks)} | {both} | {expected:.3f} | {own} |")
+    others = ", ".join(f"{name} {error:.3f}" for name, error in white.OTHERS.items())
+    return "\n".join([*lines, "", f"Published, and not run here: {others}."])
+
+
+STEPS: Final[Mapping[str, runs.Method]] = {
+    "REINFORCE": CategoricalREINFORCE(),
+    "without masks": UnmaskedREINFORCE(),
+    "and with accuracies as they are for rewards": UnmaskedREINFORCE(raw=True),
+    "and with a step size of 0.1": UnmaskedREINFORCE(raw=True, learning_rate=0.1),
+    "random search": white.ByMatrix(search.RandomSearch()),
+}
+"""From REINFORCE as it is here to random search, one difference at a time."""
+
+
+def masks(arguments: argparse.Namespace) -> str:
+    """What masks and the scale of rewards do for REINFORCE in 150 queries."""
+    worlds = range(arguments.dear_seeds)
+    with ProcessPoolExecutor(arguments.processes, mp_context=get_context("spawn")) as pool:
+        picks = np.array(list(tqdm(pool.map(_steps_in_world, worlds), total=len(worlds), desc="masks")))
+    lines = [
+        f"| test error after 150 queries, %; {len(worlds)} worlds | mean of three | standard error | expected |",
+        "|---|---:|---:|---:|",
+    ]
+    for name, found in zip(STEPS, picks.transpose(1, 0, 2), strict=True):
+        deviation = found[:, 0].std(ddof=1) / len(found) ** 0.5
+        lines.append(f"| {name} | {found[:, 0].mean():.3f} | {deviation:.3f} | {found[:, 1].mean():.3f} |")
+    return "\n".join(lines)
+
+
+def _steps_in_world(seed: int) -> list[white.Pick]:
+    task = Task.of(ecnas.load("surrogate-7V", noise_seed=seed), ("val_accuracy",))
+    expected = task.benchmark.expected
+    return [white._pick(run_task(method, task, white.QUERIES, seed), expected) for method in STEPS.values()]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Ying et al. 2019
+
+SECONDS: Final = 1e7
+GRID: Final = np.logspace(4, 7, 61)
+"""Simulated seconds at which curves are read."""
+SHOWN: Final = (1e5, 1e6, 1e7)
+"""Those of the table."""
+TRIALS_PER_WORLD: Final = 25
+
+STUDY: Final[Mapping[str, runs.Method]] = {
+    "random search": white.ByMatrix(search.RandomSearch()),
+    "REINFORCE": CategoricalREINFORCE(),
+    "regularised evolution": white.ByMatrix(search.RegularisedEvolution()),
+}
+
+
+def seconds(arguments: argparse.Namespace) -> str:
+    """Mean test regret against simulated time, one training a query."""
+    curves = {
+        name: _curves(name, arguments.trials if name == "REINFORCE" else arguments.other_trials, arguments)
+        for name in STUDY
+    }
+    _draw(curves)
+    header = " | ".join(f"{time:.0e} s".replace("e+0", "·10^") for time in SHOWN)
+    lines = [
+        f"| test regret, points | trials | {header} | expected, {header.split(' | ')[-1]} | evaluations |",
+        "|---|---:|" + "---:|" * (len(SHOWN) + 2),
+    ]
+    for name, (regrets, expected, evaluations) in curves.items():
+        number = len(regrets)
+        cells = []
+        for time in SHOWN:
+            at = regrets[:, int(np.argmin(np.abs(GRID - time)))]
+            cells.append(f"{at.mean():.3f} ± {at.std(ddof=1) / number**0.5:.3f}")
+        last = expected[:, -1]
+        cells.append(f"{last.mean():.3f} ± {last.std(ddof=1) / number**0.5:.3f}")
+        lines.append(f"| {name} | {number} | {' | '.join(cells)} | {evaluations.mean():,.0f} |")
+    return "\n".join(lines)
+
+
+Curves = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+"""Regrets by the world's means of three and by what is expected, shape (trials, times), and evaluations (trials,)."""
+
+
+def _curves(name: str, trials: int, arguments: argparse.Namespace) -> Curves:
+    worlds = -(-trials // TRIALS_PER_WORLD) if name == "REINFORCE" else -(-arguments.trials // TRIALS_PER_WORLD)
+    each = trials // worlds
+    folder = arguments.runs / "ying" / name
+    with ProcessPoolExecutor(arguments.processes, mp_context=get_context("spawn")) as pool:
+        jobs = pool.map(_trials_in_world, [name] * worlds, range(worlds), [each] * worlds, [folder] * worlds)
+        parts = list(tqdm(jobs, total=worlds, desc=name))
+    regrets, expected, evaluations = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return regrets, expected, evaluations
+
+
+def _trials_in_world(name: str, world: int, number: int, folder: Path) -> Curves:
+    """Some trials in one world; read where they were made before."""
+    path = folder / f"world-{world}-trials-{number}.npz"
+    if not path.exists():
+        benchmark = ecnas.load("surrogate-7V", noise_seed=world)
+        task = Task.of(benchmark, ("val_accuracy",), repeat="random")
+        method = STUDY[name]
+        starts = [
+            _start(method, task, ecnas.Budget(seconds=SECONDS), 1_000_000 + world * 1000 + k) for k in range(number)
+        ]
+        if isinstance(method, runs.ManyRuns):
+            method.run_many(*map(list, zip(*starts, strict=True)))
+        else:
+            for evaluate, rng in starts:
+                _until_spent(method, evaluate, rng)
+        means = benchmark.table.values("test_accuracy", 108)
+        expected = benchmark.expected.values("test_accuracy")
+        found = [_curve(evaluate.record, judged) for judged in (means, expected) for evaluate, _ in starts]
+        lengths = np.array([len(evaluate.record) for evaluate, _ in starts], dtype=np.float64)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with files.replaced_file(path, "wb") as file:
+            np.savez(file, regrets=found[:number], expected=found[number:], evaluations=lengths)
+    with np.load(path) as saved:
+        return saved["regrets"], saved["expected"], saved["evaluations"]
+
+
+def _start(
+    method: runs.Method, task: Task, budget: ecnas.Budget, seed: int, kind: type[runs.Evaluator] = runs.Evaluator
+) -> tuple[runs.Evaluator, np.random.Generator]:
+    record = runs.RunRecord(make_header(method, task, budget, seed))
+    trainings = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
+    return kind(task, budget, record, trainings), np.random.default_rng(seed)
+
+
+def _until_spent(method: runs.Method, evaluate: runs.Evaluator, rng: np.random.Generator) -> None:
+    try:
+        method.run(evaluate, rng)
+    except ecnas.BudgetExhaustedError:
+        return
+
+
+def _curve(record: runs.RunRecord, test: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Test regret, in points, of the best training seen, at each of :data:`GRID`; NaN before the first."""
+    rows, seen = record.column("row").astype(np.int64), record.column("val_accuracy")
+    is_better = np.diff(np.maximum.accumulate(seen), prepend=-np.inf) > 0
+    leads = np.maximum.accumulate(np.where(is_better, np.arange(len(seen)), 0))
+    at = np.searchsorted(np.cumsum(record.column("training_time")), GRID, side="right") - 1
+    return np.where(at >= 0, 100 * (test.max() - test[rows[leads[np.maximum(at, 0)]]]), np.nan)
+
+
+def _draw(curves: Mapping[str, Curves]) -> None:
+    with drawing.style():
+        figure = drawing.new_figure(6.0, 4.2)
+        ax = figure.subplots()
+        for name, (regrets, _, _) in curves.items():
+            there = ~np.isnan(regrets).any(axis=0)
+            mean = regrets[:, there].mean(axis=0)
+            error = 1.96 * regrets[:, there].std(axis=0, ddof=1) / len(regrets) ** 0.5
+            (line,) = ax.plot(GRID[there], mean, label=name)
+            ax.fill_between(GRID[there], mean - error, mean + error, color=line.get_color(), alpha=0.2, linewidth=0)
+        ax.set_xscale("log")
+        ax.set_yscale("log")
+        ax.set_xlabel("simulated training time (s)")
+        ax.set_ylabel("test regret (percentage points)")
+        ax.legend()
+        drawing.save(figure, FIGURE)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Wang et al. 2018
+
+SEARCHERS: Final[Mapping[str, Mapping[str, tuple[runs.Method, int, int]]]] = {
+    "5V": {
+        "regularised evolution": (search.RegularisedEvolution(), 200, 50_000),
+        "local search": (search.LocalSearch(), 200, 50_000),
+        "REINFORCE": (CategoricalREINFORCE(), 100, 20_000),
+        "priority-queue training": (PriorityQueueTraining(), 100, 2_000),
+        "tree search, plain UCT": (TreeSearch(network=False), 100, 2_000),
+        "tree search, endings by lot": (TreeSearch(best_ending=False), 48, 2_000),
+        "tree search": (TreeSearch(), 100, 2_000),
+        "editing": (Editing(), 100, 2_000),
+    },
+    "7V": {
+        "regularised evolution": (search.RegularisedEvolution(), 48, 50_000),
+        "local search": (search.LocalSearch(), 48, 50_000),
+        "REINFORCE": (CategoricalREINFORCE(), 16, 3_000),
+        "priority-queue training": (PriorityQueueTraining(), 16, 1_500),
+        "tree search, plain UCT": (TreeSearch(network=False), 16, 1_500),
+        "tree search, endings by lot": (TreeSearch(best_ending=False), 16, 1_500),
+        "tree search": (TreeSearch(), 48, 1_500),
+        "editing": (Editing(), 48, 1_500),
+    },
+}
+"""By space and name: who searches, how many times, and after how many samples a run is given up."""
+
+
+class _UntilBest(runs.Evaluator):
+    """Ends the run at the best cell."""
+
+    def add(self, cell: ecnas.Cell, evaluation: ecnas.Evaluation) -> runs.Candidate:
+        candidate = super().add(cell, evaluation)
+        if evaluation.val_accuracy == self.benchmark.values("val_accuracy", self.epochs).max():
+            raise ecnas.BudgetExhaustedError("this is the best cell")
+        return candidate
+
+
+def optimum(arguments: argparse.Namespace) -> str:
+    """Samples until the cell of the best validation accuracy, in the table without noise."""
+    lines = [
+        "| space | method | runs | found | samples, mean | standard error | median | times fewer than random |",
+        "|---|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for space, searchers in SEARCHERS.items():
+        cells = len(ecnas.Space(space))
+        expected = (cells + 1) / 2
+        lines.append(f"| {space} | random search, exactly | – | all | {expected:,.1f} | – | {expected:,.1f} | 1 |")
+        for name, (_, number, limit) in searchers.items():
+            folder = arguments.runs / "wang" / space / name
+            with ProcessPoolExecutor(arguments.processes, mp_context=get_context("spawn")) as pool:
+                parts = [range(start, min(start + 8, number)) for start in range(0, number, 8)]
+                jobs = pool.map(_samples, [space] * len(parts), [name] * len(parts), parts, [folder] * len(parts))
+                samples = np.concatenate(list(tqdm(jobs, total=len(parts), desc=f"{space} {name}")))
+            found = np.isfinite(samples)
+            if found.all():
+                error = samples.std(ddof=1) / number**0.5
+                mean = f"{samples.mean():,.0f} | {error:,.0f}"
+                ratio = f"{expected / samples.mean():,.1f}"
+            else:
+                mean, ratio = f"over {np.minimum(samples, limit).mean():,.0f} | –", "–"
+            middle = np.median(samples)
+            median = f"{middle:,.0f}" if np.isfinite(middle) else f"over {limit:,}"
+            lines.append(f"| {space} | {name} | {number} | {found.mean():.0%} | {mean} | {median} | {ratio} |")
+    return "\n".join(lines)
+
+
+def _samples(space: str, name: str, seeds: Iterable[int], folder: Path) -> NDArray[np.float64]:
+    """How many evaluations each run made until it found the best cell; ∞ where it was given up."""
+    method, _, limit = SEARCHERS[space][name]
+    task = Task.of(ecnas.load(f"surrogate-{space}"), ("val_accuracy",))
+    best = task.benchmark.values("val_accuracy", task.epochs).max()
+    found = []
+    for seed in seeds:
+        path = folder / f"{seed}-of-{limit}.txt"
+        if not path.exists():
+            evaluate, rng = _start(method, task, ecnas.Budget(limit), seed, _UntilBest)
+            _until_spent(method, evaluate, rng)
+            accuracies = evaluate.record.column("val_accuracy")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            files.write_text(path, str(len(accuracies)) if accuracies.max() == best else "inf")
+        found.append(float(path.read_text()))
+    return np.array(found)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    sections: dict[str, Callable[[Any], str]] = {
+        "queries": queries,
+        "masks": masks,
+        "seconds": seconds,
+        "optimum": optimum,
+    }
+    parser.add_argument("sections", nargs="*", choices=[*sections, []], help="which tables; all by default")
+    parser.add_argument("--seeds", type=int, default=200, help="worlds for the queries")
+    parser.add_argument("--dear-seeds", type=int, default=200, help="those for methods that take half a second or more")
+    parser.add_argument("--peer-seeds", type=int, default=200, help="those for Optuna and scikit-learn")
+    parser.add_argument("--trials", type=int, default=500, help="trials of REINFORCE against time")
+    parser.add_argument("--other-trials", type=int, default=500, help="those of the other two")
+    parser.add_argument("--processes", type=int, default=2, help="what is run at once")
+    parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "literature", help="where runs are kept")
+    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "literature.md", help="the page that is written")
+    arguments = parser.parse_args()
+    digest = ecnas.load("surrogate-7V").digest
+    for name in arguments.sections or sections:
+        text = sections[name](arguments)
+        print(f"\n{name}\n\n{text}", flush=True)
+        write_sections(arguments.page, {name: text, "digest": f"Of the embedded table with digest `{digest[:16]}`."})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""Searchers of other libraries, for comparison: no dependencies of the package."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecnas import Space, interchange
+from ecnas.encoding import MAX_INNER, MAX_VERTICES, NUM_OPERATIONS, OP_WEIGHTS, batch_to_frame, to_frame
+from ecnas.runs import Evaluator
+from ecnas.search.variation import mutations
+
+
+def draw_by_matrix(space: Space, number: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Rows of cells drawn by a random matrix and random operations; what is no cell is drawn again."""
+    found = np.empty(0, dtype=np.int64)
+    while len(found) < number:
+        size = max(64, 4 * number)
+        adjacency = np.triu(rng.integers(2, size=(size, MAX_VERTICES, MAX_VERTICES)), k=1)
+        rows = space.rows(*batch_to_frame(adjacency, rng.integers(NUM_OPERATIONS, size=(size, MAX_INNER))))
+        found = np.concatenate([found, rows[rows >= 0]])
+    return found[:number]
+
+
+@dataclass(frozen=True)
+class TPE:
+    """Tree-structured Parzen estimators of Optuna over edges and operations. What is no cell costs nothing.
+
+    Source: Bergstra et al. 2011, https://papers.nips.cc/paper/4443; https://optuna.org.
+    """
+
+    num_initial: int = 10
+    """Random cells to begin with."""
+
+    name: ClassVar[str] = "TPE"
+
+    def run(self, evaluate: Evaluator, rng: np.random.Generator) -> None:
+        """Searches until the budget is spent."""
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        sampler = optuna.samplers.TPESampler(n_startup_trials=self.num_initial, seed=int(rng.integers(2**31)))
+        study = optuna.create_study(direction="maximize", sampler=sampler)
+        while True:
+            trial = study.ask()
+            try:
+                cell = interchange.suggest(trial, evaluate.benchmark.space)
+            except optuna.TrialPruned:
+                study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+                continue
+            study.tell(trial, evaluate(cell).reward)
+
+
+@dataclass(frozen=True)
+class GaussianProcess:
+    """A Gaussian process of scikit-learn on adjacency matrices and one-hot operations, with expected improvement."""
+
+    num_initial: int = 10
+    """Random cells to begin with."""
+    refit: int = 10
+    """Evaluations between two fits of length scale and noise."""
+    num_fresh: int = 1000
+    """Random cells among which the next is chosen."""
+    num_mutations: int = 200
+    """Mutations of the ten best that compete with them."""
+
+    name: ClassVar[str] = "Gaussian process"
+
+    def run(self, evaluate: Evaluator, rng: np.random.Generator) -> None:
+        """Searches until the budget is spent."""
+        from scipy.stats import norm
+        from sklearn.gaussian_process import GaussianProcessRegressor
+        from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+
+        space = evaluate.benchmark.space
+        rows = draw_by_matrix(space, self.num_initial, rng)
+        rewards = np.array([evaluate(space[row]).reward for row in rows.tolist()])
+        start = ConstantKernel(1.0) * Matern(3.0, (0.3, 30.0), nu=2.5) + WhiteKernel(0.1, (1e-4, 10.0))
+        fitted = start
+        while True:
+            fit = len(rows) % self.refit == 0
+            process = GaussianProcessRegressor(
+                start if fit else fitted, optimizer="fmin_l_bfgs_b" if fit else None, normalize_y=True
+            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # where the likelihood is highest at a bound, the bound it is
+                process.fit(one_hot(space, rows), rewards)
+            fitted = process.kernel_
+            best = rows[np.argsort(-rewards, kind="stable")[:10]]
+            near = mutations(space, rng.choice(best, size=self.num_mutations), rng, 1.0, 1.0)
+            drawn = np.unique(np.concatenate([near[near >= 0], draw_by_matrix(space, self.num_fresh, rng)]))
+            candidates = drawn[~np.isin(drawn, rows)]
+            mean, deviation = process.predict(one_hot(space, candidates), return_std=True)
+            gain = (mean - rewards.max()) / deviation
+            improvement = deviation * (gain * norm.cdf(gain) + norm.pdf(gain))
+            row = int(candidates[np.argmax(improvement)])
+            rows, rewards = np.append(rows, row), np.append(rewards, evaluate(space[row]).reward)
+
+
+def one_hot(space: Space, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The 21 edges of the frame of seven vertices and its 15 possible operations, 0 and 1: shape (n, 36)."""
+    cells = space.cells
+    num_vertices = cells.num_vertices[rows]
+    num_edges = MAX_VERTICES * (MAX_VERTICES - 1) // 2
+    edges = to_frame(num_vertices, cells.edge_bits[rows])[:, None] >> np.arange(num_edges) & 1
+    digits = cells.op_codes[rows][:, None] // np.array(OP_WEIGHTS) % NUM_OPERATIONS
+    used = np.arange(MAX_INNER) < (num_vertices - 2)[:, None]
+    operations = (digits[:, :, None] == np.arange(NUM_OPERATIONS)) & used[:, :, None]
+    return np.hstack([edges, operations.reshape(len(rows), -1)]).astype(np.float64)

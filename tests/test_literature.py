@@ -1,0 +1,96 @@
+"""The published protocols that benchmarks/literature.py and realism.py run again."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections import Counter
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+import ecnas
+from ecnas import runs, search
+from ecnas.runs.run import make_header, run_task
+from ecnas.task import Task
+
+pytest.importorskip("tyro", reason="the controllers need ecnas-gym[agents]")
+pytest.importorskip("matplotlib", reason="the figure needs ecnas-gym[plots]")
+sys.path.append(str(ROOT / "benchmarks"))
+
+import literature
+import peers
+import white
+
+
+def test_cells_are_drawn_by_matrix():
+    """In the frame of seven vertices, 4V cells alone: as often as they have matrices and labels."""
+    rng = np.random.default_rng(0)
+    rows = peers.draw_by_matrix(ecnas.Space("4V"), 3000, rng)
+    assert rows.min() >= 0
+    assert rows.max() < 91
+    counts = Counter(rows.tolist())
+    # Row 0 (input → output alone) has all matrices in which nothing else lies on a path: far more than any other cell.
+    assert counts.most_common(1)[0][0] == 0
+    assert len(peers.draw_by_matrix(ecnas.Space("7V"), 7, rng)) == 7
+
+
+def test_searchers_start_by_matrix():
+    task = Task.of(ecnas.load("surrogate-7V"), ("val_accuracy",))
+    vertices = {}
+    for name, method in (("uniform", search.RandomSearch()), ("matrix", white.ByMatrix(search.RandomSearch()))):
+        rows = run_task(method, task, 400, 0).column("row").astype(int)
+        vertices[name] = task.benchmark.space.cells.num_vertices[rows]
+    assert (vertices["uniform"] < 7).mean() == pytest.approx(64_542 / 423_624, abs=0.06)
+    assert (vertices["matrix"] < 7).mean() > 0.3
+
+
+@pytest.mark.parametrize(("peer", "library"), [(peers.TPE(), "optuna"), (peers.GaussianProcess(), "sklearn")])
+def test_peers_spend_their_budget_and_repeat_themselves(peer, library):
+    pytest.importorskip(library)
+    task = Task.of(ecnas.load("surrogate-5V"), ("val_accuracy",))
+    first, second = (run_task(peer, task, 25, 3).column("row").tolist() for _ in range(2))
+    assert len(first) == 25
+    assert first == second
+
+
+def test_a_pick_is_judged_by_what_was_seen_and_by_what_is_expected(tmp_path):
+    world = ecnas.load("surrogate-5V", noise_seed=1)
+    task = Task.of(world, ("val_accuracy",))
+    record = run_task(search.RandomSearch(), task, 20, 4)
+    pick = white._pick(record, world.expected)
+    best = max(record.rows, key=lambda row: row["val_accuracy"])
+    seen, expected = world.query_row(best["row"]), world.expected.query_row(best["row"])
+    assert pick.error == pytest.approx(100 * (1 - seen.test_accuracy))
+    assert pick.expected == pick.recommended == pytest.approx(100 * (1 - expected.test_accuracy))
+    assert pick.luck == pytest.approx(100 * (seen.val_accuracy - expected.val_accuracy))
+
+
+def test_curves_follow_the_first_of_the_best_seen():
+    task = Task.of(ecnas.load("surrogate-4V"), ("val_accuracy",))
+    method, budget = search.RandomSearch(), ecnas.Budget(3)
+    record = runs.RunRecord(make_header(method, task, budget, 0))
+    evaluation = task.benchmark.query_row(5)
+    for row, accuracy, seconds in ((5, 0.5, 20_000.0), (7, 0.5, 20_000.0), (9, 0.6, 50_000.0)):
+        shown = dataclasses.replace(evaluation, val_accuracy=accuracy, training_time=seconds)
+        record.append(task.benchmark.space[row], shown, accuracy)
+    test = np.linspace(0.0, 0.9, 91)
+    curve = literature._curve(record, test)
+    times = literature.GRID
+    assert np.isnan(curve[times < 20_000]).all()
+    assert curve[(times >= 20_000) & (times < 90_000)] == pytest.approx(100 * (0.9 - test[5]))
+    assert curve[times >= 90_000] == pytest.approx(100 * (0.9 - test[9]))
+
+
+def test_runs_end_at_the_best_cell(monkeypatch, tmp_path):
+    searchers = {"5V": {"local search": (search.LocalSearch(), 2, 2600)}}
+    monkeypatch.setattr(literature, "SEARCHERS", searchers)
+    samples = literature._samples("5V", "local search", range(2), tmp_path)
+    values = ecnas.load("surrogate-5V").values("val_accuracy")
+    for seed, number in enumerate(samples.tolist()):
+        record = runs.run(search.LocalSearch(), "surrogate-5V", int(number), seed, objectives=("val_accuracy",))
+        assert record.column("val_accuracy").argmax() == number - 1
+        assert record.column("val_accuracy").max() == values.max()
+    monkeypatch.setattr(literature, "SEARCHERS", {"5V": {"local search": (search.LocalSearch(), 2, 3)}})
+    assert np.isinf(literature._samples("5V", "local search", range(2), tmp_path)).all()
