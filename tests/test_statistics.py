@@ -91,3 +91,14 @@ def test_ranks_are_shared_where_intervals_overlap():
     assert statistics.best_apart(found, -1) is None
     assert statistics.best_apart(found, 1) == "c"
     assert statistics.best_apart({"a": found["a"]}, 1) is None
+
+
+@pytest.mark.parametrize("sizes", [(1,), (4, 7), (40,), (150, 151)])
+def test_the_bootstrap_of_interquartile_means_is_that_of_whole_samples(sizes):
+    rng = np.random.default_rng(0)
+    strata = [np.round(rng.normal(size=(size, 2)), 1) for size in sizes]  # with ties
+    found = statistics.estimate(strata, "iqm", resamples=200, seed=3)
+    chosen = [statistics._samples(size, 200, 3 + number) for number, size in enumerate(sizes)]
+    samples = np.concatenate([values[drawn] for values, drawn in zip(strata, chosen, strict=True)], axis=1)
+    means = statistics.aggregate(samples.transpose(1, 0, 2))
+    np.testing.assert_allclose([found.low, found.high], np.quantile(means, [0.025, 0.975], axis=0), atol=1e-12)
