@@ -121,17 +121,20 @@ class Front:
         rows: Rows of its cells, by ascending first objective; shape (n,).
         figures: Their objectives in natural units, shape (n, m).
         scores: Their normalised objectives (1 best, 0 worst on this front), shape (n, m).
+        objectives: Names of the objectives, in the order of the columns, shape (m,).
     """
 
     rows: NDArray[np.int64]
     figures: NDArray[np.float64]
     scores: NDArray[np.float64]
+    objectives: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __repr__(self) -> str:
-        return f"<Front of {len(self)} cells, {self.figures.shape[1]} objectives>"
+        names = " and ".join(self.objectives) or f"{self.figures.shape[1]} objectives"
+        return f"<Front of {len(self)} cells: {names}>"
 
     def _repr_html_(self) -> str:
         from ecnas.notebook import of_front
@@ -575,7 +578,7 @@ class Benchmark:
         normalisation = self.normalisation(names, epochs)
         rows = self._front_rows(names, epochs)
         metrics = np.stack([self.values(name, epochs, rows) for name in names], axis=1)
-        return Front(rows, metrics, normalisation.scores(metrics))
+        return Front(rows, metrics, normalisation.scores(metrics), names)
 
     def normalisation(self, objectives: Sequence[str] = DEFAULT_OBJECTIVES, epochs: int | None = None) -> Normalisation:
         """Normalises objectives between the ideal and the nadir point of their exact front.

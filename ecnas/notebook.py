@@ -127,8 +127,13 @@ def of_benchmark(benchmark: Benchmark) -> str:
 def of_front(front: Front) -> str:
     """A front: its cells and their objectives, some of them if they are many."""
     shown = np.unique(np.linspace(0, len(front) - 1, min(MOST_ROWS, len(front))).round().astype(int)).tolist()
-    head = ["row", *(f"objective {k}" for k in range(front.figures.shape[1]))]
-    rows = [(int(front.rows[i]), *(f"{value:.5g}" for value in front.figures[i])) for i in shown]
+    names = front.objectives
+    if names:
+        head = ["row", *names]
+        rows = [(int(front.rows[i]), *map(metric, names, front.figures[i].tolist())) for i in shown]
+    else:
+        head = ["row", *(f"objective {k}" for k in range(front.figures.shape[1]))]
+        rows = [(int(front.rows[i]), *(f"{value:.5g}" for value in front.figures[i])) for i in shown]
     some = f", {len(rows)} of them shown" if len(rows) < len(front) else ""
     return f"<p>{len(front)} cells on the exact front{some}</p>{table(rows, head)}"
 

@@ -55,7 +55,17 @@ def test_a_front_is_shortened():
     assert page.count("<tr>") == 13
     assert f">{front.rows[0]}<" in page
     assert f">{front.rows[-1]}<" in page
-    assert repr(front) == f"<Front of {len(front)} cells, 2 objectives>"
+    assert "<th" in page
+    for name in ("val_accuracy", "energy", "kWh"):
+        assert name in page
+    assert repr(front) == f"<Front of {len(front)} cells: val_accuracy and energy>"
+    assert front.objectives == ("val_accuracy", "energy")
+
+
+def test_a_front_without_names_of_its_objectives_is_shown_too():
+    front = ecnas.Front(np.arange(2), np.array([[0.8, 2.0], [0.9, 3.0]]), np.eye(2))
+    assert "objective 1" in front._repr_html_()
+    assert repr(front) == "<Front of 2 cells: 2 objectives>"
 
 
 def test_a_run_shows_what_it_recommends():
