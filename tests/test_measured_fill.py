@@ -69,12 +69,20 @@ def test_measured_figures_stay_and_the_rest_is_predicted(rows):
 def test_the_account_says_how_well(rows):
     text = str(measured.fill(lab(rows)))
     for part in (
-        "val_accuracy after 108 epochs: 2,492 cells predicted; of measured cells left out",
+        "val_accuracy after 108 epochs: 2,492 cells predicted; held-out cells: median error",
         "energy after 108 epochs: 2,492 cells predicted",
         "Kendall's tau 0.9",
-        "test_accuracy: none was measured; the embedded surrogate's, fitted as the validation accuracies are",
+        "test_accuracy: not measured; taken from the embedded surrogate, fitted like the validation accuracies",
     ):
         assert part in text
+
+
+def test_progress_is_shown_only_if_asked_for(rows, capsys):
+    quiet = measured.fill(lab(rows[:40]))
+    assert capsys.readouterr().err == ""
+    shown = measured.fill(lab(rows[:40]), progress=True)
+    assert "100%" in capsys.readouterr().err
+    assert shown.table.digest == quiet.table.digest
 
 
 def test_the_same_seed_fills_the_same(rows):
@@ -107,7 +115,7 @@ def test_few_cells_at_other_epochs(rows):
     filled = measured.fill(measured.read(lines, space="5V").table)
     benchmark = ecnas.Benchmark(filled.table)
     assert "energy after 4 epochs: 4/108 of that after 108" in str(filled)
-    assert "val_accuracy after 4 epochs: fitted as after 108" in str(filled)
+    assert "val_accuracy after 4 epochs: fitted like that after 108" in str(filled)
     others = np.setdiff1d(np.arange(2532), rows)
     assert benchmark.values("energy", 4)[others] == pytest.approx(benchmark.values("energy", 108)[others] * 4 / 108)
     assert benchmark.values("energy", 4)[rows[0]] == few.values("energy", 4)[rows[0]]
@@ -130,9 +138,9 @@ def test_a_cell_with_some_of_its_figures(rows):
 
 
 def test_too_few_cells(rows):
-    with pytest.raises(MeasurementsError, match="val_accuracy of 4 cells .* at least 5"):
+    with pytest.raises(MeasurementsError, match="val_accuracy for 4 cells .* at least 5"):
         measured.fill(lab(rows[:4]))
-    assert "too few to say how well" in str(measured.fill(lab(rows[:6])))
+    assert "too few to estimate the error" in str(measured.fill(lab(rows[:6])))
 
 
 def test_failed_trainings_do_not_move_the_others():

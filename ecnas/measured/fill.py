@@ -1,14 +1,16 @@
-"""Predicts what was not measured, by what was.
+"""Predicts the missing metrics of a table of measurements.
 
 Energy and time of a machine are learned as in :mod:`ecnas.surrogate.energy`: a line through the logarithms of the
-measured and the embedded energies, and a Gaussian process for the rest. Accuracies are the embedded ones, shifted and
-scaled so that they fit the measured ones best; failed trainings are left out of the fit. CO2 is energy times the
-measured metrics' intensity. How well this does is told by cells that were left out.
+measured and the embedded energies, and a Gaussian process for the residuals. Accuracies are the embedded ones, shifted
+and scaled to fit the measured ones; failed trainings are left out of the fit. CO2 is energy times the intensity of the
+measured metrics. Held-out cells show how well this works.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,13 +24,16 @@ from ecnas.measured.problems import MeasurementsError
 from ecnas.table import COLUMNS, PROVENANCES, Table
 
 LEAST: Final = 5
-"""Fewer measured cells are too few to learn from."""
+"""Fewest measured cells to learn from."""
 
 FOLDS: Final = 5
-"""Parts that are left out in turn, to see how well they are predicted."""
+"""Number of folds, each of which is held out in turn."""
 
 MANY: Final = 1000
-"""Of more measured cells one part is enough."""
+"""With more measured cells, one held-out fold is enough."""
+
+CHUNK: Final = 1 << 15
+"""Cells that are predicted between two steps of the progress bar."""
 
 _OUTLYING: Final = 5.0
 _LEARNED: Final = ("energy", "training_time")
@@ -49,11 +54,11 @@ class SurrogateExtraMissingError(ECNASError, ImportError):
 
 @dataclass(frozen=True)
 class Filled:
-    """A table without gaps, and what is to be thought of its predictions; printed, it is an account.
+    """A table without gaps, and an account of its predictions, which is what printing shows.
 
     Attributes:
-        table: Measured metrics are as they were. Where metrics come from is told for each of them.
-        account: What was predicted, and how well it is known.
+        table: Measured metrics are unchanged. Every metric has its own provenance.
+        account: What was predicted, and how accurately.
     """
 
     table: Table
@@ -63,7 +68,7 @@ class Filled:
         return "\n".join(f"filled: {line}" for line in self.account)
 
 
-def fill(table: Table, seed: int = 0) -> Filled:
+def fill(table: Table, seed: int = 0, *, progress: bool = False) -> Filled:
     """Fills the gaps of a table of measurements with predictions.
 
     Every cell of the space gets, at each of the table's numbers of epochs, what the table has of some cells:
@@ -72,6 +77,7 @@ def fill(table: Table, seed: int = 0) -> Filled:
     Args:
         table: Measurements of at least five cells.
         seed: Seed of the models.
+        progress: Show a progress bar. The 7V space takes about half a minute per metric that is not an accuracy.
 
     Returns:
         The table, named as before, and an account.
@@ -89,19 +95,33 @@ def fill(table: Table, seed: int = 0) -> Filled:
             there |= ~np.isnan(values[name])
     there[..., 0] |= ~there.any(axis=2)  # a cell that was not trained gets one training
     account: list[str] = []
-    for name in (*_ACCURACIES, *_LEARNED):
-        if name not in values and name in _ACCURACIES:
+    for name in _ACCURACIES:
+        if name not in values:
             values[name] = np.full(shape, np.nan)
             codes[name] = np.zeros(shape, dtype=np.uint8)
-        if name in values:
-            predicted = _predictions(table, name, seed, account)
+    names = [name for name in (*_ACCURACIES, *_LEARNED) if name in values]
+    with _bar(progress, len(names) * len(table.epochs) * len(table.space)) as tick:
+        for name in names:
+            predicted = _predictions(table, name, seed, account, tick)
             _put(values[name], codes[name], there, predicted)
     if "co2" in values and "energy" in values:
         intensity = np.nanmedian(values["co2"] / values["energy"])
         _put(values["co2"], codes["co2"], there, _means(values["energy"]) * intensity)
-        account.append(f"co2: {intensity:.4g} g/kWh, the median of the measured metrics, times energy")
-    notes = f"{table.notes} What was not measured is predicted.".strip()
+        account.append(f"co2: energy times {intensity:.4g} g/kWh, the median of the measurements")
+    notes = f"{table.notes} Missing measurements are predicted.".strip()
     return Filled(assemble(table.name, table.space, table.epochs, values, codes, notes), tuple(account))
+
+
+@contextlib.contextmanager
+def _bar(show: bool, total: int) -> Iterator[Callable[[int], object]]:
+    """A progress bar over predicted metrics; yields the function that advances it."""
+    if not show:
+        yield lambda number: None
+        return
+    from tqdm.auto import tqdm
+
+    with tqdm(total=total, desc="predicting", unit=" metrics", unit_scale=True, file=sys.stderr) as bar:
+        yield bar.update
 
 
 def _dense(table: Table, name: str, shape: tuple[int, int, int]) -> tuple[Floats, NDArray[np.uint8]]:
@@ -127,18 +147,26 @@ def _means(values: Floats) -> Floats:
     return np.where(number > 0, np.nansum(values, axis=2) / np.maximum(number, 1), np.nan)
 
 
-def _predictions(table: Table, name: str, seed: int, account: list[str]) -> Floats:
+def _predictions(table: Table, name: str, seed: int, account: list[str], tick: Callable[[int], object]) -> Floats:
     """Predictions of all cells at all numbers of epochs, shape (cells, epochs)."""
+    everyone = np.arange(len(table.space))
+
+    def everywhere(model: Callable[[NDArray[np.int64]], Floats]) -> Floats:
+        parts = []
+        for rows in np.split(everyone, range(CHUNK, len(everyone), CHUNK)):
+            parts.append(model(rows))
+            tick(len(rows))
+        return np.concatenate(parts)
+
     measured = {epochs: table.values(name, epochs) for epochs in table.epochs}
     enough = [epochs for epochs, metrics in measured.items() if np.isfinite(metrics).sum() >= LEAST]
-    everyone = np.arange(len(table.space))
     predicted = np.full((len(table.space), len(table.epochs)), np.nan)
     if not enough:
         counts = max(int(np.isfinite(metrics).sum()) for metrics in measured.values())
         if counts or name in _LEARNED:
             raise MeasurementsError(
-                f"{table.name} has {name} of {counts} cells at the same number of epochs; at least {LEAST} are needed "
-                "to predict the others"
+                f"{table.name} has {name} for {counts} cells at the same number of epochs; predicting the others needs "
+                f"at least {LEAST}"
             )
         source = "val_accuracy" if name == "test_accuracy" and "val_accuracy" in table.columns else None
         for i, epochs in enumerate(table.epochs):
@@ -149,33 +177,35 @@ def _predictions(table: Table, name: str, seed: int, account: list[str]) -> Floa
                 if len(rows) >= LEAST:
                     slope, shift = _line(_embedded(table, source, epochs)[rows], metrics[rows])
                     predicted[:, i] = np.clip(shift + slope * predicted[:, i], 0, 1)
-        how = "fitted as the validation accuracies are" if source else "as they are"
-        account.append(f"{name}: none was measured; the embedded surrogate's, {how}")
+            tick(len(everyone))
+        how = "fitted like the validation accuracies" if source else "unchanged"
+        account.append(f"{name}: not measured; taken from the embedded surrogate, {how}")
         return predicted
     for i, epochs in enumerate(table.epochs):
         nearest = min(enough, key=lambda other: abs(np.log(other / epochs)))
         rows = np.flatnonzero(np.isfinite(measured[nearest]))
         fit = _fit_accuracy(table, name, nearest) if name in _ACCURACIES else _fit_learned(nearest, seed)
         if nearest == epochs:
-            predicted[:, i] = fit(rows, measured[epochs][rows])(everyone)
+            predicted[:, i] = everywhere(fit(rows, measured[epochs][rows]))
             account.append(
                 f"{name} after {epochs} epochs: {len(table.space) - len(rows):,} cells predicted; "
                 f"{_judged(fit, rows, measured[epochs][rows])}"
             )
         elif name in _LEARNED:
-            predicted[:, i] = fit(rows, measured[nearest][rows])(everyone) * epochs / nearest
+            predicted[:, i] = everywhere(fit(rows, measured[nearest][rows])) * epochs / nearest
             account.append(f"{name} after {epochs} epochs: {epochs}/{nearest} of that after {nearest}")
         else:
             slope, shift = _line(_embedded(table, name, nearest)[rows], measured[nearest][rows])
             predicted[:, i] = np.clip(shift + slope * _embedded(table, name, epochs), 0, 1)
-            account.append(f"{name} after {epochs} epochs: fitted as after {nearest}")
+            tick(len(everyone))
+            account.append(f"{name} after {epochs} epochs: fitted like that after {nearest}")
     return predicted
 
 
 def _judged(fit: Fit, rows: NDArray[np.int64], metrics: Floats) -> str:
-    """How well cells are predicted that the model did not learn from."""
+    """How well held-out cells are predicted."""
     if len(rows) < 2 * LEAST:
-        return f"{len(rows)} measured cells are too few to say how well"
+        return f"{len(rows)} measured cells are too few to estimate the error"
     fold = np.random.default_rng(0).permutation(len(rows)) % FOLDS
     folds = range(FOLDS if len(rows) <= MANY else 1)
     known = np.concatenate([metrics[fold == k] for k in folds])
@@ -183,7 +213,7 @@ def _judged(fit: Fit, rows: NDArray[np.int64], metrics: Floats) -> str:
     error = np.median(np.abs(predicted - known) / np.where(known > 0, known, 1))
     ordered = np.sign(known[:, None] - known) * np.sign(predicted[:, None] - predicted)
     agreement = ordered[np.triu_indices(len(known), 1)].mean()
-    return f"of measured cells left out, {100 * error:.2g} % off (median), Kendall's tau {agreement:.2f}"
+    return f"held-out cells: median error {100 * error:.2g} %, Kendall's tau {agreement:.2f}"
 
 
 def _fit_learned(epochs: int, seed: int) -> Fit:
@@ -209,7 +239,7 @@ def _fit_accuracy(table: Table, name: str, epochs: int) -> Fit:
 
 
 def _line(embedded: Floats, metrics: Floats) -> tuple[float, float]:
-    """Slope and shift by least squares, without what lies far from the median shift, such as failed trainings."""
+    """Slope and shift by least squares, without outliers such as failed trainings."""
     shifts = metrics - embedded
     centred = np.abs(shifts - np.median(shifts))
     good = centred <= _OUTLYING * 1.4826 * np.median(centred) + 1e-9
