@@ -37,7 +37,7 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 docs: $(STAMP)  ## build the site into build/site; a broken link is an error
-	$(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 fuzz: $(STAMP)  ## ten minutes of damaged files, tables, records, sweeps, arguments and actions
 	$(BIN)/python tests/fuzz.py

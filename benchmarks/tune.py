@@ -94,11 +94,12 @@ def regrets(method: Method, space: str, worlds: range, objectives: tuple[str, ..
     """Expected reward regret of the recommended cell after each evaluation, one run a world: (worlds, budget)."""
     assert isinstance(method, ManyRuns)
     tasks = [Task.of(ecnas.load(f"surrogate-{space}~{world}"), objectives, repeat="random") for world in worlds]
+    starts = []
     with contextlib.ExitStack() as stack:
-        starts = [
-            stack.enter_context(begun(method, task, budget, seed)) for task, seed in zip(tasks, worlds, strict=True)
-        ]
-        assert all(isinstance(start, Start) for start in starts)
+        for task, seed in zip(tasks, worlds, strict=True):
+            start = stack.enter_context(begun(method, task, budget, seed))
+            assert isinstance(start, Start)
+            starts.append(start)
         method.run_many(*zip(*starts, strict=True))
     task = tasks[0]
     rewards = task.benchmark.expected.scalar_rewards(task.scalarisation, task.objectives, task.epochs)

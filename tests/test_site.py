@@ -70,6 +70,20 @@ def test_docstrings_are_shown_as_markdown(site):
         assert not re.search(r":(?:class|func|meth|mod|attr|data):<code>", page.read_text(encoding="utf-8")), page
 
 
+def test_search_works_from_disk(site):
+    with open_browser() as browser:
+        window = browser.new_context(viewport={"width": 1400, "height": 900}, offline=True)
+        page = window.new_page()
+        wrong = []
+        page.on("request", lambda request: wrong.append(request.url) if request.url.startswith("http") else None)
+        page.goto((site / "index.html").as_uri())
+        page.locator(".md-search__input").fill("scalarisation")
+        found = page.locator(".md-search-result__link")
+        found.first.wait_for(timeout=30_000)
+        assert any("rewards.html" in found.nth(k).get_attribute("href") for k in range(found.count()))
+        assert wrong == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_pages_fit_a_phone(site, scheme):
     with open_browser() as browser:
