@@ -40,8 +40,7 @@ def draw_cells(task: Task, logits: NDArray[np.floating], noise: NDArray[np.float
         noise: Gumbel noise, (N, T, 3). The largest of logits plus Gumbel noise is a draw from their softmax.
     """
     space = task.benchmark.space
-    repeat = task.repeat if isinstance(task.repeat, int) else None
-    walk, sequence = automaton_of(task.benchmark, (task.epochs,), repeat, task.objectives), decisions(space)
+    walk, sequence = automaton_of(task.benchmark, (task.epochs,), task.repeat, task.objectives), decisions(space)
     number = len(logits)
     node = np.full(number, START)
     edge_bits, op_codes = np.zeros((2, number), dtype=np.int64)

@@ -259,7 +259,7 @@ def _with_accuracy(
         repeats=1,
         provenance={108: "surrogate"},
         columns=columns,
-        digest=columns_digest(columns),
+        digest=columns_digest(columns, missing),
         missing=missing,
     )
     return ecnas.Benchmark(table)

@@ -210,6 +210,7 @@ class Benchmark:
         *,
         repeat: Repeat = None,
         budget: Budget | int | None = None,
+        needs: Sequence[str] = (),
     ) -> Evaluation:
         """Evaluates a cell.
 
@@ -220,6 +221,7 @@ class Benchmark:
                 of one of them, or a generator that draws one of those that the cell has.
             budget: Charged with the training's cost, unless the query fails. A number of evaluations is a budget for
                 this call alone.
+            needs: Metrics that a training which is drawn must have: it is one of those that have them all.
 
         Raises:
             OutOfDomainError: The benchmark has no such cell, epochs or repeat; nothing is charged.
@@ -228,7 +230,7 @@ class Benchmark:
         row = cell.row if type(cell) is Cell else -1
         if not 0 <= row < self._num_cells:
             row = self.space.row(cell)  # raises, and says why, unless the cell is of a subclass
-        return self.query_row(row, epochs, repeat=repeat, budget=budget)
+        return self.query_row(row, epochs, repeat=repeat, budget=budget, needs=needs)
 
     def query_row(
         self,
@@ -237,6 +239,7 @@ class Benchmark:
         *,
         repeat: Repeat = None,
         budget: Budget | int | None = None,
+        needs: Sequence[str] = (),
     ) -> Evaluation:
         """Evaluates the cell in a row of the space, 0 ≤ row < len(space); otherwise as :meth:`query`."""
         if type(row) is not int or not 0 <= row < self._num_cells:
@@ -248,7 +251,7 @@ class Benchmark:
             epochs = self.check_epochs(epochs)
             reader = self._readers[epochs] = self.table.reader(epochs)
         if repeat is not None:
-            repeat = self._training(reader, row, epochs, repeat)
+            repeat = self._training(reader, row, epochs, repeat, needs)
         metrics = reader.first(row) if self._has_one_training else reader(row, repeat)
         # A cell without a metric of the first column may lack the training altogether.
         if (metrics[0] != metrics[0] or row in self._lacking) and not reader.trainings(row):
@@ -268,7 +271,7 @@ class Benchmark:
             )
         return evaluation
 
-    def _training(self, reader: Reader, row: int, epochs: int, repeat: Repeat) -> int | None:
+    def _training(self, reader: Reader, row: int, epochs: int, repeat: Repeat, needs: Sequence[str]) -> int | None:
         """The number of a training that the cell has; None for the mean, and where there is only one anyway."""
         repeat = self.check_repeat(repeat)
         if repeat is None:
@@ -277,6 +280,10 @@ class Benchmark:
         if not there:
             raise self._no_training(row, epochs)
         if isinstance(repeat, np.random.Generator):
+            if needs and (complete := self.complete_trainings(needs, epochs)) is not None:
+                there = np.flatnonzero(complete[row]).tolist()
+                if not there:
+                    raise self._no_training(row, epochs)
             repeat = there[int(repeat.integers(len(there)))]
         elif repeat not in there:
             raise OutOfDomainError(
@@ -284,6 +291,22 @@ class Benchmark:
                 f"got {repeat}"
             )
         return repeat if self.table.repeats > 1 else None
+
+    def complete_trainings(self, names: Sequence[str], epochs: int) -> NDArray[np.bool_] | None:
+        """Which trainings of each cell have all of some metrics: bool, shape (cells, repeats); None if all that are."""
+        columns = [self.table.columns[name].values for name in sorted(set(names) & set(self.table.columns))]
+        if self._has_one_training or all(values.dtype.kind in "iu" for values in columns):
+            return None
+
+        def compute() -> NDArray[np.bool_] | None:
+            there = self.table.trainings(epochs, np.arange(self._num_cells))
+            complete = there.copy()
+            for name in set(names) & set(COLUMNS):
+                for repeat in range(self.table.repeats):
+                    complete[:, repeat] &= ~np.isnan(self.table.values(name, epochs, repeat))
+            return None if np.array_equal(complete, there) else complete
+
+        return self._cached(("complete", tuple(names), epochs), compute)
 
     def _no_training(self, row: int, epochs: int) -> OutOfDomainError:
         cell = self.space[row].hash
@@ -342,6 +365,7 @@ class Benchmark:
         *,
         repeat: Repeat = None,
         budget: Budget | int | None = None,
+        needs: Sequence[str] = (),
     ) -> Evaluations:
         """Evaluates the cells in many rows of the space, otherwise as :meth:`query_batch`.
 
@@ -350,6 +374,7 @@ class Benchmark:
             epochs: As in :meth:`query_batch`, and so are ``repeat`` and ``budget``.
             repeat: See there.
             budget: See there.
+            needs: As in :meth:`query`.
 
         Raises:
             OutOfDomainError: There is no such row, epochs or repeat; nothing is charged.
@@ -364,7 +389,7 @@ class Benchmark:
             known &= ~np.isin(rows, self._missing)
         repeats: NDArray[np.int64] | None = None
         if repeat is not None:
-            known, repeats = self._trainings(rows, known, epochs, repeat)
+            known, repeats = self._trainings(rows, known, epochs, repeat, needs)
         all_known = bool(known.all())
         safe = rows if all_known else np.where(known, rows, 0)
         metrics = [self.table.values(name, epochs, repeats, safe) for name in COLUMNS]
@@ -389,12 +414,19 @@ class Benchmark:
         return evaluations
 
     def _trainings(
-        self, rows: NDArray[np.int64], known: NDArray[np.bool_], epochs: int, repeat: int | np.random.Generator
+        self,
+        rows: NDArray[np.int64],
+        known: NDArray[np.bool_],
+        epochs: int,
+        repeat: int | np.random.Generator,
+        needs: Sequence[str],
     ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
         """Which of the known rows have the training that is asked for, and its number for each, 0 where none."""
         there = self.table.trainings(epochs, np.where(known, rows, 0)) & known[:, None]
         if not isinstance(repeat, np.random.Generator):
             return there[:, repeat], np.where(there[:, repeat], repeat, 0)
+        if needs and (complete := self.complete_trainings(needs, epochs)) is not None:
+            there &= complete[np.where(known, rows, 0)]
         numbers = np.zeros(len(rows), dtype=np.int64)
         counts = there.sum(axis=1)
         known = counts > 0

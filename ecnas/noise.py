@@ -305,6 +305,9 @@ class NoisyTable(Table):
         """As :meth:`Table.reader`, of the trainings."""
         return self.drawn(epochs).reader(epochs)
 
+    def _impossible_metric(self) -> str | None:
+        return None  # its columns are another table's, and trainings are looked at when they are drawn
+
     def write_into(self, folder: Path) -> None:
         """As :meth:`Table.write_into`, of the trainings; at all epochs."""
         tables = [self.drawn(epochs).columns for epochs in self.epochs]

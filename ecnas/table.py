@@ -28,7 +28,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
@@ -121,6 +121,10 @@ class Table:
         missing: Rows of the space for which the table has nothing.
         notes: What a user must know, in a sentence or two.
         folder: Where the table lies, if it was opened from disk.
+
+    Raises:
+        ValueError: The parts do not fit each other, or a metric cannot be (:func:`allowed_metrics`). Of a table on disk
+            :meth:`check_metrics` looks at the metrics.
     """
 
     name: str
@@ -160,6 +164,8 @@ class Table:
                 shape = array.shape
                 if len(shape) != 3 or any(n not in (1, most) for n, most in zip(shape, full, strict=True)):
                     raise ValueError(f"column {name!r} must have the shape {full} (or 1 along an axis), got {shape}")
+        if self.folder is None and (wrong := self._impossible_metric()):  # one that lies on disk is opened unread
+            raise ValueError(wrong)
 
     def values(
         self,
@@ -229,11 +235,16 @@ class Table:
         return Reader(self, epochs)
 
     def check_metrics(self) -> None:
-        """Looks at all metrics once, for a table that others have made.
+        """Looks at all metrics once, for a table on disk that others have made.
 
         Raises:
             CorruptFileError: A metric cannot be (:func:`impossible`); the message says which.
         """
+        if wrong := self._impossible_metric():
+            raise CorruptFileError(f"{self.folder or self.name}: {wrong}")
+
+    def _impossible_metric(self) -> str | None:
+        """What is wrong with the first metric that cannot be."""
         missing = np.array(sorted(self.missing), dtype=np.int64)
         for name, column in self.columns.items():
             for position, epochs in enumerate(self.epochs):
@@ -248,10 +259,11 @@ class Table:
                     is_wrong[missing] = False
                 if is_wrong.any():
                     row, repeat = np.argwhere(is_wrong)[0].tolist()
-                    raise CorruptFileError(
-                        f"{self.folder or self.name}: {name} must be {allowed_metrics(name)}, got "
-                        f"{metrics[row, repeat]} for row {row}, {epochs} epochs, repeat {repeat}"
+                    return (
+                        f"{name} must be {allowed_metrics(name)}, got {metrics[row, repeat]} for row {row}, {epochs} "
+                        f"epochs, repeat {repeat}"
                     )
+        return None
 
     @property
     def is_mixed(self) -> bool:
@@ -533,14 +545,16 @@ def _mean_of_some(runs: NDArray[Any]) -> NDArray[np.float64]:
     return np.where(number > 0, total / np.maximum(number, 1), np.nan)
 
 
-def columns_digest(columns: Mapping[str, Column]) -> str:
-    """SHA-256 over the columns, for a table that was not made from one file."""
+def columns_digest(columns: Mapping[str, Column], missing: Iterable[int] = ()) -> str:
+    """SHA-256 over the columns and the rows that are missing, for a table that was not made from one file."""
     digest = hashlib.sha256()
     for name in sorted(columns):
         column = columns[name]
         digest.update(f"{name} {column.values.dtype.str} {column.values.shape} ".encode())
         digest.update(f"{column.scale!r} {column.offset!r} {column.per_epoch}{column.fixed or ''}".encode())
         digest.update(np.ascontiguousarray(column.values).tobytes())
+    if rows := sorted(missing):
+        digest.update(f"missing {rows}".encode())
     return digest.hexdigest()
 
 

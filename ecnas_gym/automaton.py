@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from ecnas import Benchmark, Space
 from ecnas.encoding import NUM_OPERATIONS, OP_WEIGHTS
 from ecnas_gym.builder import NUM_ACTIONS, CellBuilder, decisions
-from ecnas_gym.domain import present_cells
+from ecnas_gym.domain import Repeat, asked_of, present_cells
 from ecnas_gym.editor import seatings
 
 # A state is where its entries in the tables begin: 0, 3, 6 … Whatever is done in the first two leads to the third, a
@@ -85,11 +85,17 @@ def automaton(space: Space) -> Automaton:
     )
 
 
-@functools.lru_cache(maxsize=8)
 def automaton_of(
-    benchmark: Benchmark, epochs: tuple[int, ...], repeat: int | None = None, objectives: tuple[str, ...] = ()
+    benchmark: Benchmark, epochs: tuple[int, ...], repeat: Repeat = None, objectives: tuple[str, ...] = ()
 ) -> Automaton:
     """The automaton that leads to the cells that a benchmark answers for, and to no others (:func:`present_cells`)."""
+    return _automaton_of(benchmark, epochs, asked_of(repeat), objectives)
+
+
+@functools.lru_cache(maxsize=8)
+def _automaton_of(
+    benchmark: Benchmark, epochs: tuple[int, ...], repeat: Repeat, objectives: tuple[str, ...]
+) -> Automaton:
     space, present = benchmark.space, present_cells(benchmark, epochs, repeat, objectives)
     if present is None:
         return automaton(space)

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import functools
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ecnas import Benchmark, OutOfDomainError
+from ecnas.benchmark import Repeat as FixedRepeat
+
+Repeat = FixedRepeat | Literal["random"]
+"""Which of several trainings answers: as in :meth:`ecnas.Benchmark.query`, or one that the environment draws."""
 
 
-@functools.lru_cache(maxsize=32)
+def asked_of(repeat: Repeat) -> int | Literal["random"] | None:
+    """What a repeat asks of a cell: a certain training, one that can be drawn, or any (None) of which to take means."""
+    if repeat is None or isinstance(repeat, int):
+        return repeat
+    return None if isinstance(repeat, str) and repeat == "mean" else "random"
+
+
 def present_cells(
-    benchmark: Benchmark, epochs: tuple[int, ...], repeat: int | None = None, objectives: tuple[str, ...] = ()
+    benchmark: Benchmark, epochs: tuple[int, ...], repeat: Repeat = None, objectives: tuple[str, ...] = ()
 ) -> NDArray[np.bool_] | None:
     """Which cells a benchmark answers for at one of several numbers of epochs.
 
     Args:
         benchmark: The benchmark.
         epochs: Numbers of epochs.
-        repeat: A training that the cells must have; any by default.
+        repeat: The training that the cells must have; one that can be drawn; or any, by default.
         objectives: Metrics that it must have of them: of a lab's own cells not every energy may have been noted.
 
     Returns:
@@ -28,16 +39,26 @@ def present_cells(
     Raises:
         OutOfDomainError: It answers for none.
     """
+    return _present_cells(benchmark, epochs, asked_of(repeat), objectives)
+
+
+@functools.lru_cache(maxsize=32)
+def _present_cells(
+    benchmark: Benchmark, epochs: tuple[int, ...], repeat: int | Literal["random"] | None, objectives: tuple[str, ...]
+) -> NDArray[np.bool_] | None:
     table = benchmark.table
-    if not table.missing and any(column.values.dtype.kind in "iu" for column in table.columns.values()):
+    if not table.missing and all(column.values.dtype.kind in "iu" for column in table.columns.values()):
         return None  # integers cannot say that there is nothing
     rows = np.arange(len(benchmark.space))
     present = np.zeros(len(rows), dtype=np.bool_)
     for number in epochs:
         trainings = table.trainings(number, rows)
-        there = trainings.any(axis=1) if repeat is None else trainings[:, repeat]
+        complete = benchmark.complete_trainings(objectives, number) if repeat == "random" else None
+        if complete is not None:
+            trainings = complete
+        there = trainings[:, repeat] if isinstance(repeat, int) else trainings.any(axis=1)
         for name in set(objectives) & set(table.columns):
-            there &= ~np.isnan(table.values(name, number, repeat))
+            there &= ~np.isnan(table.values(name, number, repeat if isinstance(repeat, int) else None))
         present |= there
     if not present.any():
         what = f" with {' and '.join(objectives)}" if objectives else ""

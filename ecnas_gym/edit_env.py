@@ -14,8 +14,9 @@ from ecnas.benchmark import DEFAULT_OBJECTIVES
 from ecnas.coerce import whole
 from ecnas.encoding import NUM_OPERATIONS, OP_WEIGHTS
 from ecnas_gym.builder import MASK_DONE
+from ecnas_gym.domain import Repeat
 from ecnas_gym.editor import Edits, Placed
-from ecnas_gym.env import CellEnv, MOCellEnv, Repeat, Step, _BuildEnv, check_options
+from ecnas_gym.env import CellEnv, MOCellEnv, Step, _BuildEnv, check_options
 
 Reward = TypeVar("Reward")
 

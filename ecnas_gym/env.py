@@ -6,7 +6,7 @@ import copy
 import functools
 import importlib.util
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Generic, Literal, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import gymnasium as gym
 import numpy as np
@@ -16,21 +16,17 @@ from numpy.typing import NDArray
 import ecnas
 from ecnas import Benchmark, Budget, BudgetExhaustedError, Evaluation, Evaluations, Scalarisation, Space
 from ecnas.benchmark import DEFAULT_OBJECTIVES, REFERENCE_MARGIN
-from ecnas.benchmark import Repeat as FixedRepeat
 from ecnas.coerce import whole
 from ecnas.objectives import check_objectives
 from ecnas.task import Judgement, Task
 from ecnas_gym.accounts import account
 from ecnas_gym.builder import NUM_ACTIONS, CellBuilder
-from ecnas_gym.domain import present_cells
-from ecnas_gym.info import METRICS, Info
+from ecnas_gym.domain import Repeat, present_cells
+from ecnas_gym.info import METRICS, Info, told
 from ecnas_gym.observation import layout
 
 INVALID_REWARD: Final = -1.0
 """Reward of an action outside the mask, in every objective. No cell of any benchmark has less."""
-
-Repeat = FixedRepeat | Literal["random"]
-"""Which of several trainings answers: as in :meth:`ecnas.Benchmark.query`, or one that the environment draws."""
 
 Reward = TypeVar("Reward")
 Step = tuple[NDArray[np.float32], Any, bool, bool, dict[str, Any]]
@@ -93,7 +89,7 @@ class _BuildEnv(gym.Env[NDArray[np.float32], np.int64], Generic[Reward]):
 
     def _restrict(self, epochs: tuple[int, ...]) -> None:
         """Keeps to the cells that the benchmark answers for at one of several numbers of epochs."""
-        arguments = self.benchmark, epochs, self.repeat if isinstance(self.repeat, int) else None, self.objectives
+        arguments = self.benchmark, epochs, self.repeat, self.objectives
         self._present = present_cells(*arguments)
         if self._present is None:
             self._builder = CellBuilder(self.cell_space)
@@ -223,7 +219,9 @@ class _BuildEnv(gym.Env[NDArray[np.float32], np.int64], Generic[Reward]):
         row = self._row()
         repeat: Any = self.np_random if _is_random(self.repeat) else self.repeat
         try:
-            evaluation = self.benchmark.query_row(row, self.epochs, repeat=repeat, budget=self.budget)
+            evaluation = self.benchmark.query_row(
+                row, self.epochs, repeat=repeat, budget=self.budget, needs=self.objectives
+            )
         except BudgetExhaustedError:
             if self._others_were_paid():
                 return self._end_unpaid()
@@ -257,6 +255,7 @@ class _BuildEnv(gym.Env[NDArray[np.float32], np.int64], Generic[Reward]):
             self._seen_charges = self.budget.num_charges
             items.setdefault("unpaid", False)
             objects["budget"] = self.budget.as_dict()
+        items = {key: told(value) for key, value in items.items()}
         return self._observation.copy(), reward, not truncated, truncated, Info.with_objects(items, objects)
 
     def _final_mask(self) -> NDArray[np.int8]:
@@ -365,14 +364,14 @@ class CellEnv(_BuildEnv[float]):
 
     | Key | Type | |
     |-----|------|-|
-    | `invalid` | bool | Whether the episode ended with an action outside of the mask |
-    | `unpaid` | bool | Whether the budget did not allow the cell; only under a budget |
-    | `row` | int | Position of the cell in its space: `env.unwrapped.cell_space[row]` is the cell |
+    | `invalid` | bool array, shape () | Whether the episode ended with an action outside of the mask |
+    | `unpaid` | bool array, shape () | Whether the budget did not allow the cell; only under a budget |
+    | `row` | int64 | Position of the cell in its space: `env.unwrapped.cell_space[row]` is the cell |
     | `vector_reward` | float64 array | One entry an objective |
-    | `val_accuracy`, `test_accuracy`, `train_accuracy` | float | As in `ecnas.Evaluation` |
-    | `energy`, `co2`, `training_time` | float | As in `ecnas.Evaluation` |
-    | `trainable_parameters`, `epochs` | int | As in `ecnas.Evaluation` |
-    | `repeat` | int | Which of several trainings it was; not with means |
+    | `val_accuracy`, `test_accuracy`, `train_accuracy` | float64 | As in `ecnas.Evaluation` |
+    | `energy`, `co2`, `training_time` | float64 | As in `ecnas.Evaluation` |
+    | `trainable_parameters`, `epochs` | int64 | As in `ecnas.Evaluation` |
+    | `repeat` | int64 | Which of several trainings it was; not with means |
 
     From `row` on they are only there if the cell was evaluated; a figure that the benchmark lacks is not there.
 

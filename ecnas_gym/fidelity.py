@@ -56,8 +56,8 @@ class ChooseEpochs(gym.Wrapper[NDArray[np.float32], Any, Any, Any], RecordConstr
         >>> terminated
         False
         >>> observation, reward, terminated, truncated, info = env.step(1)
-        >>> terminated, info["epochs"], info["budget"]["epochs"]
-        (True, 12, 12)
+        >>> print(terminated, info["epochs"], info["budget"]["epochs"])
+        True 12 12
     """
 
     def __init__(self, env: gym.Env[NDArray[np.float32], Any], min_epochs: int | None = None) -> None:
@@ -133,8 +133,7 @@ class ChooseEpochs(gym.Wrapper[NDArray[np.float32], Any, Any, Any], RecordConstr
     def _known_epochs(self, row: int) -> list[bool]:
         """For which of the fidelities the benchmark has a cell."""
         base = self._base
-        repeat = base.repeat if isinstance(base.repeat, int) else None
-        present = [present_cells(base.benchmark, (epochs,), repeat, base.objectives) for epochs in self.fidelities]
+        present = [present_cells(base.benchmark, (epochs,), base.repeat, base.objectives) for epochs in self.fidelities]
         return [cells is None or bool(cells[row]) for cells in present]
 
     def _train(self, held: int, epochs: int) -> Step:

@@ -217,8 +217,7 @@ class FuncCellEnv(FuncEnv[BuildState, Array, Array, Array, Array, Any, Tables]):
 
 def _tables(env: CellEnv, xp: types.ModuleType) -> Tables:
     space = env.cell_space
-    repeat = env.repeat if isinstance(env.repeat, int) else None
-    walk = automaton_of(env.benchmark, (env.epochs,), repeat, env.objectives)
+    walk = automaton_of(env.benchmark, (env.epochs,), env.repeat, env.objectives)
     places, sequence = layout(space), decisions(space)
     num_edges = places.cursor_at - places.edges_at
     op_weights, edge_weights = np.zeros((2, len(sequence) + 1), dtype=np.int32)

@@ -6,10 +6,23 @@ import copy
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+import numpy as np
+
 from ecnas.table import COLUMNS
 
 METRICS: Final = (*COLUMNS, "trainable_parameters")
 """The numbers of an :class:`ecnas.Evaluation` that are information of their own, by the same names."""
+
+
+def told(value: Any) -> Any:
+    """A number as an item of information: it has a dtype, which TorchRL asks for, and can be compared and collated.
+
+    A flag becomes an array of no dimension, since numpy's bool is no number to Gymnasium's vector environments and its
+    wrappers for tensors. An array stays one.
+    """
+    if isinstance(value, bool | np.bool_):
+        return np.array(value)
+    return np.asarray(value)[()]  # float64 or int64, which are numbers to everybody
 
 
 class Info(dict[str, Any]):

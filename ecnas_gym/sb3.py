@@ -23,7 +23,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 from ecnas import BudgetExhaustedError, Evaluation
-from ecnas_gym.info import Info
+from ecnas_gym.info import Info, told
 from ecnas_gym.vector import CellVectorEnv, MOCellVectorEnv
 
 
@@ -114,13 +114,14 @@ class CellVecEnv(VecEnv):
             objects: dict[str, Any] = {}
             if "row" in items:
                 metrics = {name: column[number].item() for name, column in evaluations.items()}
-                metrics["trainable_parameters"] = items["trainable_parameters"]
-                objects["cell"] = functools.partial(envs.cell_space.__getitem__, items["row"])
+                metrics["trainable_parameters"] = int(items["trainable_parameters"])
+                objects["cell"] = functools.partial(envs.cell_space.__getitem__, int(items["row"]))
+                repeat = int(items["repeat"]) if "repeat" in items else None
                 objects["evaluation"] = Evaluation(
                     **metrics,
-                    epochs=items["epochs"],
-                    provenance=envs.benchmark.provenance_of(items["row"], items["epochs"], items.get("repeat")),
-                    repeat=items.get("repeat"),
+                    epochs=envs.epochs,
+                    provenance=envs.benchmark.provenance_of(int(items["row"]), envs.epochs, repeat),
+                    repeat=repeat,
                 )
             if envs.budget is not None:
                 objects["budget"] = final["budget"]
@@ -160,4 +161,4 @@ class CellVecEnv(VecEnv):
 
 def _plain(value: Any) -> Any:
     """An entry of an array as a single environment has it."""
-    return value.copy() if isinstance(value, np.ndarray) else value.item()
+    return value.copy() if isinstance(value, np.ndarray) else told(value)

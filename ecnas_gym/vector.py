@@ -400,7 +400,7 @@ class _VectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
             if self._num_asked > MANY * len(self.cell_space):
                 return self._part(self._all_answers.take(rows, axis=0), rows)
         repeat: Any = self.np_random if _is_random(self.repeat) else self.repeat
-        evaluations = self.benchmark.query_rows(rows, self.epochs, repeat=repeat)
+        evaluations = self.benchmark.query_rows(rows, self.epochs, repeat=repeat, needs=self.objectives)
         rewards = self._rewards_of(self._env.judge(evaluations))
         return Answers(rows, rewards, evaluations.energy, evaluations.training_time, evaluations)
 
@@ -555,8 +555,7 @@ class CellVectorEnv(_VectorEnv):
         **kwargs: Any,
     ) -> None:
         super().__init__(num_envs, autoreset_mode, max_episode_steps, **kwargs)
-        repeat = self.repeat if isinstance(self.repeat, int) else None
-        self._tables = automaton_of(self.benchmark, (self.epochs,), repeat, self.objectives)
+        self._tables = automaton_of(self.benchmark, (self.epochs,), self.repeat, self.objectives)
         # Three masks and a blank are taken as one number of four bytes.
         self._packed_masks = np.pad(self._tables.masks, ((0, 0), (0, 4 - NUM_ACTIONS))).view(np.uint32).ravel()
         self._layout = layout(self.cell_space)

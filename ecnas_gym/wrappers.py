@@ -14,6 +14,7 @@ from ecnas_gym.automaton import START, Automaton, automaton_of
 from ecnas_gym.builder import NUM_ACTIONS, decisions
 from ecnas_gym.edit_env import EditEnv, MOEditEnv
 from ecnas_gym.env import _BuildEnv
+from ecnas_gym.info import told
 
 
 class RepairActions(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
@@ -24,8 +25,8 @@ class RepairActions(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     steps. What it learns of an action that is repaired is what the other one brings; an agent that can take a mask
     learns faster with it.
 
-    ``info["action"]`` (int) is the action that was carried out, and ``info["repaired"]`` (bool) tells whether it is
-    another than the agent's; both after every step. Wraps any environment of this package, also one in
+    ``info["action"]`` (int64) is the action that was carried out, and ``info["repaired"]`` (bool array, shape ()) tells
+    whether it is another than the agent's; both after every step. Wraps any environment of this package, also one in
     :class:`ecnas_gym.ChooseEpochs`; what is no action at all (3, 0.5) is an error as ever.
 
     Example:
@@ -35,8 +36,8 @@ class RepairActions(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         >>> observation, info = env.reset(seed=0)
         >>> for action in (0, 2):  # the second decision is about an edge, which takes 0 or 1
         ...     observation, reward, terminated, truncated, info = env.step(action)
-        >>> terminated, info["action"], info["repaired"]
-        (False, 1, True)
+        >>> print(terminated, info["action"], info["repaired"])
+        False 1 True
     """
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
@@ -52,7 +53,7 @@ class RepairActions(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         allowed = np.flatnonzero(self._masks_of())
         taken = choice if not len(allowed) else int(allowed[np.argmin(np.abs(allowed - choice))])
         observation, reward, terminated, truncated, info = self.env.step(taken)
-        info["action"], info["repaired"] = taken, taken != choice
+        info["action"], info["repaired"] = told(taken), told(taken != choice)
         return observation, reward, terminated, truncated, info
 
 
@@ -135,10 +136,8 @@ class DiscreteState(gym.ObservationWrapper[Any, Any, Any], RecordConstructorArgs
             num_states = (1 << base.edits.num_edges) * num_ops * (base.max_edits + 1)
         else:
             self._number = self._number_of_decisions
-            repeat = base.repeat if isinstance(base.repeat, int) else None
-            self._prefixes = _Prefixes(
-                automaton_of(base.benchmark, (base.epochs,), repeat), len(decisions(base.cell_space))
-            )
+            tables = automaton_of(base.benchmark, (base.epochs,), base.repeat, base.objectives)
+            self._prefixes = _Prefixes(tables, len(decisions(base.cell_space)))
             num_states = self._prefixes.count
         self.observation_space = gym.spaces.Discrete(num_states)
 

@@ -57,9 +57,10 @@ def synthetic_table(space_name: str, seed: int = 0, **changes) -> ecnas.Table:
         "repeats": 1,
         "provenance": {4: "measured", 108: "measured"},
         "columns": columns,
-        "digest": columns_digest(columns),
     }
-    return ecnas.Table(**(arguments | changes))
+    arguments |= changes
+    arguments.setdefault("digest", columns_digest(arguments["columns"], arguments.get("missing", ())))
+    return ecnas.Table(**arguments)
 
 
 @pytest.fixture(scope="session")

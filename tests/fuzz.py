@@ -369,7 +369,8 @@ def small_table(rng: np.random.Generator) -> Table:
         "training_time": Column(np.full((1, 1, 1), 7.0), per_epoch=True),
     }
     provenance = {4: "measured", 108: "scaled"}
-    return Table("case", SPACE, (4, 108), 2, provenance, columns, columns_digest(columns), frozenset({5, 17}), "Notes.")
+    missing = frozenset({5, 17})
+    return Table("case", SPACE, (4, 108), 2, provenance, columns, columns_digest(columns, missing), missing, "Notes.")
 
 
 def one_table(rng: np.random.Generator, folder: Path) -> str:

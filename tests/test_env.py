@@ -231,7 +231,7 @@ def test_an_action_outside_the_mask_ends_the_episode_and_costs_nothing():
         assert np.all(reward == expected)
         assert terminated
         assert not truncated
-        assert info["invalid"] is True
+        assert info["invalid"]
         assert "cell" not in info
         assert env.observation_space.contains(observation)
     assert budget.spent.evaluations == 0

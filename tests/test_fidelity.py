@@ -7,9 +7,10 @@ import doctest
 import gymnasium as gym
 import numpy as np
 import pytest
+from conftest import synthetic_table
 from gymnasium.utils.env_checker import check_env
 
-from ecnas import Budget, BudgetExhaustedError
+from ecnas import Benchmark, Budget, BudgetExhaustedError, Column
 from ecnas_gym import ChooseEpochs, fidelity
 
 IDS = [f"{mo}ECNAS-{space}{kind}-v0" for mo in ("", "MO-") for space in ("4V", "7V") for kind in ("", "-Edit")]
@@ -169,3 +170,51 @@ def test_the_incumbent_is_of_the_most_epochs_and_can_be_trained_for_more(mo):
 
 def test_examples_in_docstrings():
     assert doctest.testmod(fidelity, optionflags=doctest.ELLIPSIS).failed == 0
+
+
+# --- Trainings that differ --------------------------------------------------------------------------------------------
+
+
+def uneven_benchmark():
+    """Fewer trainings at 108 epochs than at 4, of some cells fewer still, and of some trainings no energy was noted."""
+    rng = np.random.default_rng(3)
+    table = synthetic_table("4V")
+    holes = rng.random((91, 2, 3)) * 0.01
+    holes[:60, 1, 1:] = np.nan
+    holes[::3, 0, 1] = np.nan
+    holes[::5, 0] = np.nan
+    columns = {name: Column(column.values * (1 - holes)) for name, column in table.columns.items()}
+    energy = columns["energy"].values.copy()
+    energy[::2, 0, 0] = np.nan
+    energy[::7, 1, 0] = np.nan
+    columns["energy"] = Column(energy)
+    return Benchmark(synthetic_table("4V", repeats=3, columns=columns))
+
+
+@pytest.mark.parametrize("env_id", [env_id for env_id in IDS if "4V" in env_id])
+@pytest.mark.parametrize("repeat", [None, "mean", 0, 1, 2, "random", "generator"])
+def test_every_choice_of_epochs_that_is_allowed_has_its_training(env_id, repeat):
+    benchmark = uneven_benchmark()
+    given = np.random.default_rng(4) if repeat == "generator" else repeat
+    env = ChooseEpochs(gym.make(env_id, benchmark=benchmark, repeat=given))
+    rng, seen = np.random.default_rng(0), set()
+    for episode in range(300):
+        finish(env, rng, seed=episode)
+        allowed = np.flatnonzero(env.action_masks())
+        _, reward, _, _, info = env.step(rng.choice(allowed))
+        number = int(info["repeat"]) if "repeat" in info else None
+        evaluation = benchmark.query_row(info["row"], int(info["epochs"]), repeat=number)
+        assert info["evaluation"] == evaluation
+        assert np.isfinite(reward).all()
+        seen.add((int(info["row"]), int(info["epochs"]), number))
+        assert number == repeat if isinstance(repeat, int) else (number is None) == (repeat in (None, "mean"))
+    complete = {
+        (row, epochs, number)
+        for place, epochs in enumerate((4, 108))
+        for row, number in np.argwhere(~np.isnan(benchmark.table.columns["energy"].values[:, place])).tolist()
+    }
+    if repeat in (None, "mean"):
+        assert {key[:2] for key in seen} <= {key[:2] for key in complete}
+    else:
+        assert seen <= complete
+    assert {epochs for _, epochs, _ in seen} == {4, 108}

@@ -169,7 +169,9 @@ def test_coded_figures_are_checked_as_what_they_mean(tmp_path):
     stored = np.full((91, 1, 1), 100, np.uint16)
     stored[5] = 300
     columns = {"val_accuracy": Column(stored, scale=0.005), "energy": Column(stored, scale=1.0, per_epoch=True)}
-    synthetic_table("4V", columns=columns).save(tmp_path / "table")
+    synthetic_table("4V", columns=columns, missing=frozenset({5})).save(tmp_path / "table")
+    header = json.loads((tmp_path / "table" / "table.json").read_text())
+    (tmp_path / "table" / "table.json").write_text(json.dumps(header | {"missing": []}))
     with pytest.raises(CorruptFileError, match="val_accuracy must be from 0 to 1, got 1.5 for row 5, 4 epochs"):
         ecnas.load(tmp_path / "table")
     synthetic_table("4V", columns=columns, missing=frozenset({5})).save(tmp_path / "table")

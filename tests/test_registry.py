@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import importlib.util
 import os
+import pickle
 import subprocess
 import sys
+import warnings
 
 import gymnasium as gym
 import numpy as np
@@ -88,7 +90,7 @@ def test_information_of_equal_episodes_is_equal(env_id):
 def test_information_becomes_tensors(env_id, masked):
     torch = pytest.importorskip("torch")
     pytest.importorskip("array_api_compat")
-    env = gym.wrappers.NumpyToTorch(gym.make(env_id, budget=1_000))
+    env = gym.wrappers.NumpyToTorch(in_scalars(env_id, budget=1_000))  # it has no form for vector rewards
     rng = np.random.default_rng(0)
     for _ in range(5):
         observation, info = env.reset(seed=0)
@@ -99,6 +101,76 @@ def test_information_becomes_tensors(env_id, masked):
             ended = terminated or truncated
         assert all(isinstance(value, torch.Tensor) for value in info.values())
     assert isinstance(observation, torch.Tensor)
+
+
+def in_scalars(env_id, **arguments):
+    """An environment with scalar rewards: one with vector rewards as MO-Gymnasium's own tests make it."""
+    env = gym.make(env_id, **arguments)
+    return pytest.importorskip("mo_gymnasium").wrappers.LinearReward(env) if env_id.startswith("MO-") else env
+
+
+def assert_the_same(one, two):
+    """As MO-Gymnasium's tests compare: the same types, keys and order of keys too."""
+    assert type(one) is type(two)
+    if isinstance(one, dict):
+        assert list(one) == list(two)
+        for key in one:
+            assert_the_same(one[key], two[key])
+    else:
+        np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_the_environment_tests_of_gymnasium_and_mo_gymnasium(env_id):
+    """The checker without any warning, a determined rollout without masks, bounds of rewards, pickling."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        gym.make(env_id).reset()
+        if not env_id.startswith("MO-"):
+            check_env(gym.make(env_id).unwrapped, skip_render_check=True)
+    if env_id.startswith("MO-"):
+        with pytest.warns(UserWarning, match="has a wrapper applied"):  # MO-Gymnasium's own environments warn as well
+            check_env(in_scalars(env_id), skip_render_check=True)
+    one, two = in_scalars(env_id), in_scalars(env_id)
+    for first, second in zip(one.reset(seed=0), two.reset(seed=0), strict=True):
+        assert_the_same(first, second)
+    one.action_space.seed(0)
+    for _ in range(50):
+        action = one.action_space.sample()
+        results = one.step(action), two.step(action)
+        assert results[0][0] in one.observation_space
+        for first, second in zip(*results, strict=True):
+            assert_the_same(first, second)
+            assert data_equivalence(first, second, exact=True)
+        if results[0][2] or results[0][3]:
+            one.reset(seed=0)
+            two.reset(seed=0)
+    if env_id.startswith("MO-"):
+        base = one.unwrapped
+        base.reset()
+        for _ in range(50):
+            _, reward, terminated, truncated, _ = base.step(base.action_space.sample())
+            assert reward in base.reward_space
+            if terminated or truncated:
+                base.reset()
+    again = pickle.loads(pickle.dumps(one))
+    action = one.action_space.sample()
+    assert data_equivalence(one.reset(seed=123), again.reset(seed=123))
+    assert data_equivalence(one.step(action), again.step(action))
+
+
+@pytest.mark.parametrize("masked", [True, False])
+@pytest.mark.parametrize("env_id", IDS)
+def test_all_information_has_a_data_type(env_id, masked):
+    """What TorchRL asks of every item, in whatever step it first looks: at an invalid one too."""
+    env, rng = gym.make(env_id, budget=1_000), np.random.default_rng(0)
+    if masked:
+        env = ecnas_gym.RepairActions(env)
+    for _ in range(5):
+        info = play(env, rng, masked=False)[4]
+        assert info
+        for key, value in info.items():
+            assert value.dtype.kind in "bif", key
 
 
 # --- Information ------------------------------------------------------------------------------------------------------
@@ -113,14 +185,16 @@ def test_what_is_told_of_a_finished_cell(env_id):
     assert info["cell"] == env.unwrapped.cell_space[info["row"]]
     assert info["budget"]["evaluations"] == 1
     numbers = {
-        "row": int, "epochs": int, "trainable_parameters": int, "invalid": bool, "unpaid": bool,
-        "energy": float, "val_accuracy": float, "test_accuracy": float, "co2": float, "training_time": float,
-        "action_mask": np.ndarray, "vector_reward": np.ndarray,
+        "row": np.int64, "epochs": np.int64, "trainable_parameters": np.int64, "energy": np.float64, "co2": np.float64,
+        "val_accuracy": np.float64, "test_accuracy": np.float64, "training_time": np.float64,
+        "invalid": np.ndarray, "unpaid": np.ndarray, "action_mask": np.ndarray, "vector_reward": np.ndarray,
     }  # fmt: skip
     assert {key: type(value) for key, value in info.items()} == numbers  # the embedded benchmark lacks train_accuracy
+    assert (info["invalid"].dtype, info["invalid"].shape) == (info["unpaid"].dtype, info["unpaid"].shape) == (bool, ())
     for name in ("energy", "val_accuracy", "trainable_parameters", "epochs"):
         assert info[name] == getattr(evaluation, name)
-    assert info["invalid"] is info["unpaid"] is False
+    assert not info["invalid"]
+    assert not info["unpaid"]
 
 
 @pytest.mark.parametrize("env_id", IDS)

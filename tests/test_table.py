@@ -29,11 +29,11 @@ def test_round_trip(saved):
     assert dict(opened.provenance) == dict(table.provenance)
     for name, column in table.columns.items():
         assert np.array_equal(opened.columns[name].values, column.values)
-    assert columns_digest(opened.columns) == table.digest
+    assert columns_digest(opened.columns, opened.missing) == table.digest
 
 
 def test_columns_that_share_an_array_share_a_file(tmp_path):
-    energy = Column(np.arange(91, dtype=np.uint16).reshape(-1, 1, 1), scale=1e-4)
+    energy = Column(np.arange(1, 92, dtype=np.uint16).reshape(-1, 1, 1), scale=1e-4)
     columns = {"energy": energy, "co2": Column(energy.values, scale=energy.scale * 400)}
     table = synthetic_table("4V", columns=columns)
     table.save(tmp_path / "table")
@@ -147,8 +147,27 @@ def test_pickled_columns_are_refused(saved):
         ({"columns": {"accuracy": Column(np.zeros((91, 1, 1)))}}, "column must be one of"),
         ({"columns": {"energy": Column(np.zeros((90, 1, 1)))}}, "must have the shape"),
         ({"columns": {"energy": Column(np.zeros(91))}}, "must have the shape"),
+        ({"columns": {"energy": Column(np.zeros((91, 1, 1)))}}, "energy must be finite and above 0, got 0.0 for row 0"),
+        ({"columns": {"co2": Column(np.full((1, 1, 1), np.inf))}}, "co2 must be finite and above 0, got inf"),
+        ({"columns": {"training_time": Column(np.ones((91, 2, 1)), fixed=-2)}}, "training_time must be .* got -1.0"),
+        ({"columns": {"test_accuracy": Column(np.full((91, 1, 1), 101), 0.01)}}, "from 0 to 1, got 1.01 .* 4 epochs"),
+        ({"columns": {"val_accuracy": Column(np.full((91, 1, 1), -1e-9))}}, "val_accuracy must be from 0 to 1"),
     ],
 )
 def test_a_table_that_makes_no_sense(changes, message):
     with pytest.raises(ValueError, match=message):
         synthetic_table("4V", **changes)
+
+
+def test_what_is_missing_may_hold_anything():
+    energy = np.ones((91, 1, 1))
+    energy[7] = -1.0
+    with pytest.raises(ValueError, match="got -1.0 for row 7"):
+        synthetic_table("4V", columns={"energy": Column(energy)})
+    synthetic_table("4V", columns={"energy": Column(energy)}, missing=frozenset({7}))
+
+
+def test_tables_that_lack_different_cells_have_different_digests():
+    digests = [synthetic_table("4V", missing=frozenset(rows)).digest for rows in ((), (3,), (3, 4), (34,))]
+    assert len(set(digests)) == 4
+    assert digests[0] == columns_digest(synthetic_table("4V").columns)

@@ -53,7 +53,8 @@ def test_the_nearest_action_is_taken_and_told(env_id):
         *result, info = env.step(action)
         *same, _ = twin.step(expected)
         assert (info["action"], info["repaired"]) == (expected, expected != action)
-        assert (type(info["action"]), type(info["repaired"])) == (int, bool)
+        assert type(info["action"]) is np.int64
+        assert (info["repaired"].dtype, info["repaired"].shape) == (bool, ())
         for mine, other in zip(result, same, strict=True):
             np.testing.assert_array_equal(mine, other)
         repaired += info["repaired"]

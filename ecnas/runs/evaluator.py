@@ -100,7 +100,11 @@ class Evaluator:
         """
         self._check_progress()
         evaluation = self.benchmark.query(
-            cell, self.epochs if epochs is None else epochs, repeat=self.repeat, budget=self.budget
+            cell,
+            self.epochs if epochs is None else epochs,
+            repeat=self.repeat,
+            budget=self.budget,
+            needs=self.objectives,
         )
         return self.add(cell, evaluation)
 
