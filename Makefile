@@ -28,7 +28,7 @@ test-core:  ## build the wheel and test it with the minimal dependencies
 	$(CORE)/venv/bin/pip install --quiet $(CORE)/wheel/*.whl
 	sed -n '/^```python$$/,/^```$$/{/^```/d;p;}' README.md > $(CORE)/readme.py
 	cd $(CORE) && venv/bin/python -W error::ImportWarning readme.py && venv/bin/ecnas info surrogate-4V > info.txt
-	$(CORE)/venv/bin/pip install --quiet pytest hypothesis
+	$(CORE)/venv/bin/pip install --quiet pytest pytest-timeout hypothesis
 	$(CORE)/venv/bin/pytest -q -p no:cacheprovider $(CORE_TESTS)
 
 lint: $(STAMP)

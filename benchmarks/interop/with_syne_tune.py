@@ -1,0 +1,4 @@
+# /// script
+# dependencies = ["ecnas-gym", "syne-tune[basic]"]
+# ///
+"""Syne Tune"""

@@ -1,0 +1,32 @@
+# /// script
+# dependencies = ["ecnas-gym", "torch", "torchrl"]
+# ///
+"""REINFORCE with TorchRL's environments, and modules; masks come out of the information of a step."""
+
+import torch
+from tensordict.nn import ProbabilisticTensorDictModule, ProbabilisticTensorDictSequential, TensorDictModule
+from torchrl.envs import GymEnv, RewardSum, TransformedEnv
+from torchrl.modules import MLP, MaskedCategorical
+
+torch.manual_seed(0)
+env = GymEnv("ecnas_gym:ECNAS-7V-v0", categorical_action_encoding=True).auto_register_info_dict()
+env = TransformedEnv(env, RewardSum())
+actor = ProbabilisticTensorDictSequential(
+    TensorDictModule(MLP(62, 3, num_cells=[64, 64]), ["observation"], ["logits"]),
+    TensorDictModule(lambda mask: mask.bool(), ["action_mask"], ["mask"]),  # glue
+    ProbabilisticTensorDictModule(
+        in_keys=["logits", "mask"], out_keys=["action"], distribution_class=MaskedCategorical, return_log_prob=True
+    ),
+)
+optimiser = torch.optim.Adam(actor.parameters(), lr=1e-3)
+returns = []
+for _ in range(5):
+    batch = torch.stack([env.rollout(30, actor) for _ in range(8)])
+    returns += batch["next", "episode_reward"][:, -1, 0].tolist()
+    advantage = batch["next", "episode_reward"][:, -1:] - batch["next", "episode_reward"][:, -1].mean()
+    distribution = actor.get_dist(batch)
+    loss = -(distribution.log_prob(batch["action"]) * advantage[..., 0]).mean()
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+print(f"{len(returns)} cells, best {max(returns):.2f}")
