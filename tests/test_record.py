@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from dataclasses import replace
@@ -208,3 +209,16 @@ def test_devices_are_written_to_and_not_replaced(tmp_path):
     reader.join()
     assert told == ["text"]
     assert (tmp_path / "pipe").is_fifo()
+
+
+@pytest.mark.parametrize("name", ["index", "row", "epochs", "trainable_parameters", "cumulative_epochs"])
+@pytest.mark.parametrize("value", [0.5, 1.0, float("nan"), None, True])
+def test_counts_that_are_no_whole_numbers_are_refused_though_the_digest_is_right(synthetic_4v, tmp_path, name, value):
+    path = tmp_path / "run.jsonl"
+    record_run(synthetic_4v, path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[2] = json.dumps(json.loads(lines[2]) | {name: value}).encode() + b"\n"
+    end = json.loads(lines[-1]) | {"sha256": hashlib.sha256(b"".join(lines[:-1])).hexdigest()}
+    path.write_bytes(b"".join(lines[:-1]) + json.dumps(end).encode() + b"\n")
+    with pytest.raises(CorruptFileError, match=f"{name} must|index must"):
+        RunRecord.load(path)

@@ -21,4 +21,6 @@ envs = mo_gym.wrappers.vector.MOSyncVectorEnv([lambda: mo_gym.make("ecnas_gym:MO
 _, info = envs.reset(seed=0)
 for _ in range(27):
     _, rewards, *_, info = envs.step(info["action_mask"].argmax(axis=1))
-print(f"{len(returns)} cells, best accuracy {np.max(returns, axis=0)[0]:.2f}; rewards of 4 environments {rewards.shape}")
+print(
+    f"{len(returns)} cells, best accuracy {np.max(returns, axis=0)[0]:.2f}; rewards of 4 environments {rewards.shape}"
+)

@@ -14,6 +14,8 @@ benchmark = ecnas.load("surrogate-7V")
 
 
 class Accuracy(ElementwiseProblem):
+    """Minus the accuracy of the cell that the variables describe."""
+
     def _evaluate(self, X, out, *args, **kwargs):
         try:  # glue
             cell = from_parameters(X)  # glue

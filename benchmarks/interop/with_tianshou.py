@@ -1,10 +1,9 @@
 # /// script
 # dependencies = ["ecnas-gym", "tianshou", "torch"]
 # ///
-"""PPO and DQN of Tianshou 2. DQN takes masks, as a part of the observation; PPO takes none."""
+"""PPO and DQN of Tianshou 2, without masks."""
 
 import gymnasium as gym
-import numpy as np
 import torch
 from tianshou.algorithm import DQN, PPO
 from tianshou.algorithm.modelfree.dqn import DiscreteQLearningPolicy
@@ -14,11 +13,11 @@ from tianshou.data import Collector, VectorReplayBuffer
 from tianshou.env import DummyVectorEnv
 from tianshou.utils.net.common import Net
 from tianshou.utils.net.discrete import DiscreteActor, DiscreteCritic
+from tianshou.utils.torch_utils import policy_within_training_step
 
 from ecnas_gym import RepairActions  # glue
 
 torch.manual_seed(0)
-np.random.seed(0)
 
 
 def make_env() -> gym.Env:
@@ -38,12 +37,14 @@ network = Net(state_shape=shape, action_shape=3, hidden_sizes=[64])
 dqn = DQN(policy=DiscreteQLearningPolicy(model=network, action_space=space, eps_training=0.3), optim=optim)
 told = []
 for name, algorithm, times in (("PPO", ppo, {"batch_size": 64, "repeat": 2}), ("DQN", dqn, {"sample_size": 64})):
-    collector = Collector(algorithm, DummyVectorEnv([make_env] * 4), VectorReplayBuffer(4_000, 4), exploration_noise=True)
+    buffer = VectorReplayBuffer(4_000, 4)
+    collector = Collector(algorithm, DummyVectorEnv([make_env] * 4), buffer, exploration_noise=True)
     collector.reset()
     returns = []
     for _ in range(4):
-        returns += collector.collect(n_episode=12).returns.tolist()
-        algorithm.update(collector.buffer, **times)
+        with policy_within_training_step(algorithm.policy):
+            returns += collector.collect(n_episode=12).returns.tolist()
+            algorithm.update(buffer, **times)
         if name == "PPO":
             collector.reset_buffer(keep_statistics=True)
     told.append(f"{name}: {len(returns)} cells, best {max(returns):.2f}")

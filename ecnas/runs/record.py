@@ -243,6 +243,8 @@ class RunRecord:
             self._numbers[name] = array("d", [math.nan if value is None else value for value in values])
             if np.isinf(self._numbers[name]).any():
                 raise ValueError(f"{name} must be finite")
+            if name in _COUNTS and not set(map(type, values)) <= {int}:
+                raise ValueError(f"{name} must be a whole number")
         if self._numbers["index"].tolist() != list(range(len(evaluations))):
             raise ValueError("index must count the evaluations from 0")
         self._hashes = [row["hash"] for row in evaluations]

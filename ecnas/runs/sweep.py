@@ -54,6 +54,9 @@ from ecnas.runs.record import RunRecord, differences
 from ecnas.runs.run import OtherRunError, Start, begun, make_header
 from ecnas.task import Repeat, Task
 
+_MOST_SEEDS = 1_000_000
+_END_OF_SEEDS = 2**63
+
 PER_SEED = "per seed"
 
 
@@ -428,6 +431,9 @@ class _Reader:
         whole = isinstance(ends, list) and all(isinstance(end, int) and not isinstance(end, bool) for end in ends)
         if isinstance(value, bool) or not whole or len(ends) != 2 or not 0 <= ends[0] < ends[1]:
             self.complain("seeds", "a whole number above 0, or [first, last + 1]", value)
+            return ()
+        if ends[1] > _END_OF_SEEDS or ends[1] - ends[0] > _MOST_SEEDS:
+            self.complain("seeds", f"at most {_MOST_SEEDS:,} whole numbers below {_END_OF_SEEDS:,}", value)
             return ()
         return tuple(range(*ends))
 
