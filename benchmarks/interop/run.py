@@ -60,7 +60,8 @@ def run(name: str) -> dict[str, Any]:
     """Makes the environment, unless it is there, and runs the script."""
     script, folder = scripts()[name], ENVIRONMENTS / name
     python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-    pip = [python, "-m", "pip", "install", "--quiet", "--constraint", ROOT / "constraints.txt"]
+    constraints = str(ROOT / "constraints.txt")
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--constraint", constraints]
     try:
         if not python.exists():
             venv.create(folder, with_pip=True)
@@ -69,7 +70,7 @@ def run(name: str) -> dict[str, Any]:
             "torch" in others
         ):  # first, from the constraints: what depends on it would choose a build of several gigabytes
             subprocess.run([*pip, "torch"], check=True, capture_output=True, text=True)
-        subprocess.run([*pip, "--editable", ROOT, *others], check=True, capture_output=True, text=True)
+        subprocess.run([*pip, "--editable", str(ROOT), *others], check=True, capture_output=True, text=True)
         done = subprocess.run(
             [python, script], check=True, capture_output=True, text=True, timeout=_SECONDS, cwd=folder
         )
