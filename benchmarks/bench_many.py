@@ -1,10 +1,10 @@
 """Many runs at once, beside one by one: controllers, the networks of BANANAS, and the functional environment.
 
-python benchmarks/bench_many.py [--rounds 3] [--only ppo bananas reinforce scaling update functional]
+python benchmarks/bench_many.py [--rounds 3] [--only ppo bananas reinforce beside scaling growth update functional]
 python benchmarks/bench_many.py --equivalence runs/ppo-many --more 480    # after ecnas sweep benchmarks/ppo_many.toml
 
-Rates are of processor time. A run has 500 evaluations of ``surrogate-7V`` and leaves a record in memory. The last two
-tables need JAX.
+Rates are of processor time. A run has 500 evaluations of ``surrogate-7V``, where nothing else is said, and leaves a
+record in memory. The last two tables need JAX.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from ecnas_gym.agents.edit import Editing
 from ecnas_gym.agents.ppo_many import MaskedPPO, Rollout, Shape, initial, update
 from ecnas_gym.agents.pqt import PriorityQueueTraining
+from ecnas_gym.agents.qlearning import QLearning
 from ecnas_gym.agents.reinforce_many import CategoricalREINFORCE
 from timing import machine, print_table, repeated, take_turns
 
@@ -40,13 +42,13 @@ MARGIN = 0.03
 """Of a mean regret in percentage points: within it two methods count as equally good. A fifth of masked PPO's own."""
 
 
-def runs_of(method: Method, at_once: int, seeds: Iterator[int]) -> Callable[[], float]:
+def runs_of(method: Method, at_once: int, seeds: Iterator[int], evaluations: int = EVALUATIONS) -> Callable[[], float]:
     """A contender that carries out runs, so many at once; each time with new seeds."""
     task = Task.of(ecnas.load("surrogate-7V"), ("val_accuracy",))
 
     def carry_out() -> None:
         with contextlib.ExitStack() as stack:
-            starts = [stack.enter_context(begun(method, task, EVALUATIONS, next(seeds))) for _ in range(at_once)]
+            starts = [stack.enter_context(begun(method, task, evaluations, next(seeds))) for _ in range(at_once)]
             begins = [start for start in starts if isinstance(start, Start)]
             if isinstance(method, ManyRuns):
                 method.run_many([begin.evaluate for begin in begins], [begin.rng for begin in begins])
@@ -119,11 +121,38 @@ def reinforce(rounds: int) -> None:
     print_table(take_turns(contenders, rounds), "tensorflow, one by one", "REINFORCE, runs per second")
 
 
+def beside_one_by_one(rounds: int) -> None:
+    """Methods whose many runs are those that they are one by one, through an environment."""
+    for name, method in (("editing", Editing()), ("Q-learning", QLearning())):
+        contenders = {
+            "one by one, by an environment": runs_of(OneByOne(method), 1, count()),
+            "16 at once": runs_of(method, 16, count()),
+        }
+        print_table(take_turns(contenders, rounds), "one by one, by an environment", f"{name}, runs per second")
+
+
+@dataclass(frozen=True)
+class OneByOne:
+    """A method without its form for many runs."""
+
+    method: Method
+
+    def run(self, evaluate: Any, rng: np.random.Generator) -> None:
+        self.method.run(evaluate, rng)
+
+
 def scaling(rounds: int) -> None:
     """How the cost of a run falls with their number."""
     for name, method in (("masked PPO", MaskedPPO()), ("priority-queue training", PriorityQueueTraining())):
-        contenders = {f"{n} at once": runs_of(method, n, count()) for n in (1, 4, 16, 64, 256)}
-        print_table(take_turns(contenders, rounds), "1 at once", f"{name}, runs per second")
+        contenders = {f"{n:,} at once": runs_of(method, n, count(), 150) for n in (1, 4, 16, 64, 256, 1000)}
+        print_table(take_turns(contenders, rounds), "1 at once", f"{name}, runs of 150 evaluations per second")
+
+
+def growth(rounds: int) -> None:
+    """How the cost of a run grows with its evaluations: 16 at once."""
+    for name, method in (("masked PPO", MaskedPPO()), ("priority-queue training", PriorityQueueTraining())):
+        contenders = {f"{n:,} evaluations": runs_of(method, 16, count(), n) for n in (150, 500, 2000, 10_000)}
+        print_table(take_turns(contenders, rounds), "500 evaluations", f"{name}, runs per second")
 
 
 def updates(rounds: int) -> None:
@@ -257,7 +286,9 @@ TABLES = {
     "ppo": ppo,
     "bananas": bananas,
     "reinforce": reinforce,
+    "beside": beside_one_by_one,
     "scaling": scaling,
+    "growth": growth,
     "update": updates,
     "functional": functional,
 }
