@@ -115,6 +115,7 @@ class Judge:
         self.objectives: tuple[str, ...] = tuple(task["objectives"])
         self.epochs = int(task["epochs"])
         self._rewards = self._rewards_of(task["scalarisation"])
+        self._best: dict[str, float] = {}
         self.quantities = self._quantities()
         if len(self.objectives) > 1:
             self._reference = np.full(len(self.objectives), -REFERENCE_MARGIN)
@@ -141,9 +142,14 @@ class Judge:
     def _values(self, name: str) -> NDArray[np.float64]:
         return self.benchmark.values(name, self.epochs)
 
-    def regret(self, values: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The best of all values minus those of some rows; NaN where a row is −1."""
-        return np.where(rows >= 0, np.nanmax(values) - values[np.maximum(rows, 0)], np.nan)
+    def _regret(self, name: str, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The best of all cells' rewards or metrics less those of some rows; NaN where a row is −1."""
+        values = self._rewards if name == "reward" else self._values(name)
+        if values is None:
+            return np.full(len(rows), np.nan)
+        if name not in self._best:  # found once, since a report judges thousands of runs
+            self._best[name] = float(np.nanmax(values))
+        return np.where(rows >= 0, self._best[name] - values[np.maximum(rows, 0)], np.nan)
 
     def measure(self, record: RunRecord) -> dict[str, NDArray[np.float64]]:
         """Every quantity after each evaluation of a run, shape (evaluations,) each; NaN before there is one."""
@@ -153,14 +159,13 @@ class Judge:
             if name == "hypervolume":
                 measured[name] = 100 * self._hypervolume(record)
             elif name == "reward_regret":
-                unknown = np.full(len(self.benchmark.space), np.nan)
-                measured[name] = self.regret(unknown if self._rewards is None else self._rewards, recommended)
+                measured[name] = self._regret("reward", recommended)
             elif name == "optimism":
                 measured[name] = 100 * self._optimism(record, recommended)
             else:
                 rows = best_seen_rows(record) if name == "seen_regret" else recommended
-                values = self._values("val_accuracy" if name == "val_regret" else "test_accuracy")
-                measured[name] = 100 * self.regret(values, rows)
+                accuracy = "val_accuracy" if name == "val_regret" else "test_accuracy"
+                measured[name] = 100 * self._regret(accuracy, rows)
         return measured
 
     def _optimism(self, record: RunRecord, recommended: NDArray[np.int64]) -> NDArray[np.float64]:
