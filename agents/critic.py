@@ -249,6 +249,14 @@ def _layers(
     return layers
 
 
+RELEVANCE: Final = np.repeat(
+    [0.129, 0.075, 0.046, 0.011, 0.024, 0.082, 0.052, 0.445, 0.145],
+    [*(NUM_OPERATIONS**k for k in range(MAX_PATH_OPS + 1)), (NUM_OPERATIONS + 2) ** 2, 7, 2, 1, COST_FEATURES],
+)
+"""Inverse length scales of a Gaussian process over the features of :class:`CellFeatures`, up to a common factor, shape
+(size,): of paths of no, one, two and three operations, pairs of operations, counts, lengths of paths, 3×3 convolutions
+on a path, and cost. Found by ``benchmarks/relevance.py`` on the 5V space."""
+
 LENGTHS: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 """Squared length scales of a Gaussian process that are tried, as multiples of the median squared distance."""
 
@@ -290,15 +298,11 @@ class GaussianProcess:
         expected: NDArray[np.float64] = self._kernel(_squared_distances(x, self._x)) @ self._weights
         return expected
 
-    def draw(self, x: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.float64]:
-        """Draws the values of all cells together from the posterior: shape (B, size) to (B,)."""
+    def predict(self, x: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """What is expected of cells, and the standard deviation of what is not known: shape (B, size) to (B,) each."""
         to_data = self._kernel(_squared_distances(x, self._x))
-        explained = to_data @ self._inverse.T
-        covariance = self._kernel(_squared_distances(x, x)) - explained @ explained.T
-        covariance[np.diag_indices(len(x))] += 1e-6
-        spread = np.sqrt(self._variance) * np.linalg.cholesky(covariance)
-        drawn: NDArray[np.float64] = to_data @ self._weights + spread @ rng.standard_normal(len(x))
-        return drawn
+        explained = np.square(to_data @ self._inverse.T).sum(axis=1)
+        return to_data @ self._weights, np.sqrt(self._variance * np.maximum(1.0 - explained, 0.0))
 
     def _kernel(self, squared_distances: NDArray[np.float64]) -> NDArray[np.float64]:
         return _matern(squared_distances / self._length)

@@ -3,12 +3,14 @@
 In each episode the agent takes one of its best cells, edits it a few times and has it evaluated, as in agents/edit.py.
 What an edit is worth is what the cell is worth that it leads to (an *afterstate*). Its critic is a Gaussian process
 over cells, learned from all evaluations so far. It smooths: a lucky training of one cell says little if its relatives
-were worse. So the agent edits the cells of the best *expected* value, explores by one draw from the critic's posterior
-an episode (Thompson sampling), and recommends the evaluated cell that its critic expects most of, not the luckiest one.
+were worse. So the agent edits the cells of the best *expected* value, and recommends the evaluated cell that its critic
+expects most of, not the luckiest one. It explores by optimism: an edit is worth its expected value plus a multiple of
+the critic's standard deviation, and the multiple is drawn anew for each episode.
 
 Sources: values as a Gaussian process, Engel et al. 2005, https://doi.org/10.1145/1102351.1102377; afterstates and
-planning at decision time, Sutton and Barto 2018, sections 6.8 and 8.8; Thompson 1933. Its critic read as a surrogate
-model, the agent is a relative of Bayesian optimisation with a Gaussian process.
+planning at decision time, Sutton and Barto 2018, sections 6.8 and 8.8; random optimism, Vaswani et al. 2020,
+https://arxiv.org/abs/1910.04928. Its critic read as a surrogate model, the agent is a relative of Bayesian optimisation
+with a Gaussian process.
 
     python agents/gp_edit.py --benchmark surrogate-7V~7 --repeat random --objectives val_accuracy --budget 150
 """
@@ -24,7 +26,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
-from ecnas_gym.agents.critic import GaussianProcess, Imagination, cell_features
+from ecnas_gym.agents.critic import RELEVANCE, GaussianProcess, Imagination, cell_features
 from numpy.typing import NDArray
 
 from ecnas.runs import Evaluator, script
@@ -38,7 +40,7 @@ class GaussianProcessEditing:
 
     num_random: int = 10
     """Random cells at the start."""
-    num_starts: int = 10
+    num_starts: int = 20
     """How many of the best cells so far, by expected reward, may be edited."""
     num_plans: int = 500
     """Imagined edit sequences; the one of the highest value is carried out."""
@@ -46,8 +48,10 @@ class GaussianProcessEditing:
     """Random cells that compete with them, so that the search can move to a better region."""
     max_edits: int = 3
     """Most edits of an episode."""
-    least_quantile: float = 0.3
+    least_quantile: float = 0.15
     """Rewards are clipped from below at this quantile of all so far: how bad a cell is says nothing about the best."""
+    relevance: bool = True
+    """Let features count by the length scales that were found on the 5V space; otherwise all of them alike."""
     smooth_starts: bool = True
     """Edit the cells with the highest expected reward; otherwise those with the highest observed reward."""
     smooth_choice: bool = True
@@ -63,6 +67,7 @@ class GaussianProcessEditing:
         edits = Edits(space)
         imagination = Imagination(edits, self.max_edits)
         features = cell_features(space)
+        scales = RELEVANCE if self.relevance else np.ones(features.size)
         critic = GaussianProcess(features.size)
         rows = np.empty(0, dtype=np.int64)
         rewards = np.empty(0)
@@ -73,7 +78,7 @@ class GaussianProcessEditing:
             learned = len(rows) >= self.num_random
             starts = rows[:0]
             if learned:
-                expected = critic.mean(features(rows))
+                expected = critic.mean(scales * features(rows))
                 if self.smooth_choice:
                     evaluate.recommend(space[int(rows[np.argmax(expected)])])
                 order = np.argsort(-(expected if self.smooth_starts else rewards), kind="stable")
@@ -84,7 +89,8 @@ class GaussianProcessEditing:
             chosen = 0
             if learned:
                 cells, plan_of = np.unique(plans.rows, return_index=True)
-                chosen = int(plan_of[np.argmax(critic.draw(features(cells), rng))])
+                expected, spread = critic.predict(scales * features(cells))
+                chosen = int(plan_of[np.argmax(expected + abs(rng.standard_normal()) * spread)])
 
             env.reset(options={"placed": plans.start(chosen)})
             for action in plans.edits(chosen):
@@ -93,7 +99,7 @@ class GaussianProcessEditing:
             row = int(info["row"])
             tried[row] = True
             rows, rewards = np.append(rows, row), np.append(rewards, float(reward))
-            critic.add(features(rows[-1:])[0], self.targets(rewards))
+            critic.add(scales * features(rows[-1:])[0], self.targets(rewards))
 
     def targets(self, rewards: NDArray[np.float64]) -> NDArray[np.float64]:
         """What the critic learns: rewards without the spread of the bad ones, standardised."""
