@@ -74,3 +74,27 @@ def test_help_fills_the_terminal(command, columns, monkeypatch, capsys):
     text = capsys.readouterr().out.split("\n\n")[-1]
     assert all(len(line) <= columns for line in text.splitlines())
     assert "  " not in text
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / ".github/workflows").glob("*.yml")), ids=lambda path: path.name)
+def test_workflows_can_run(path):
+    """What can be checked without the forge: form, action versions, make targets, extras, scripts."""
+    yaml = pytest.importorskip("yaml", reason="reading workflows needs PyYAML (extra [docs])")
+    workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert set(workflow[True]) <= {"push", "pull_request", "workflow_dispatch"}  # YAML reads the key "on" as true
+    assert workflow["permissions"]["contents"] == "read"
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    extras = re.findall(r"^(\w+) = \[", (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.M)
+    for job in workflow["jobs"].values():
+        assert job["runs-on"] in {"ubuntu-latest", "${{ matrix.os }}"}
+        for step in job["steps"]:
+            assert ("uses" in step) != ("run" in step)
+            assert re.fullmatch(r"[\w-]+/[\w-]+@v\d+", step.get("uses", "a/b@v1"))
+            words = step.get("run", "").split()
+            if words[:1] == ["make"]:
+                for target in (word for word in words[1:] if "=" not in word):
+                    assert re.search(rf"^{target}:", makefile, re.M), target
+            for extra in re.findall(r"\.\[([\w,]+)\]", step.get("run", "")):
+                assert set(extra.split(",")) <= set(extras)
+    versions = [job["strategy"]["matrix"]["python"] for job in workflow["jobs"].values() if "strategy" in job]
+    assert versions in ([], [["3.10", "3.11", "3.12", "3.13"]])

@@ -64,15 +64,15 @@ QUANTITIES: Final = {
     "seen_regret": Quantity(
         "test regret of the best seen",
         "pp",
-        "As test regret, of the cell with the best training seen. It is the recommended cell unless a method "
-        "recommends by itself.",
+        "Test regret of the cell with the best training seen. That is the recommended cell, unless a method makes its "
+        "own recommendation.",
         -1,
         3,
     ),
     "optimism": Quantity(
         "seen − expected",
         "pp",
-        "Validation accuracy of the recommended cell as the run saw it, minus what is expected of that cell, in "
+        "Validation accuracy of the recommended cell as the run saw it, minus its expected validation accuracy, in "
         "percentage points (the winner's curse).",
         0,
         3,
@@ -80,8 +80,7 @@ QUANTITIES: Final = {
     "hypervolume": Quantity(
         "hypervolume",
         "% of the exact front's",
-        "Hypervolume of the cells on the front as the run saw it, judged by what is expected of them, in percent of "
-        "the exact front's.",
+        "Hypervolume of the front as the run saw it, computed from expected metrics, in percent of the exact front's.",
         1,
         2,
     ),

@@ -232,7 +232,7 @@ def profile(
         ax.fill_between(levels, found.low, found.high, color=shown[name].colour, alpha=alpha, linewidth=0)
     drawing.set_scale(ax, "x", levels, log=True, margin=0)
     ax.set_ylim(-0.02, 1.02)
-    drawing.set_labels(ax, "loss τ (0 best of the table, 1 median cell)", "part of the runs with a loss ≤ τ")
+    drawing.set_labels(ax, "loss τ (0 best of the table, 1 median cell)", "fraction of runs with a loss ≤ τ")
     _title(ax, comparisons[0], f"performance profile, {CONFIDENCE:.0%} interval", title, len(comparisons))
     drawing.legend_below(ax)
     return ax

@@ -70,12 +70,32 @@ KNOWN: Final[Mapping[str, Look]] = {
     "editing": Look(VERMILLION, SOLID, STAR),
     "editing, Gaussian process": Look(VERMILLION, DASHED, DIAMOND),
     "editing under preferences": Look(VERMILLION, LONG, STAR),
+    "tree search": Look(GREY, LONG, STAR),
     "NSGA-II": Look(GREEN, DASH_DOT, SQUARE),
     "SEMOA": Look(BLUE, DASH_DOT, DIAMOND),
     "SH-EMOA": Look(SKY, DASH_DOT, CROSS),
     "MS-EHVI": Look(BLACK, DASH_DOT, PLUS),
 }
 """The looks of the methods of this project, by the names that its sweeps give them."""
+
+ALIASES: Final[Mapping[str, str]] = {
+    "RandomSearch": "random search",
+    "RegularisedEvolution": "regularised evolution",
+    "LocalSearch": "local search",
+    "NSGA2": "NSGA-II",
+    "SHEMOA": "SH-EMOA",
+    "MSEHVI": "MS-EHVI",
+    "qlearning": "Q-learning",
+    "ppo": "PPO",
+    "ppo_many": "masked PPO",
+    "reinforce": "REINFORCE",
+    "pqt": "priority queue",
+    "mcts": "tree search",
+    "edit": "editing",
+    "gp_edit": "editing, Gaussian process",
+    "morl": "editing under preferences",
+}
+"""Names of entry points, which methods have in sweeps that give no other name, and whose look they take."""
 
 _FREE: Final = [
     look
@@ -91,6 +111,10 @@ def looks(names: Iterable[str]) -> dict[str, Look]:
     names = list(dict.fromkeys(names))
     chosen = {name: KNOWN[name] for name in names if name in KNOWN}
     taken = set(chosen.values())
+    for name in names:
+        if name in ALIASES and KNOWN[ALIASES[name]] not in taken:
+            chosen[name] = KNOWN[ALIASES[name]]
+            taken.add(chosen[name])
     for name in sorted(set(names) - set(chosen)):
         position = zlib.crc32(name.encode()) % len(_FREE)
         while _FREE[position] in taken and len(taken) < len(_FREE):

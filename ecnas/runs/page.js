@@ -79,7 +79,7 @@ class Chart {
       return { curves, x: currency.label, y: quantity.heading, logX: true, logY: this.scale.value === "log", decimals: quantity.decimals };
     }
     if (this.kind === "profile") {
-      return { curves: task.profile.curves, x: task.profile.label, y: "part of the runs", logX: this.scale.value === "log", logY: false, decimals: 2 };
+      return { curves: task.profile.curves, x: task.profile.label, y: "fraction of runs", logX: this.scale.value === "log", logY: false, decimals: 2 };
     }
     return { curves: task.fronts.curves, x: task.fronts.x, y: task.fronts.y, logX: task.fronts.logX, logY: task.fronts.logY, decimals: 4, exact: task.fronts.exact };
   }

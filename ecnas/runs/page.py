@@ -1,4 +1,4 @@
-"""``ecnas report``: runs as one HTML page that needs neither a server nor a network.
+"""``ecnas report``: runs on one HTML page that needs neither a server nor a network.
 
 The page has a section for each task: the leaderboard; curves of every quantity against every cost; the distribution
 over runs; who improves on whom; fronts, for two objectives; what it took to reach given levels; the recommended cells;
@@ -63,10 +63,10 @@ def render(comparisons: Sequence[Comparison], title: str = "Search leaderboard",
         f"<title>{html.escape(title)}</title>",
         f"<style>{(HERE / 'page.css').read_text(encoding='utf-8')}</style></head>",
         f"<body><h1>{html.escape(title)}</h1>",
-        f"<p class='note'>Numbers are the {STATISTICS[statistic]} over runs; in brackets, and as bands, stratified "
-        f"bootstrap intervals of {CONFIDENCE:.0%} (<a href='https://arxiv.org/abs/2108.13264'>Agarwal et al. "
-        "2021</a>). pp: percentage points of accuracy. Runs are judged by what is expected of the cells they "
-        "recommend, not by the trainings that they happened to see.</p>",
+        f"<p class='note'>Numbers are the {STATISTICS[statistic]} over runs. Brackets and bands are stratified "
+        f"{CONFIDENCE:.0%} bootstrap intervals (<a href='https://arxiv.org/abs/2108.13264'>Agarwal et al. "
+        "2021</a>). pp: percentage points of accuracy. Runs are judged by the expected metrics of the cells they "
+        "recommend, not by the trainings they saw.</p>",
         f"<nav><ul>{contents}</ul></nav>" if len(comparisons) > 1 else "",
         "<h2>All tasks</h2>" + over_all.html() if over_all else "",
         *sections,
@@ -153,7 +153,7 @@ def _numbers(values: NDArray[np.float64], decimals: int) -> list[float | None]:
 
 
 def _profile(comparison: Comparison) -> dict[str, Any]:
-    """The part of each method's runs that end at least as well as each level of the first quantity."""
+    """The fraction of each method's runs that end at each level of the first quantity or better."""
     quantity = QUANTITIES[comparison.main]
     finals = {method.name: method.final(comparison.main) for method in comparison.methods}
     every = np.concatenate(list(finals.values()))
@@ -214,24 +214,24 @@ def _section(comparison: Comparison, number: int, statistic: Statistic) -> str:
     parts = [
         f"<section id='task-{number}'><h2>{html.escape(_heading(comparison))}</h2>",
         f"<p>Space {html.escape(benchmark.space.name)}, {len(benchmark.space):,} cells, {judge.epochs} epochs, "
-        f"{html.escape(benchmark.table.provenance[judge.epochs])} metrics; the table's digest is "
+        f"{html.escape(benchmark.table.provenance[judge.epochs])} metrics, table digest "
         f"<code>{html.escape(benchmark.digest)}</code>. {html.escape(benchmark.table.notes)}</p>",
         "<h3>Leaderboard</h3>" + tables.leaderboard(comparison, None, currency, statistic).html(),
-        "<h3>Against cost</h3><div class='legend' role='group' aria-label='methods'></div>",
+        "<h3>Quality against cost</h3><div class='legend' role='group' aria-label='methods'></div>",
         "<div data-chart='anytime'></div>",
-        "<p class='note'>A click on a method hides it in all charts of this task, a double click hides all others. "
-        "On a log scale zeros lie at the bottom.</p>",
-        "<h3>Over runs</h3><div data-chart='profile'></div>",
-        "<p class='note'>Performance profiles: for each level, the part of the runs that end at least as well.</p>",
+        "<p class='note'>Click a method to hide it in all charts of this task; double-click to hide all others. "
+        "On a log scale, zeros are drawn at the bottom.</p>",
+        "<h3>Distribution over runs</h3><div data-chart='profile'></div>",
+        "<p class='note'>Performance profiles: the fraction of runs that end at each level or better.</p>",
         improvements.html() if improvements else "",
     ]
     if len(judge.objectives) == 2:
         parts += [
             "<h3>Fronts</h3><div data-chart='fronts'></div>",
-            "<p class='note'>Of each method the run of median hypervolume, as its cells are expected to be.</p>",
+            "<p class='note'>For each method, the run of median hypervolume, by expected metrics.</p>",
         ]
     reached = [name for name in ("evaluations", "energy") if name in comparison.currencies]
-    parts += ["<h3>What it takes</h3>", *(tables.costs_to_reach(comparison, name).html() for name in reached)]
+    parts += ["<h3>Cost to reach a target</h3>", *(tables.costs_to_reach(comparison, name).html() for name in reached)]
     parts += ["<h3>Recommended cells</h3>" + _cells(comparison), "<h3>Protocol</h3>" + protocol(comparison).html()]
     return "\n".join([*parts, "</section>"])
 
@@ -283,8 +283,8 @@ def protocol(comparison: Comparison) -> Table:
                 ", ".join(f"{name} {version}" for name, version in method.header["versions"].items()),
             ]
         )
-    head = ["method", "from", "class", "budget", "seeds", "settings", "versions"]
-    return Table("What was run", head, rows)
+    head = ["method", "source", "class", "budget", "seeds", "settings", "versions"]
+    return Table("Settings and versions", head, rows)
 
 
 def _seeds(method: MethodRuns) -> str:

@@ -307,9 +307,9 @@ def leaderboard(
     head = ["rank", "method", "runs"]
     head += [f"{QUANTITIES[name].heading} at {cost_text(point, currency)}" for name, point in columns]
     notes = [QUANTITIES[name].meaning for name in quantities]
-    notes[0] += " Ranks, and bold type, tell methods apart where their intervals are apart."
+    notes[0] += " Ranks and bold type distinguish methods whose intervals do not overlap."
     if any(method.empty for method in comparison.methods):
-        notes.append("Runs without an evaluation at the fidelity have no value: “runs” says how many have one.")
+        notes.append("Runs without an evaluation at the fidelity have no value; “runs” counts those that have one.")
     return Table(f"{task_text(comparison)}: {statistic_text(statistic)}", head, rows, notes)
 
 
@@ -332,7 +332,7 @@ def overall(
         rows,
         [
             "Normalised score at the end of the budget: 1 is the best cell of the table and 0 its median cell; with "
-            "several objectives, the part of the exact front's hypervolume. Every run of every task has one weight."
+            "several objectives, the fraction of the exact front's hypervolume. All runs have the same weight."
         ],
     )
 
@@ -379,8 +379,8 @@ def improvements(comparison: Comparison, currency: str = "evaluations") -> Table
         ["method", *(f"over {number + 1}" for number in range(len(names)))],
         rows,
         [
-            "How often a run of the method in the row is better than one of the method in the column, ties counting "
-            "half. Bold where the whole interval is above 0.5."
+            "How often a run of the method in the row is better than one of the method in the column; ties count half. "
+            "Bold: the whole interval is above 0.5."
         ],
     )
 
@@ -416,8 +416,8 @@ def costs_to_reach(comparison: Comparison, currency: str) -> Table:
         head += [f"{bound} {goal:g} (median {unit})", "runs (%)"]
     return Table(
         f"{CURRENCIES[currency].label[0].upper()}{CURRENCIES[currency].label[1:]} until {quantity.heading} is first "
-        "reached: median over runs, and the part of the runs that get there",
+        "reached: median over runs, and the fraction of runs that reach it",
         head,
         rows,
-        ["There is no median where half of the runs or more do not get there."],
+        ["A dash: at least half of the runs do not reach it."],
     )

@@ -247,7 +247,7 @@
     };
     const lines = [
       ...scales.x.ticks(view.left, view.left + view.size, width, 62).map(({ unit, text }) => [((unit - view.left) / view.size) * width, null, text]),
-      ...scales.y.ticks(view.bottom, view.bottom + view.size, height, 34).map(({ unit, text }) => [null, (1 - (unit - view.bottom) / view.size) * height, text]),
+      ...scales.y.ticks(view.bottom, view.bottom + view.size, height, 24).map(({ unit, text }) => [null, (1 - (unit - view.bottom) / view.size) * height, text]),
     ];
     context.globalAlpha = 0.6;
     for (const [x, y] of lines) {
