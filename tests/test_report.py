@@ -110,7 +110,7 @@ def test_tables_of_the_page(folder, page):
     assert "mean over runs [95 %" in render(collect([folder]), statistic="mean")
     heads = re.findall(r"<th[^>]*>([^<]+)</th>", page)
     assert all(
-        re.search(r"\(.+\)| at |over|^(rank|method|runs|from|class|budget|seeds|settings|versions)", h) for h in heads
+        re.search(r"\(.+\)| at |over|^(rank|method|runs|source|class|budget|seeds|settings|versions)", h) for h in heads
     )
 
 
