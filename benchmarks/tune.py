@@ -1,6 +1,6 @@
 """Tunes PPO and REINFORCE with Optuna, and tests the tuned settings elsewhere.
 
-python benchmarks/tune.py [--trials 80]
+python benchmarks/tune.py [--trials 24]
 
 Settings are chosen on worlds of 5V: the embedded table with drawn trainings, under noise seeds from 1000 on. They are
 compared with the defaults on worlds of 7V with noise seeds below 1000, which the study never sees. Both tasks of the
@@ -43,13 +43,13 @@ TEST_SPACE = "7V"
 class Args:
     """A study for each method, and a comparison."""
 
-    trials: int = 80
+    trials: int = 24
     """Settings that are tried for each method; the defaults are the first."""
-    worlds: int = 16
+    worlds: int = 8
     """Worlds, with one run each, in a trial."""
-    budget: int = 200
+    budget: int = 150
     """Evaluations of a run in a trial."""
-    test_worlds: int = 40
+    test_worlds: int = 20
     """Worlds, with one run each, in the comparison."""
     test_budget: int = 300
     """Evaluations of a run in the comparison."""
