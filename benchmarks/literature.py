@@ -2,7 +2,7 @@
 
     python benchmarks/literature.py [SECTION …] [--seeds 200]
 
-The sections are queries (White et al. 2021: test error after 150 queries), masks (why REINFORCE differs there), seconds
+The sections are queries (White et al. 2021: test error after 150 queries), seconds
 (Ying et al. 2019: regret against simulated time) and optimum (Wang et al. 2018: samples until the best cell); all by
 default. What was run is kept in runs/literature and not run again. Needs the extras [agents] and [search], and for two
 peers optuna and scikit-learn.
@@ -11,28 +11,28 @@ peers optuna and scikit-learn.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import white
-from ecnas_gym.agents.edit import Editing
 from ecnas_gym.agents.mcts import TreeSearch
-from ecnas_gym.agents.pqt import PriorityQueueTraining
 from ecnas_gym.agents.reinforce_many import CategoricalREINFORCE
 from numpy.typing import NDArray
 from page import write_sections
+from peers import draw_by_matrix
 from tqdm import tqdm
-from unmasked import UnmaskedREINFORCE
 
 import ecnas
 from ecnas import drawing, files, runs, search
-from ecnas.runs.run import make_header, run_task
+from ecnas.runs.run import make_header
 from ecnas.task import Task
 
+T = TypeVar("T")
 ROOT: Final = Path(__file__).parents[1]
 FIGURE: Final = ROOT / "docs" / "images" / "literature.png"
 
@@ -76,37 +76,6 @@ def queries(arguments: argparse.Namespace) -> str:
     return "\n".join([*lines, "", f"Published, and not run here: {others}."])
 
 
-STEPS: Final[Mapping[str, runs.Method]] = {
-    "REINFORCE": CategoricalREINFORCE(),
-    "without masks": UnmaskedREINFORCE(),
-    "and with accuracies as they are for rewards": UnmaskedREINFORCE(raw=True),
-    "and with a step size of 0.1": UnmaskedREINFORCE(raw=True, learning_rate=0.1),
-    "random search": white.ByMatrix(search.RandomSearch()),
-}
-"""From REINFORCE as it is here to random search, one difference at a time."""
-
-
-def masks(arguments: argparse.Namespace) -> str:
-    """What masks and the scale of rewards do for REINFORCE in 150 queries."""
-    worlds = range(arguments.dear_seeds)
-    with ProcessPoolExecutor(arguments.processes, mp_context=get_context("spawn")) as pool:
-        picks = np.array(list(tqdm(pool.map(_steps_in_world, worlds), total=len(worlds), desc="masks")))
-    lines = [
-        f"| test error after 150 queries, %; {len(worlds)} worlds | mean of three | standard error | expected |",
-        "|---|---:|---:|---:|",
-    ]
-    for name, found in zip(STEPS, picks.transpose(1, 0, 2), strict=True):
-        deviation = found[:, 0].std(ddof=1) / len(found) ** 0.5
-        lines.append(f"| {name} | {found[:, 0].mean():.3f} | {deviation:.3f} | {found[:, 1].mean():.3f} |")
-    return "\n".join(lines)
-
-
-def _steps_in_world(seed: int) -> list[white.Pick]:
-    task = Task.of(ecnas.load("surrogate-7V", noise_seed=seed), ("val_accuracy",))
-    expected = task.benchmark.expected
-    return [white._pick(run_task(method, task, white.QUERIES, seed), expected) for method in STEPS.values()]
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # Ying et al. 2019
 
@@ -115,10 +84,24 @@ GRID: Final = np.logspace(4, 7, 61)
 """Simulated seconds at which curves are read."""
 SHOWN: Final = (1e5, 1e6, 1e7)
 """Those of the table."""
-TRIALS_PER_WORLD: Final = 25
+PER_WORLD: Final = {"random search": 5, "REINFORCE": 25, "regularised evolution": 5}
+"""Trials in each world: REINFORCE carries out many at once."""
+
+
+@dataclass(frozen=True)
+class RandomMatrices:
+    """Random search as in the study: matrices and labels, and cells that were trained before too."""
+
+    def run(self, evaluate: runs.Evaluator, rng: np.random.Generator) -> None:
+        """Trains random cells."""
+        space = evaluate.benchmark.space
+        while True:
+            for row in draw_by_matrix(space, 64, rng).tolist():
+                evaluate(space[row])
+
 
 STUDY: Final[Mapping[str, runs.Method]] = {
-    "random search": white.ByMatrix(search.RandomSearch()),
+    "random search": RandomMatrices(),
     "REINFORCE": CategoricalREINFORCE(),
     "regularised evolution": white.ByMatrix(search.RegularisedEvolution()),
 }
@@ -153,12 +136,10 @@ Curves = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 
 
 def _curves(name: str, trials: int, arguments: argparse.Namespace) -> Curves:
-    worlds = -(-trials // TRIALS_PER_WORLD) if name == "REINFORCE" else -(-arguments.trials // TRIALS_PER_WORLD)
-    each = trials // worlds
-    folder = arguments.runs / "ying" / name
-    with ProcessPoolExecutor(arguments.processes, mp_context=get_context("spawn")) as pool:
-        jobs = pool.map(_trials_in_world, [name] * worlds, range(worlds), [each] * worlds, [folder] * worlds)
-        parts = list(tqdm(jobs, total=worlds, desc=name))
+    each = PER_WORLD[name]
+    worlds = -(-trials // each)
+    jobs = [(name, world, each, arguments.runs / "ying" / name) for world in range(worlds)]
+    parts = _each(_trials_in_world, jobs, arguments.processes, name)
     regrets, expected, evaluations = (np.concatenate(part) for part in zip(*parts, strict=True))
     return regrets, expected, evaluations
 
@@ -234,29 +215,12 @@ def _draw(curves: Mapping[str, Curves]) -> None:
 # ---------------------------------------------------------------------------------------------------------------------
 # Wang et al. 2018
 
-SEARCHERS: Final[Mapping[str, Mapping[str, tuple[runs.Method, int, int]]]] = {
-    "5V": {
-        "regularised evolution": (search.RegularisedEvolution(), 200, 50_000),
-        "local search": (search.LocalSearch(), 200, 50_000),
-        "REINFORCE": (CategoricalREINFORCE(), 100, 20_000),
-        "priority-queue training": (PriorityQueueTraining(), 100, 2_000),
-        "tree search, plain UCT": (TreeSearch(network=False), 100, 2_000),
-        "tree search, endings by lot": (TreeSearch(best_ending=False), 48, 2_000),
-        "tree search": (TreeSearch(), 100, 2_000),
-        "editing": (Editing(), 100, 2_000),
-    },
-    "7V": {
-        "regularised evolution": (search.RegularisedEvolution(), 48, 50_000),
-        "local search": (search.LocalSearch(), 48, 50_000),
-        "REINFORCE": (CategoricalREINFORCE(), 16, 3_000),
-        "priority-queue training": (PriorityQueueTraining(), 16, 1_500),
-        "tree search, plain UCT": (TreeSearch(network=False), 16, 1_500),
-        "tree search, endings by lot": (TreeSearch(best_ending=False), 16, 1_500),
-        "tree search": (TreeSearch(), 48, 1_500),
-        "editing": (Editing(), 48, 1_500),
-    },
+SEARCHERS: Final[Mapping[str, tuple[runs.Method, int]]] = {
+    "regularised evolution": (search.RegularisedEvolution(), 50_000),
+    "local search": (search.LocalSearch(), 50_000),
+    "tree search": (TreeSearch(), 3_000),
 }
-"""By space and name: who searches, how many times, and after how many samples a run is given up."""
+"""By name: who searches, and after how many samples a run is given up."""
 
 
 class _UntilBest(runs.Evaluator):
@@ -275,16 +239,14 @@ def optimum(arguments: argparse.Namespace) -> str:
         "| space | method | runs | found | samples, mean | standard error | median | times fewer than random |",
         "|---|---|---:|---:|---:|---:|---:|---:|",
     ]
-    for space, searchers in SEARCHERS.items():
+    number = arguments.tries
+    for space in arguments.spaces:
         cells = len(ecnas.Space(space))
         expected = (cells + 1) / 2
         lines.append(f"| {space} | random search, exactly | – | all | {expected:,.1f} | – | {expected:,.1f} | 1 |")
-        for name, (_, number, limit) in searchers.items():
-            folder = arguments.runs / "wang" / space / name
-            with ProcessPoolExecutor(arguments.processes, mp_context=get_context("spawn")) as pool:
-                parts = [range(start, min(start + 8, number)) for start in range(0, number, 8)]
-                jobs = pool.map(_samples, [space] * len(parts), [name] * len(parts), parts, [folder] * len(parts))
-                samples = np.concatenate(list(tqdm(jobs, total=len(parts), desc=f"{space} {name}")))
+        for name, (_, limit) in SEARCHERS.items():
+            jobs = [(space, name, seed, arguments.runs / "wang" / space / name) for seed in range(number)]
+            samples = np.array(_each(_samples, jobs, arguments.processes, f"{space} {name}"))
             found = np.isfinite(samples)
             if found.all():
                 error = samples.std(ddof=1) / number**0.5
@@ -298,29 +260,33 @@ def optimum(arguments: argparse.Namespace) -> str:
     return "\n".join(lines)
 
 
-def _samples(space: str, name: str, seeds: Iterable[int], folder: Path) -> NDArray[np.float64]:
-    """How many evaluations each run made until it found the best cell; ∞ where it was given up."""
-    method, _, limit = SEARCHERS[space][name]
-    task = Task.of(ecnas.load(f"surrogate-{space}"), ("val_accuracy",))
-    best = task.benchmark.values("val_accuracy", task.epochs).max()
-    found = []
-    for seed in seeds:
-        path = folder / f"{seed}-of-{limit}.txt"
-        if not path.exists():
-            evaluate, rng = _start(method, task, ecnas.Budget(limit), seed, _UntilBest)
-            _until_spent(method, evaluate, rng)
-            accuracies = evaluate.record.column("val_accuracy")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            files.write_text(path, str(len(accuracies)) if accuracies.max() == best else "inf")
-        found.append(float(path.read_text()))
-    return np.array(found)
+def _samples(space: str, name: str, seed: int, folder: Path) -> float:
+    """How many evaluations a run made until it found the best cell; ∞ where it was given up."""
+    method, limit = SEARCHERS[name]
+    path = folder / f"{seed}-of-{limit}.txt"
+    if not path.exists():
+        task = Task.of(ecnas.load(f"surrogate-{space}"), ("val_accuracy",))
+        evaluate, rng = _start(method, task, ecnas.Budget(limit), seed, _UntilBest)
+        _until_spent(method, evaluate, rng)
+        accuracies = evaluate.record.column("val_accuracy")
+        found = accuracies.max() == task.benchmark.values("val_accuracy", task.epochs).max()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.write_text(path, str(len(accuracies)) if found else "inf")
+    return float(path.read_text())
+
+
+def _each(function: Callable[..., T], jobs: Sequence[tuple[Any, ...]], processes: int, shown: str) -> list[T]:
+    """What a function gives for each of some arguments, in order; in this process if one is enough."""
+    if processes == 1:
+        return [function(*job) for job in tqdm(jobs, desc=shown)]
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        return list(tqdm(pool.map(function, *zip(*jobs, strict=True)), total=len(jobs), desc=shown))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     sections: dict[str, Callable[[Any], str]] = {
         "queries": queries,
-        "masks": masks,
         "seconds": seconds,
         "optimum": optimum,
     }
@@ -330,6 +296,8 @@ def main() -> None:
     parser.add_argument("--peer-seeds", type=int, default=200, help="those for Optuna and scikit-learn")
     parser.add_argument("--trials", type=int, default=500, help="trials of REINFORCE against time")
     parser.add_argument("--other-trials", type=int, default=500, help="those of the other two")
+    parser.add_argument("--tries", type=int, default=100, help="runs of each method until the best cell")
+    parser.add_argument("--spaces", nargs="+", default=["5V", "7V"], help="where the best cell is looked for")
     parser.add_argument("--processes", type=int, default=2, help="what is run at once")
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "literature", help="where runs are kept")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "literature.md", help="the page that is written")
