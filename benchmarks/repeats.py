@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import tomllib
 import tyro
 from numpy.typing import NDArray
 from page import write_sections
@@ -24,6 +23,7 @@ import ecnas
 from ecnas import measured, runs
 from ecnas.runs.method import Method, find_method, make_method
 from ecnas.runs.statistics import estimate
+from ecnas.runs.sweep import Sweep
 
 HERE = Path(__file__).parent
 REPEATS = 3
@@ -45,12 +45,8 @@ class Args:
 
 def methods() -> dict[str, Method]:
     """Those of the leaderboard."""
-    sweep = tomllib.loads((HERE / "leaderboard.toml").read_text(encoding="utf-8"))
-    made = {}
-    for entry in sweep["algorithm"]:
-        settings = {name: value for name, value in entry.items() if name not in ("name", "use")}
-        made[entry["name"]] = make_method(find_method(entry["use"]), settings)
-    return made
+    algorithms = Sweep.load(HERE / "leaderboard.toml").algorithms
+    return {entry.name: make_method(find_method(entry.use), entry.settings) for entry in algorithms}
 
 
 def regrets(method: Method, benchmark: ecnas.Benchmark, args: Args) -> NDArray[np.float64]:
