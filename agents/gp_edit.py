@@ -30,6 +30,7 @@ from ecnas_gym.agents.critic import RELEVANCE, GaussianProcess, Imagination, cel
 from numpy.typing import NDArray
 
 from ecnas.runs import Evaluator, script
+from ecnas.task import Task
 from ecnas_gym import make_env
 from ecnas_gym.editor import Edits
 
@@ -61,27 +62,26 @@ class GaussianProcessEditing:
 
     def run(self, evaluate: Evaluator, rng: np.random.Generator) -> None:
         """Searches until the budget is spent."""
-        env = make_env(evaluate, "edit", max_edits=self.max_edits)
+        env = make_env(evaluate, "edit", vector_reward=True, max_edits=self.max_edits)
         env.reset(seed=int(rng.integers(2**31)))
         space = evaluate.benchmark.space
         edits = Edits(space)
         imagination = Imagination(edits, self.max_edits)
         features = cell_features(space)
-        scales = RELEVANCE if self.relevance else np.ones(features.size)
-        critic = GaussianProcess(features.size)
+        critic = Critic(features.size, evaluate.task, self.least_quantile, self.relevance)
         rows = np.empty(0, dtype=np.int64)
-        rewards = np.empty(0)
+        rewards = np.empty((0, len(evaluate.objectives)))
         tried = np.zeros(len(space), dtype=bool)
-        tried[list(evaluate.benchmark.table.missing)] = True
+        tried[list(evaluate.missing)] = True
 
         while True:  # the budget ends this: the environment raises at the first cell that it does not allow
             learned = len(rows) >= self.num_random
             starts = rows[:0]
             if learned:
-                expected = critic.mean(scales * features(rows))
+                expected = critic.values(features(rows))
                 if self.smooth_choice:
                     evaluate.recommend(space[int(rows[np.argmax(expected)])])
-                order = np.argsort(-(expected if self.smooth_starts else rewards), kind="stable")
+                order = np.argsort(-(expected if self.smooth_starts else critic.scalarised(rewards)), kind="stable")
                 starts = rng.choice(rows[order[: self.num_starts]], size=self.num_plans)
             plans = imagination.draw_untried(starts, self.num_fresh, tried, rng)
             if not len(plans.rows):
@@ -89,8 +89,7 @@ class GaussianProcessEditing:
             chosen = 0
             if learned:
                 cells, plan_of = np.unique(plans.rows, return_index=True)
-                expected, spread = critic.predict(scales * features(cells))
-                chosen = int(plan_of[np.argmax(expected + abs(rng.standard_normal()) * spread)])
+                chosen = int(plan_of[np.argmax(critic.values(features(cells), abs(rng.standard_normal())))])
 
             env.reset(options={"placed": plans.start(chosen)})
             for action in plans.edits(chosen):
@@ -98,14 +97,51 @@ class GaussianProcessEditing:
             _, reward, _, _, info = env.step(edits.stop)
             row = int(info["row"])
             tried[row] = True
-            rows, rewards = np.append(rows, row), np.append(rewards, float(reward))
-            critic.add(scales * features(rows[-1:])[0], self.targets(rewards))
+            rows, rewards = np.append(rows, row), np.vstack([rewards, np.asarray(reward)])
+            critic.add(features(rows[-1:])[0], rewards)
 
-    def targets(self, rewards: NDArray[np.float64]) -> NDArray[np.float64]:
-        """What the critic learns: rewards without the spread of the bad ones, standardised."""
-        kept = np.maximum(rewards, np.quantile(rewards, self.least_quantile))
-        scaled: NDArray[np.float64] = (kept - kept.mean()) / (kept.std() + 1e-9)
-        return scaled
+
+class Critic:
+    """What cells are worth: a Gaussian process for each objective, and the task's scalarisation of what they expect.
+
+    A scalarisation may have kinks, such as a cap on energy. A process that learned the scalarised reward would smooth
+    them away.
+
+    Args:
+        size: Features of a cell.
+        task: Objectives and scalarisation.
+        least_quantile: Of an objective, rewards below this quantile of all so far count as it.
+        relevance: Let features count by the length scales that were found for accuracy, where the objective is accuracy.
+    """
+
+    def __init__(self, size: int, task: Task, least_quantile: float, relevance: bool) -> None:
+        self._task, self._least_quantile = task, least_quantile
+        self._processes = [GaussianProcess(size) for _ in task.objectives]
+        self._scales = [
+            RELEVANCE if relevance and name == "val_accuracy" else np.ones(size) for name in task.objectives
+        ]
+
+    def add(self, x: NDArray[np.floating], rewards: NDArray[np.float64]) -> None:
+        """Adds the features of a cell, shape (size,), and takes the vector rewards of all so far, shape (n, m)."""
+        kept = np.maximum(rewards, np.quantile(rewards, self._least_quantile, axis=0))
+        self._centre, self._spread = kept.mean(axis=0), kept.std(axis=0) + 1e-9
+        targets = (kept - self._centre) / self._spread
+        for process, scales, column in zip(self._processes, self._scales, targets.T, strict=True):
+            process.add(scales * x, column)
+
+    def values(self, x: NDArray[np.floating], optimism: float = 0.0) -> NDArray[np.float64]:
+        """What cells are worth, with objectives that are some standard deviations better: (B, size) to (B,)."""
+        columns = []
+        for process, scales in zip(self._processes, self._scales, strict=True):
+            mean, deviation = process.predict(scales * x)
+            columns.append(mean + optimism * deviation)
+        return self.scalarised(self._centre + self._spread * np.stack(columns, axis=1))
+
+    def scalarised(self, rewards: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Vector rewards, shape (B, m), as the task scalarises them: shape (B,)."""
+        task = self._task
+        normalisation = task.benchmark.normalisation(task.objectives, task.epochs)
+        return task.scalarisation(rewards, normalisation.metrics(rewards))
 
 
 if __name__ == "__main__":

@@ -107,6 +107,16 @@ class Normalisation:
         """Scores, but 0 where they are below it, so that one failed training does not outweigh all that was learned."""
         return rewards_of(self.scores(metrics))
 
+    def metrics(self, scores: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        """The objectives in natural units by name, each of shape (...,), of scores (..., m); inverts :meth:`scores`."""
+        low, extent, least = self._bounds
+        columns = np.moveaxis((scores - least) * extent + low, -1, 0)
+        natural = {}
+        for name, column in zip(self.names, columns, strict=True):
+            column = column if OBJECTIVES[name].maximise else -column
+            natural[name] = np.exp(column) if OBJECTIVES[name].log else column
+        return natural
+
     def metric(self, name: str, score: float) -> float:
         """The metric in natural units that has the given score: the inverse of :meth:`scores` for one objective."""
         position = self.names.index(name)

@@ -109,3 +109,12 @@ def test_an_objective_with_one_value_is_at_its_best(name):
     for score in (-0.1, 0.5, 1.0):
         figure = normalisation.metric(name, score)
         assert normalisation.scores(np.array([figure]))[0] == pytest.approx(score)
+
+
+def test_metrics_are_the_inverse_of_scores():
+    benchmark = ecnas.load("surrogate-4V")
+    normalisation = benchmark.normalisation(("val_accuracy", "energy", "trainable_parameters"))
+    given = {name: benchmark.values(name) for name in normalisation.names}
+    found = normalisation.metrics(normalisation.scores(normalisation.select(given)))
+    for name, values in given.items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-12)
