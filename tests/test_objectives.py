@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+import ecnas
 from ecnas import Chebyshev, EnergyCap, Linear, PowerLaw, SoftCap, UnknownNameError
 from ecnas.objectives import Normalisation, make_scalarisation
 
