@@ -111,7 +111,7 @@ class Critic:
         size: Features of a cell.
         task: Objectives and scalarisation.
         least_quantile: Of an objective, rewards below this quantile of all so far count as it.
-        relevance: Let features count by the length scales that were found for accuracy, where the objective is accuracy.
+        relevance: Let features count by their length scales, which are those for accuracy, where accuracy is learned.
     """
 
     def __init__(self, size: int, task: Task, least_quantile: float, relevance: bool) -> None:
