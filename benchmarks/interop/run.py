@@ -12,6 +12,7 @@ are made in ``build/interop`` and kept, too.
 from __future__ import annotations
 
 import argparse
+import ast
 import datetime
 import json
 import platform
@@ -39,11 +40,15 @@ def scripts() -> dict[str, Path]:
     return {path.stem.removeprefix("with_"): path for path in sorted(HERE.glob("with_*.py"))}
 
 
+def head(script: Path) -> dict[str, Any]:
+    """What the head of a script says."""
+    text = script.read_text(encoding="utf-8").split("# ///")[1]
+    return tomllib.loads("\n".join(line.removeprefix("# ") for line in text.splitlines()[1:]))
+
+
 def needs(script: Path) -> list[str]:
-    """What the head of a script says that it needs."""
-    lines = re.findall(r"^# (\w.*)$", script.read_text(encoding="utf-8").split("# ///\n")[0], re.MULTILINE)
-    found: list[str] = tomllib.loads("\n".join(lines))["dependencies"]
-    return found
+    """What a script needs besides this package."""
+    return [need for need in head(script)["dependencies"] if need != "ecnas-gym"]
 
 
 def glue(script: Path) -> int:
@@ -51,9 +56,15 @@ def glue(script: Path) -> int:
     return sum(line.endswith("# glue") for line in script.read_text(encoding="utf-8").splitlines())
 
 
-def client_of(script: Path) -> str:
-    """The package on the index that a script tries."""
-    return re.split(r"[\[<>=]", needs(script)[1])[0]
+def client_of(script: Path, python: Path) -> tuple[str, str | None]:
+    """Name and version of what a script tries: a package that is installed, or what the head says."""
+    told = head(script).get("tool", {}).get("interop")
+    if told:
+        return told["client"], told["version"]
+    package = re.split(r"[\[<>=]", needs(script)[0])[0]
+    shown = subprocess.run([python, "-m", "pip", "show", package], capture_output=True, text=True, check=False)
+    version = re.search(r"^Version: (.*)$", shown.stdout, re.MULTILINE)
+    return package, version[1] if version else None
 
 
 def run(name: str) -> dict[str, Any]:
@@ -65,10 +76,8 @@ def run(name: str) -> dict[str, Any]:
     try:
         if not python.exists():
             venv.create(folder, with_pip=True)
-        others = [need for need in needs(script) if need != "ecnas-gym"]
-        if (
-            "torch" in others
-        ):  # first, from the constraints: what depends on it would choose a build of several gigabytes
+        others = needs(script)
+        if "torch" in others:  # from the constraints: what depends on it would choose a build of several gigabytes
             subprocess.run([*pip, "torch"], check=True, capture_output=True, text=True)
         subprocess.run([*pip, "--editable", str(ROOT), *others], check=True, capture_output=True, text=True)
         done = subprocess.run(
@@ -79,13 +88,10 @@ def run(name: str) -> dict[str, Any]:
         outcome, works = error.stderr.strip().splitlines()[-1], False
     except subprocess.TimeoutExpired:
         outcome, works = f"still running after {_SECONDS} s", False
-    shown = subprocess.run(
-        [python, "-m", "pip", "show", client_of(script)], capture_output=True, text=True, check=False
-    )
-    version = re.search(r"^Version: (.*)$", shown.stdout, re.MULTILINE)
+    client, version = client_of(script, python)
     return {
-        "client": client_of(script),
-        "version": version[1] if version else None,
+        "client": client,
+        "version": version,
         "python": platform.python_version(),
         "date": datetime.date.today().isoformat(),
         "works": works,
@@ -96,12 +102,13 @@ def run(name: str) -> dict[str, Any]:
 def table() -> str:
     """What was found, in Markdown."""
     results = json.loads(RESULTS.read_text(encoding="utf-8"))
-    lines = ["| client | version | lines of glue | what came of it |", "|---|---|---:|---|"]
+    lines = ["| client | version | lines of glue | what to know | what came of it |", "|---|---|---:|---|---|"]
     for name, script in scripts().items():
         found = results[name]
         link = f"[{found['client']}](../benchmarks/interop/{script.name})"
         told = found["outcome"] if found["works"] else f"did not run: {found['outcome']}"
-        lines.append(f"| {link} | {found['version'] or '–'} | {glue(script)} | {told.replace('|', chr(92) + '|')} |")
+        known = " ".join((ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or "").split())
+        lines.append(f"| {link} | {found['version'] or '–'} | {glue(script)} | {known} | {told} |")
     return "\n".join(lines)
 
 

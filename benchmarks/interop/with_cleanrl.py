@@ -1,9 +1,13 @@
 # /// script
 # dependencies = ["ecnas-gym", "tensorboard", "torch", "tyro"]
+# [tool.interop]
+# client = "CleanRL"
+# version = "2.0.0b1, commit fe8d8a0"
 # ///
-"""CleanRL's ppo.py as it is: a file, not a package, so CLEANRL must name a checkout of it.
+"""Its ppo.py, unmodified: `--env-id ecnas_gym:ECNAS-7V-v0`. It knows no masks, and so gets −1 for long.
 
-It makes its environments by ``gym.make(env_id)`` alone, and so needs the module's name in the id.
+It was written for Gymnasium 0.29: under later versions it trains, but prints no returns, whatever the environment. It is
+a file, not a package: the variable CLEANRL names a checkout.
 """
 
 import os

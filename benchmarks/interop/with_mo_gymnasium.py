@@ -1,7 +1,7 @@
 # /// script
 # dependencies = ["ecnas-gym", "mo-gymnasium"]
 # ///
-"""MO-Gymnasium: its maker, its vector environment, and wrappers that make one reward of many and keep returns."""
+"""Its maker, its vector environment, and wrappers that make one reward of many and keep returns."""
 
 import mo_gymnasium as mo_gym
 import numpy as np

@@ -1,7 +1,7 @@
 # /// script
 # dependencies = ["ecnas-gym", "morl-baselines", "torch"]
 # ///
-"""Envelope Q-learning of MORL-Baselines: one network for all weights of accuracy and energy, without masks."""
+"""Envelope Q-learning, one network for all weights. None of its methods knows masks: `RepairActions`."""
 
 import gymnasium as gym
 import numpy as np

@@ -1,7 +1,7 @@
 # /// script
 # dependencies = ["ecnas-gym", "optuna"]
 # ///
-"""Optuna's tree-structured Parzen estimator on two objectives; what is no cell is a pruned trial."""
+"""Tree-structured Parzen estimator on two objectives; what is no cell is a pruned trial."""
 
 import optuna
 

@@ -1,7 +1,7 @@
 # /// script
 # dependencies = ["ecnas-gym", "pymoo"]
 # ///
-"""pymoo's evolution of mixed variables; what is no cell gets the worst there is."""
+"""Evolution of mixed variables; what is no cell gets the worst there is."""
 
 from pymoo.core.mixed import MixedVariableGA
 from pymoo.core.problem import ElementwiseProblem

@@ -1,7 +1,10 @@
 # /// script
 # dependencies = ["ecnas-gym", "ray[rllib]", "torch"]
 # ///
-"""PPO of RLlib with runners in processes of their own, which find the environment by its module's name."""
+"""PPO; a runner in another process finds `ecnas_gym:ECNAS-7V-v0` by itself. It knows no masks, and so gets −1.
+
+With `RepairActions`, registered under a name, it finishes cells. It installs Gymnasium 1.2.
+"""
 
 import logging
 

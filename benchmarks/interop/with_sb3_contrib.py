@@ -1,7 +1,7 @@
 # /// script
 # dependencies = ["ecnas-gym", "sb3-contrib", "torch"]
 # ///
-"""MaskablePPO of sb3-contrib, which finds the masks by itself."""
+"""MaskablePPO finds the masks by itself."""
 
 import gymnasium as gym
 from sb3_contrib import MaskablePPO

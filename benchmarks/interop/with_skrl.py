@@ -1,7 +1,7 @@
 # /// script
 # dependencies = ["ecnas-gym", "skrl[torch]", "torch"]
 # ///
-"""PPO of skrl on a vector environment, without masks."""
+"""PPO on a vector environment. It knows no masks: `RepairActions`."""
 
 import logging
 

@@ -1,7 +1,7 @@
 # /// script
 # dependencies = ["ecnas-gym", "stable-baselines3", "torch"]
 # ///
-"""PPO, A2C and DQN of stable-baselines3, which know nothing of masks."""
+"""PPO, A2C and DQN know no masks: `RepairActions`. For many environments: `ecnas_gym.sb3.CellVecEnv`."""
 
 import gymnasium as gym
 from stable_baselines3 import A2C, DQN, PPO

@@ -1,7 +1,7 @@
 # /// script
 # dependencies = ["ecnas-gym", "syne-tune[basic]"]
 # ///
-"""A scheduler of Syne Tune, asked and told in this process; what is no cell is told to be the worst."""
+"""Regularised evolution, asked and told in one process; what is no cell is told to be the worst."""
 
 import datetime
 

@@ -1,10 +1,15 @@
 # /// script
-# dependencies = ["ecnas-gym", "torch", "torchrl"]
+# dependencies = ["ecnas-gym", "torchrl", "torch"]
 # ///
-"""REINFORCE with TorchRL's environments, and modules; masks come out of the information of a step."""
+"""REINFORCE of its parts. `auto_register_info_dict` puts the masks into the data; a cast makes them bool."""
 
 import torch
-from tensordict.nn import ProbabilisticTensorDictModule, ProbabilisticTensorDictSequential, TensorDictModule
+from tensordict.nn import (
+    InteractionType,
+    ProbabilisticTensorDictModule,
+    ProbabilisticTensorDictSequential,
+    TensorDictModule,
+)
 from torchrl.envs import GymEnv, RewardSum, TransformedEnv
 from torchrl.modules import MLP, MaskedCategorical
 
@@ -15,7 +20,10 @@ actor = ProbabilisticTensorDictSequential(
     TensorDictModule(MLP(62, 3, num_cells=[64, 64]), ["observation"], ["logits"]),
     TensorDictModule(lambda mask: mask.bool(), ["action_mask"], ["mask"]),  # glue
     ProbabilisticTensorDictModule(
-        in_keys=["logits", "mask"], out_keys=["action"], distribution_class=MaskedCategorical, return_log_prob=True
+        in_keys=["logits", "mask"],
+        out_keys=["action"],
+        distribution_class=MaskedCategorical,
+        default_interaction_type=InteractionType.RANDOM,
     ),
 )
 optimiser = torch.optim.Adam(actor.parameters(), lr=1e-3)
