@@ -43,7 +43,8 @@ def scripts() -> dict[str, Path]:
 def head(script: Path) -> dict[str, Any]:
     """What the head of a script says."""
     text = script.read_text(encoding="utf-8").split("# ///")[1]
-    return tomllib.loads("\n".join(line.removeprefix("# ") for line in text.splitlines()[1:]))
+    found: dict[str, Any] = tomllib.loads("\n".join(line.removeprefix("# ") for line in text.splitlines()[1:]))
+    return found
 
 
 def needs(script: Path) -> list[str]:
