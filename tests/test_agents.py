@@ -23,6 +23,7 @@ pytest.importorskip("tyro", reason="the controllers need ecnas-gym[agents]")
 
 from ecnas import runs
 from ecnas.runs import RunRecord
+from ecnas.runs.method import make_method, tuned_settings
 from ecnas.runs.record import identity
 from ecnas.runs.script import RunSettings, run_method
 from ecnas.task import Task
@@ -175,6 +176,13 @@ def test_tuned_settings(monkeypatch):
         reinforce.REINFORCE(learning_rate=2.0, baseline_decay=0.5),
         reinforce.REINFORCE(learning_rate=3.0, baseline_decay=0.5),
     ]
+
+
+@pytest.mark.parametrize("kind", [ppo.PPO, reinforce.REINFORCE])
+def test_the_tuned_settings_are_settings(kind):
+    settings = tuned_settings(kind)
+    assert settings
+    assert make_method(kind, settings) != kind()
 
 
 # ---------------------------------------------------------------------------------------------------------------------
