@@ -1,12 +1,15 @@
-"""Multi-objective reinforcement learning: one policy, conditioned on preferences, covers the front in one run.
+"""Multi-objective reinforcement learning: one controller, conditioned on preferences, covers the front in one run.
 
-Each episode begins with a random preference: the weight of each objective. The policy edits one of the evaluated cells
-that suit the preference, and chooses the edits whose predicted vector reward suits it best. The predicting networks do
-not depend on the preference, so every evaluation serves all preferences. Exploration is that of agents/edit.py.
+A critic an objective, a Gaussian process over cells as in agents/gp_edit.py, predicts what edits lead to. It does not
+depend on the preference, so what is learned under one serves all. In each episode the controller looks for the widest
+gap in the front that its critics expect, takes the preference under which a cell in the gap would be best, edits a cell
+that suits it, and carries out the edits whose predicted vector reward suits it best. The critics smooth: neither the
+front nor the cells to edit are those of the luckiest trainings.
 
 Sources: policies conditioned on preferences, Abels et al. 2019, https://arxiv.org/abs/1809.07803, and Yang et al. 2019,
-https://arxiv.org/abs/1908.08342; a new preference for each decision and the Chebyshev utility, Knowles 2006
-(ParEGO), https://doi.org/10.1109/TEVC.2005.851274; bootstrapped networks, Osband et al. 2016.
+https://arxiv.org/abs/1908.08342; preferences where most can be gained, Alegre et al. 2023 (GPI-LS),
+https://arxiv.org/abs/2301.07784; the Chebyshev utility, Knowles 2006 (ParEGO),
+https://doi.org/10.1109/TEVC.2005.851274.
 
     python agents/morl.py --budget 300 --seed 0
 """
@@ -14,21 +17,27 @@ https://arxiv.org/abs/1908.08342; a new preference for each decision and the Che
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-# Before the import: networks of this size are several times faster on one thread.
+# Before the import: matrices of this size are faster on one thread.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
-from ecnas_gym.agents.critic import Imagination, Networks, cell_features
+from ecnas_gym.agents.critic import GaussianProcess, Imagination, cell_features
 from numpy.typing import NDArray
 
 from ecnas import Chebyshev
+from ecnas.objectives import OBJECTIVES
+from ecnas.pareto import non_dominated
 from ecnas.runs import Evaluator, script
 from ecnas_gym import make_env
 from ecnas_gym.editor import Edits
+
+MARGIN = 0.1
+"""How far beyond the ideal point the spread of good rewards ends (:meth:`Critics.spread`)."""
 
 
 @dataclass(frozen=True)
@@ -37,24 +46,16 @@ class EditingUnderPreferences:
 
     num_random: int = 10
     """Random cells at the start."""
-    num_networks: int = 10
-    """Networks of the ensemble."""
-    hidden_units: int = 64
-    """Units in each of a network's two hidden layers."""
-    learning_rate: float = 3e-3
-    """Step size of Adam."""
-    prior_scale: float = 0.0
-    """Weight of the random prior added to each network; 0 for none."""
-    updates: int = 20
-    """Updates of the next acting network after each evaluation."""
-    batch_size: int = 32
-    """Evaluations replayed in each update."""
     num_starts: int = 10
-    """How many of the best cells for the preference may be edited."""
-    num_plans: int = 500
-    """Imagined edit sequences; the one of the highest value is carried out."""
+    """How many cells, the best ones expected under the preference, may be edited."""
+    num_plans: int = 1500
+    """Imagined edit sequences; the one that suits the preference best is carried out."""
     num_fresh: int = 200
     """Random cells that compete with them, so that the search can move to a better region."""
+    num_drawn: int = 400
+    """How many of all these, the best ones expected, take part in the draw from the critics' posterior."""
+    exploration: float = 0.25
+    """Spread of that draw, as a part of the posterior's; 0 is greedy, 1 is Thompson sampling."""
     max_edits: int = 3
     """Most edits of an episode."""
 
@@ -65,50 +66,115 @@ class EditingUnderPreferences:
         env = make_env(evaluate, "edit", vector_reward=True, max_edits=self.max_edits)
         env.reset(seed=int(rng.integers(2**31)))
         space = evaluate.benchmark.space
-        num_objectives = len(evaluate.objectives)
         edits = Edits(space)
         imagination = Imagination(edits, self.max_edits)
         features = cell_features(space)
-        shape = features.size, num_objectives, self.hidden_units
-        networks = Networks(*shape, self.learning_rate, self.prior_scale, [rng] * self.num_networks)
-        # The replay: cells, vector rewards, and how often each network's bootstrap sample holds the evaluation.
-        known = np.empty(0, dtype=np.int64)
-        rewards = np.empty((0, num_objectives))
-        counts = np.empty((0, self.num_networks), dtype=np.float32)
+        critics = Critics(features.size, evaluate.objectives)
+        rows = np.empty(0, dtype=np.int64)
+        rewards = np.empty((0, len(evaluate.objectives)))
         tried = np.zeros(len(space), dtype=bool)
         tried[list(evaluate.missing)] = True
 
         while True:  # the budget ends this: the environment raises at the first cell that it does not allow
-            preference = rng.dirichlet(np.ones(num_objectives))
-            best = known[np.argsort(-utility(rewards, preference), kind="stable")[: self.num_starts]]
-            learned = len(known) >= self.num_random
-            starts = rng.choice(best, size=self.num_plans) if learned else known[:0]
+            learned = len(rows) >= self.num_random
+            starts = rows[:0]
+            if learned:
+                expected = critics.mean(features(rows))
+                preference = widest_gap(expected, rng)
+                order = np.argsort(-utility(expected, preference), kind="stable")
+                starts = rng.choice(rows[order[: self.num_starts]], size=self.num_plans)
             plans = imagination.draw_untried(starts, self.num_fresh, tried, rng)
             if not len(plans.rows):
                 break
             chosen = 0
             if learned:
-                acting = rng.integers(self.num_networks, size=1)
-                centre, spread = rewards.mean(axis=0), rewards.std(axis=0) + 1e-9
-                targets = ((rewards - centre) / spread).astype(np.float32)
-                batches = rng.integers(len(known), size=(self.updates, 1, self.batch_size))
-                networks.update(acting, ((features(known[b]), targets[b], counts[b, acting[0]]) for b in batches))
-                predicted = centre + spread * networks.predict(acting, features(plans.rows)[None])[0]
-                chosen = int(np.argmax(utility(predicted, preference)))
+                cells, plan_of = np.unique(plans.rows, return_index=True)
+                value = utility(critics.mean(features(cells)), preference)
+                best = np.argsort(-value, kind="stable")[: self.num_drawn]
+                drawn = critics.draw(features(cells[best]), self.exploration, rng)
+                chosen = int(plan_of[best[np.argmax(utility(drawn, preference))]])
 
             env.reset(options={"placed": plans.start(chosen)})
             for action in plans.edits(chosen):
                 env.step(action)
             _, reward, _, _, info = env.step(edits.stop)
-            tried[info["cell"].row] = True
-            known = np.append(known, info["cell"].row)
-            rewards = np.vstack([rewards, np.asarray(reward)])
-            counts = np.vstack([counts, rng.poisson(1.0, size=self.num_networks).astype(np.float32)])
+            row = int(info["row"])
+            tried[row] = True
+            rows, rewards = np.append(rows, row), np.vstack([rewards, np.asarray(reward)])
+            critics.add(features(rows[-1:])[0], rewards)
+
+
+class Critics:
+    """A Gaussian process an objective: what vector rewards are expected of cells.
+
+    Args:
+        size: Features of a cell.
+        objectives: Their names.
+    """
+
+    def __init__(self, size: int, objectives: Sequence[str]) -> None:
+        self._each = [GaussianProcess(size) for _ in objectives]
+        self._spreads = np.array([not OBJECTIVES[name].log for name in objectives])
+
+    def add(self, x: NDArray[np.floating], rewards: NDArray[np.float64]) -> None:
+        """Adds the features of a cell, shape (size,), and takes the vector rewards of all so far, shape (n, m)."""
+        targets = self.spread(rewards)
+        self._centre, self._scale = targets.mean(axis=0), targets.std(axis=0) + 1e-9
+        for critic, column in zip(self._each, ((targets - self._centre) / self._scale).T, strict=True):
+            critic.add(x, column)
+
+    def mean(self, x: NDArray[np.floating]) -> NDArray[np.float64]:
+        """The vector rewards that are expected of cells, shape (B, size) to (B, m)."""
+        return self._rewards(np.stack([critic.mean(x) for critic in self._each], axis=1))
+
+    def draw(self, x: NDArray[np.floating], exploration: float, rng: np.random.Generator) -> NDArray[np.float64]:
+        """A draw of the vector rewards of all cells from the posterior, shrunk to its mean: (B, size) to (B, m)."""
+        columns = []
+        for critic in self._each:
+            mean = critic.mean(x)
+            columns.append(mean + exploration * (critic.draw(x, rng) - mean) if exploration else mean)
+        return self._rewards(np.stack(columns, axis=1))
+
+    def spread(self, rewards: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Rewards such that good ones are as far apart as bad ones; of an objective on a log scale as they are.
+
+        The best accuracies differ by thousandths, the worst by tenths: what is learned is −log(1.1 − reward).
+        """
+        distance = np.maximum(1.0 + MARGIN - rewards, MARGIN / 2)  # luck may exceed the ideal
+        return np.where(self._spreads, -np.log(distance), rewards)
+
+    def _rewards(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        targets = self._centre + self._scale * values
+        return np.where(self._spreads, 1.0 + MARGIN - np.exp(-targets), targets)
 
 
 def utility(rewards: NDArray[np.float64], preference: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Utility (B,) of vector rewards (B, m) under a preference (m,): the augmented Chebyshev scalarisation."""
+    """What vector rewards (B, m) are worth under a preference (m,): the augmented Chebyshev scalarisation, (B,)."""
     return Chebyshev(tuple(preference.tolist()))(rewards, {})
+
+
+def widest_gap(rewards: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """A preference under which a cell in a gap of the front would be best, (m,).
+
+    Between two neighbours on the front lies a rectangle of what may still be gained. One is drawn with a probability in
+    proportion to its area, and a point on its diagonal; the preference is the one whose ray to the ideal point meets
+    that point. With other than two objectives the preference is drawn uniformly.
+
+    Args:
+        rewards: Vector rewards of the cells so far, (n, m).
+        rng: Source of randomness.
+    """
+    num_objectives = rewards.shape[1]
+    if num_objectives != 2:
+        return rng.dirichlet(np.ones(num_objectives))
+    front = np.clip(rewards[non_dominated(rewards)], 0.0, 1.0)
+    corners = np.vstack([[0.0, 1.0], front[np.lexsort((-front[:, 1], front[:, 0]))], [1.0, 0.0]])
+    width, height = np.abs(np.diff(corners, axis=0)).T
+    areas = width * height + 1e-9
+    gap, part = rng.choice(len(areas), p=areas / areas.sum()), rng.random()
+    target = np.array([corners[gap, 0] + part * width[gap], corners[gap, 1] - part * height[gap]])
+    weights: NDArray[np.float64] = 1.0 / np.maximum(1.0 - target, 1e-3)
+    return weights / weights.sum()
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ HERE = Path(__file__).parent
 SECTIONS = {
     "worlds": ("leaderboard.toml", "leaderboard"),
     "reward": ("leaderboard_reward.toml", "leaderboard-reward"),
+    "worlds-front": ("leaderboard_front.toml", "leaderboard-front"),
     "noise": ("leaderboard_ablation.toml", "leaderboard-ablation"),
     "accuracy": ("rl_nas.toml", "rl-nas"),
     "front": ("rl_nas_front.toml", "rl-nas-front"),

@@ -30,7 +30,10 @@ QUIET = {"space": "5V", "save": False, "progress": False, "objectives": ("val_ac
 SMALL = {"num_plans": 100, "num_fresh": 50, "num_networks": 3}
 CONTROLLERS = {
     "edit": (edit.Editing, SMALL),
-    "morl": (morl.EditingUnderPreferences, {"objectives": ("val_accuracy", "energy"), **SMALL}),
+    "morl": (
+        morl.EditingUnderPreferences,
+        {"objectives": ("val_accuracy", "energy"), "num_plans": 100, "num_fresh": 50},
+    ),
     "gp_edit": (gp_edit.GaussianProcessEditing, {"num_plans": 100, "num_fresh": 50}),
     "mcts": (mcts.TreeSearch, {}),
     "uct": (mcts.TreeSearch, {"network": False, "num_imagined": 30}),
@@ -127,6 +130,31 @@ def test_preferences_change_what_is_best():
     rewards = np.array([[1.0, 0.0], [0.7, 0.7], [0.0, 1.0]])
     chosen = [int(np.argmax(morl.utility(rewards, np.array([w, 1 - w])))) for w in (0.95, 0.5, 0.05)]
     assert chosen == [0, 1, 2]
+
+
+def test_preferences_are_those_of_the_gaps():
+    """Between (0.2, 0.9) and (0.9, 0.2) lies nearly all that may be gained; the ideal's distances are equal there."""
+    rewards = np.array([[0.0, 1.0], [0.2, 0.9], [0.1, 0.1], [0.9, 0.2], [1.0, 0.0]])
+    rng = np.random.default_rng(0)
+    drawn = np.array([morl.widest_gap(rewards, rng) for _ in range(200)])
+    assert drawn.sum(axis=1) == pytest.approx(1)
+    assert (np.abs(drawn[:, 0] - 0.5) < 0.4).mean() > 0.9
+    assert drawn[:, 0].mean() == pytest.approx(0.5, abs=0.05)
+    three = morl.widest_gap(np.ones((4, 3)), rng)
+    assert three.sum() == pytest.approx(1)
+    assert len(three) == 3
+
+
+def test_critics_learn_what_they_are_shown():
+    rng = np.random.default_rng(0)
+    x, rewards = rng.normal(size=(40, 3)), np.empty((0, 2))
+    critics = morl.Critics(3, ("val_accuracy", "energy"))
+    for k in range(40):
+        rewards = np.vstack([rewards, [[0.5 + 0.1 * np.tanh(x[k, 0]), 0.5 + 0.1 * x[k, 1]]]])
+        critics.add(x[k], rewards)
+    assert critics.mean(x) == pytest.approx(rewards, abs=0.02)
+    assert critics.draw(x, 0.0, rng) == pytest.approx(critics.mean(x))
+    assert (np.diff(critics.spread(np.array([[0.5, 0.5], [0.95, 0.95], [1.0, 1.0]])), axis=0) > 0).all()
 
 
 def test_replay_carries_a_reward_to_the_first_step_at_once():

@@ -80,7 +80,15 @@ QUANTITIES: Final = {
     "hypervolume": Quantity(
         "hypervolume",
         "% of the exact front's",
-        "Hypervolume of the front as the run saw it, computed from expected metrics, in percent of the exact front's.",
+        "Hypervolume of the cells that were trained, judged by what is expected of them, in percent of the exact "
+        "front's.",
+        1,
+        2,
+    ),
+    "seen_hypervolume": Quantity(
+        "hypervolume of the front as seen",
+        "% of the exact front's",
+        "As hypervolume, of those cells alone that were on the front as the run saw it: luck hides others.",
         1,
         2,
     ),
@@ -115,14 +123,14 @@ class Judge:
         self.epochs = int(task["epochs"])
         self._rewards = self._rewards_of(task["scalarisation"])
         self._best: dict[str, float] = {}
-        self.quantities = self._quantities()
+        self.quantities = self._quantities(noisy=self.benchmark is not benchmark)
         if len(self.objectives) > 1:
             self._reference = np.full(len(self.objectives), -REFERENCE_MARGIN)
             exact = self.benchmark.pareto_front(self.objectives, self.epochs)
             self._whole = pareto.hypervolume(exact.scores, self._reference)
 
-    def _quantities(self) -> tuple[str, ...]:
-        names = ["hypervolume"] if len(self.objectives) > 1 else []
+    def _quantities(self, noisy: bool) -> tuple[str, ...]:
+        names = ["hypervolume", "seen_hypervolume"][: 1 + noisy] if len(self.objectives) > 1 else []
         if self.objectives == ("val_accuracy",):
             names += [] if np.isnan(self._values("test_accuracy")).all() else ["test_regret", "seen_regret"]
             return (*names, "val_regret", "optimism")
@@ -155,8 +163,9 @@ class Judge:
         recommended = record.recommended_rows()
         measured: dict[str, NDArray[np.float64]] = {}
         for name in self.quantities:
-            if name == "hypervolume":
-                measured[name] = 100 * self._hypervolume(record)
+            if name.endswith("hypervolume"):
+                points = self._seen(record) if name == "seen_hypervolume" else self._expected(record)
+                measured[name] = 100 * self._hypervolume(record, points)
             elif name == "reward_regret":
                 measured[name] = self._regret("reward", recommended)
             elif name == "optimism":
@@ -184,16 +193,24 @@ class Judge:
         expected = self._values("val_accuracy")[np.maximum(recommended, 0)]
         return np.where((best >= 0) & (recommended >= 0), accuracy[np.maximum(best, 0)] - expected, np.nan)
 
-    def _archive(self, record: RunRecord) -> list[tuple[int, list[int]]]:
-        """The evaluations that change the front as it was seen, each with all that are on the front from then on."""
-        seen = oriented(self.objectives, np.stack([record.column(name) for name in self.objectives], axis=1))
-        seen[record.column("epochs") != self.epochs] = np.nan
-        known = np.flatnonzero(~np.isnan(seen).any(axis=1))
+    def _expected(self, record: RunRecord) -> NDArray[np.float64]:
+        """Scores of what is expected of each evaluation's cell, (evaluations, m)."""
+        rows = record.column("row").astype(np.int64)
+        metrics = np.stack([self.benchmark.values(name, self.epochs, rows) for name in self.objectives], axis=1)
+        return self.benchmark.normalisation(self.objectives, self.epochs).scores(metrics)
+
+    def _seen(self, record: RunRecord) -> NDArray[np.float64]:
+        """What each evaluation showed, such that more is better, (evaluations, m)."""
+        return oriented(self.objectives, np.stack([record.column(name) for name in self.objectives], axis=1))
+
+    def _archive(self, record: RunRecord, points: NDArray[np.float64]) -> list[tuple[int, list[int]]]:
+        """The evaluations whose points change the front, each with all that are on the front from then on."""
+        counts = (record.column("epochs") == self.epochs) & ~np.isnan(points).any(axis=1)
         on_front: list[int] = []
         changes = []
-        for position in known.tolist():
-            point = seen[position]
-            front = seen[on_front]
+        for position in np.flatnonzero(counts).tolist():
+            point = points[position]
+            front = points[on_front]
             if (front >= point).all(axis=1).any():
                 continue
             beaten = (front <= point).all(axis=1)
@@ -202,18 +219,16 @@ class Judge:
             changes.append((position, on_front))
         return changes
 
-    def _hypervolume(self, record: RunRecord) -> NDArray[np.float64]:
-        rows = record.column("row").astype(np.int64)
-        metrics = np.stack([self.benchmark.values(name, self.epochs, rows) for name in self.objectives], axis=1)
-        scores = self.benchmark.normalisation(self.objectives, self.epochs).scores(metrics)
+    def _hypervolume(self, record: RunRecord, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        scores = self._expected(record)
         volumes = np.zeros(len(record))
-        for position, front in self._archive(record):
+        for position, front in self._archive(record, points):
             volumes[position:] = pareto.hypervolume(scores[front], self._reference)
         return volumes / self._whole
 
     def front_rows(self, record: RunRecord) -> NDArray[np.int64]:
-        """Rows of the cells on the front as the run saw it at its end; empty with a single objective."""
-        changes = self._archive(record) if len(self.objectives) > 1 else []
+        """Rows of the trained cells that no other dominates, as expected; empty with a single objective."""
+        changes = self._archive(record, self._expected(record)) if len(self.objectives) > 1 else []
         rows = record.column("row").astype(np.int64)
         return np.unique(rows[changes[-1][1]]) if changes else np.empty(0, dtype=np.int64)
 
@@ -277,7 +292,7 @@ class Trace:
         costs: What was spent up to and including each of the k evaluations, by currency; shape (k,) each.
         values: The quantities, by name; shape (k,) each.
         recommended: Row of the cell that is recommended in the end.
-        front: Rows of the cells on the front as the run saw it; empty with a single objective.
+        front: Rows of the trained cells that no other dominates, as expected; empty with a single objective.
         by_itself: Whether the method makes recommendations of its own.
     """
 
