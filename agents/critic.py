@@ -304,6 +304,16 @@ class GaussianProcess:
         explained = np.square(to_data @ self._inverse.T).sum(axis=1)
         return to_data @ self._weights, np.sqrt(self._variance * np.maximum(1.0 - explained, 0.0))
 
+    def draw(self, x: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.float64]:
+        """Draws the values of all cells together from the posterior: shape (B, size) to (B,)."""
+        to_data = self._kernel(_squared_distances(x, self._x))
+        explained = to_data @ self._inverse.T
+        covariance = self._kernel(_squared_distances(x, x)) - explained @ explained.T
+        covariance[np.diag_indices(len(x))] += 1e-6
+        spread = np.sqrt(self._variance) * np.linalg.cholesky(covariance)
+        drawn: NDArray[np.float64] = to_data @ self._weights + spread @ rng.standard_normal(len(x))
+        return drawn
+
     def _kernel(self, squared_distances: NDArray[np.float64]) -> NDArray[np.float64]:
         return _matern(squared_distances / self._length)
 

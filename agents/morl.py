@@ -141,11 +141,13 @@ class Critics:
         The best accuracies differ by thousandths, the worst by tenths: what is learned is −log(1.1 − reward).
         """
         distance = np.maximum(1.0 + MARGIN - rewards, MARGIN / 2)  # luck may exceed the ideal
-        return np.where(self._spreads, -np.log(distance), rewards)
+        spread: NDArray[np.float64] = np.where(self._spreads, -np.log(distance), rewards)
+        return spread
 
     def _rewards(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         targets = self._centre + self._scale * values
-        return np.where(self._spreads, 1.0 + MARGIN - np.exp(-targets), targets)
+        rewards: NDArray[np.float64] = np.where(self._spreads, 1.0 + MARGIN - np.exp(-targets), targets)
+        return rewards
 
 
 def utility(rewards: NDArray[np.float64], preference: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -174,7 +176,8 @@ def widest_gap(rewards: NDArray[np.float64], rng: np.random.Generator) -> NDArra
     gap, part = rng.choice(len(areas), p=areas / areas.sum()), rng.random()
     target = np.array([corners[gap, 0] + part * width[gap], corners[gap, 1] - part * height[gap]])
     weights: NDArray[np.float64] = 1.0 / np.maximum(1.0 - target, 1e-3)
-    return weights / weights.sum()
+    weights /= weights.sum()
+    return weights
 
 
 if __name__ == "__main__":

@@ -396,6 +396,10 @@ def test_gaussian_process_is_the_textbook_s():
     expected, spread = process.predict(new)
     np.testing.assert_array_equal(expected, process.mean(new))
     np.testing.assert_allclose(spread, np.sqrt(variance * left), atol=1e-6)
+    covariance = variance * (matern(new, new, process._length) - to_data @ np.linalg.solve(kernel, to_data.T))
+    drawn = np.array([process.draw(new, rng) for _ in range(4000)])
+    np.testing.assert_allclose(drawn.mean(axis=0), process.mean(new), atol=5 * np.sqrt(variance / 4000))
+    np.testing.assert_allclose(np.cov(drawn.T), covariance, atol=0.1 * variance)
 
 
 def test_gaussian_process_tells_noise_from_signal():
