@@ -335,3 +335,13 @@ def test_six_cells_killed_and_resumed_become_an_environment(tmp_path, monkeypatc
     published = ecnas.load(tmp_path / "my-cpu" / "my-cpu.tfrecord")
     for column in ("val_accuracy", "energy", "co2", "training_time"):
         np.testing.assert_array_equal(published.values(column, 1), benchmark.values(column, 1))
+
+
+def test_checkpoints_of_a_training_that_has_ended_are_removed(tmp_path, data, done):
+    """As of a process that was killed between the two."""
+    campaign = Campaign(tmp_path / "mine")
+    measure(campaign, data, [5])
+    (tmp_path / "mine" / "trainings" / str(Key(5, 4, 0))).mkdir(parents=True)
+    (tmp_path / "mine" / "trainings" / str(Key(6, 4, 0))).mkdir()
+    measure(campaign, data, [5])
+    assert [folder.name for folder in (tmp_path / "mine" / "trainings").iterdir()] == [str(Key(6, 4, 0))]

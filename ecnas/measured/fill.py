@@ -100,6 +100,8 @@ def fill(table: Table, seed: int = 0, *, progress: bool = False) -> Filled:
             values[name] = np.full(shape, np.nan)
             codes[name] = np.zeros(shape, dtype=np.uint8)
     names = [name for name in (*_ACCURACIES, *_LEARNED) if name in values]
+    for name in names:
+        _check_enough(table, name)
     with _bar(progress, len(names) * len(table.epochs) * len(table.space)) as tick:
         for name in names:
             predicted = _predictions(table, name, seed, account, tick)
@@ -110,6 +112,15 @@ def fill(table: Table, seed: int = 0, *, progress: bool = False) -> Filled:
         account.append(f"co2: energy times {intensity:.4g} g/kWh, the median of the measurements")
     notes = f"{table.notes} Missing measurements are predicted.".strip()
     return Filled(assemble(table.name, table.space, table.epochs, values, codes, notes), tuple(account))
+
+
+def _check_enough(table: Table, name: str) -> None:
+    counts = max(int(np.isfinite(table.values(name, epochs)).sum()) for epochs in table.epochs)
+    if counts < LEAST and (counts or name in _LEARNED):
+        raise MeasurementsError(
+            f"{table.name} has {name} for {counts} cells at the same number of epochs; predicting the others needs "
+            f"at least {LEAST}"
+        )
 
 
 @contextlib.contextmanager
@@ -162,12 +173,6 @@ def _predictions(table: Table, name: str, seed: int, account: list[str], tick: C
     enough = [epochs for epochs, metrics in measured.items() if np.isfinite(metrics).sum() >= LEAST]
     predicted = np.full((len(table.space), len(table.epochs)), np.nan)
     if not enough:
-        counts = max(int(np.isfinite(metrics).sum()) for metrics in measured.values())
-        if counts or name in _LEARNED:
-            raise MeasurementsError(
-                f"{table.name} has {name} for {counts} cells at the same number of epochs; predicting the others needs "
-                f"at least {LEAST}"
-            )
         source = "val_accuracy" if name == "test_accuracy" and "val_accuracy" in table.columns else None
         for i, epochs in enumerate(table.epochs):
             predicted[:, i] = _embedded(table, name, epochs)

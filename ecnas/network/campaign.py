@@ -142,6 +142,8 @@ class Campaign:
         with self._claimed():
             self._begin(load_images(data), recipe, metering, seed)
             self._mend()
+            for key in self.trainings():  # a process that was killed just after it had noted one
+                shutil.rmtree(self.folder / TRAININGS / str(key), ignore_errors=True)
             jobs = [
                 Job(cell, repeat, seed + repeat, recipe, data, metering, self._checkpoints(cell, recipe, repeat))
                 for cell, repeat in self.missing(cells, recipe.epochs, repeats)
