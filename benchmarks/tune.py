@@ -125,7 +125,8 @@ def tune(name: str, args: Args) -> dict[str, Any]:
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0))
     study.enqueue_trial({setting: getattr(kind(), setting) for setting in settings})
     study.optimize(relative, n_trials=args.trials)
-    chosen = suggest(study.best_trial)  # type: ignore[arg-type]  # a finished trial repeats what it suggested
+    best: Any = study.best_trial  # a finished trial repeats what it suggested
+    chosen = suggest(best)
     print(f"{name}: regret {study.best_value:.3f} of the defaults', with {chosen}", flush=True)
     return chosen
 
