@@ -16,9 +16,11 @@ from conftest import ROOT, synthetic_table
 
 import ecnas
 from ecnas.cli import main
+from ecnas.files import read_toml
 from ecnas.runs import RunRecord, benchmark_of
 from ecnas.runs.claim import claimed
 from ecnas.runs.executors import begin_worker, on_processes, on_ray, run_sweep
+from ecnas.runs.method import find_method, make_method
 from ecnas.runs.sweep import Sweep, SweepError, batches, execute
 
 SWEEP = """
@@ -550,3 +552,10 @@ def test_batches_keep_the_order_of_seeds(folder, many):
     seeds = [(batch[0].algorithm.name, [job.seed for job in batch]) for batch in made]
     assert [where for name, where in seeds if name == "many"] == [[0, 1, 2], [3, 4, 5], [6]]
     assert seeds.index(("many", [3, 4, 5])) > seeds.index(("mine.py:Mine", [2]))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.toml")), ids=lambda path: path.stem)
+def test_the_sweeps_of_this_repository_name_methods_and_settings_that_exist(path):
+    for entry in read_toml(path)["algorithm"]:
+        settings = {key: value for key, value in entry.items() if key not in ("name", "use")}
+        assert make_method(find_method(entry["use"], path.parent), settings)
