@@ -1,7 +1,7 @@
 """Shared by the agents that edit cells: features of cells, value functions, and imagined edits.
 
 The edit environments are deterministic and their rules are known, so the outcome of every edit can be computed. Only
-the value of the resulting cell must be learned. An edit's value is the value of the cell it leads to (an *afterstate*:
+the value of the resulting cell must be learned. An edit is worth as much as the cell it leads to (an *afterstate*:
 Sutton and Barto, Reinforcement Learning, 2nd edition 2018, section 6.8), so one network serves all edits of all cells.
 
 The networks are written in numpy: they have a few thousand weights, and a call to a framework would cost more than the
@@ -25,13 +25,13 @@ from ecnas.encoding import MAX_VERTICES, NUM_OP_CODES, NUM_OPERATIONS, code_to_o
 from ecnas_gym.editor import Edits, Placed
 
 MAX_PATH_OPS: Final = 3
-"""Longer paths are not features of their own: most cells have none."""
+"""Longer paths have no features of their own: most cells have no such path."""
 
 COST_FEATURES: Final = 2
-"""The last features: logarithms of exact parameters and multiply-adds."""
+"""How many features, at the end, describe cost: logarithms of the exact parameters and multiply-adds."""
 
 CHUNK: Final = 1 << 15
-"""How many cells' features are computed at once."""
+"""Number of cells whose features are computed at once."""
 
 _INPUT_LABEL, _OUTPUT_LABEL, _NO_LABEL = NUM_OPERATIONS, NUM_OPERATIONS + 1, -1
 _OUTPUT: Final = MAX_VERTICES - 1
@@ -44,14 +44,14 @@ def cell_features(space: Space) -> CellFeatures:
 
 
 class CellFeatures:
-    """Features of cells that need no training, standardised over the space. Equal cells have equal features.
+    """Features of cells, known without training and standardised over the space. Equal cells have equal features.
 
     They are: the number of input-to-output paths for each sequence of up to three operations; the number of edges for
-    each pair of operations; the numbers of vertices, of edges, and of edges at the input and at the output; how often
-    each operation occurs; the number of paths, the longest path, and the most 3×3 convolutions on a path; logarithms of
-    the exact parameters and multiply-adds.
+    each pair of operations; the numbers of vertices, of edges, and of edges at the input and at the output; the count
+    of each operation; the number of paths, the longest path, and the most 3×3 convolutions on a path; logarithms of the
+    exact parameters and multiply-adds.
 
-    The whole space is computed at once (a few seconds for 7V), which is cheaper than many small portions.
+    The whole space is computed at once (a few seconds for 7V), which is cheaper than many small batches.
 
     Args:
         space: The cells' space.
@@ -65,7 +65,7 @@ class CellFeatures:
         ]
         self.table = np.concatenate(chunks).astype(np.float32)
         self.table -= self.table.mean(axis=0, dtype=np.float64).astype(np.float32)
-        # Without the lower bound, a feature that rarely differs would be blown up where it does.
+        # Without the lower bound, the rare deviations of a nearly constant feature would be blown up.
         self.table /= np.maximum(self.table.std(axis=0, dtype=np.float64), 0.25).astype(np.float32)
         self.size = self.table.shape[1]
 
@@ -127,18 +127,18 @@ class CellFeatures:
 
 
 class Networks:
-    """Value networks side by side, each of two hidden layers and trained by Adam on squared errors.
+    """Several value networks, each with two hidden layers and trained by Adam on squared errors.
 
-    A second network that is never trained, the *prior*, can add to the output of each, so that they disagree where
-    there is no data (Osband et al. 2018, https://arxiv.org/abs/1806.03335).
+    The output of a second network that is never trained, the *prior*, can be added to each, so that the networks
+    disagree where there is no data (Osband et al. 2018, https://arxiv.org/abs/1806.03335).
 
     Args:
-        inputs: Features.
-        outputs: Values to predict.
-        hidden: Units of each layer.
+        inputs: Number of features.
+        outputs: Number of values to predict.
+        hidden: Units in each hidden layer.
         learning_rate: Step size of Adam.
         prior_scale: Weight of the prior; 0 for none.
-        rngs: Sources of the initial weights: one for each network, perhaps the same for several.
+        rngs: Sources of the initial weights, one per network; several networks may share one.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ class Networks:
     def predict(self, which: NDArray[np.integer], x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Values by K of the networks: x (K, B, inputs) to (K, B, outputs)."""
         vectors = self._vectors[which]
-        # One by one, since what a network has in between fits into the processor's cache and that of all does not.
+        # One at a time: the activations of one network fit into the processor's cache, those of all do not.
         return np.concatenate([self._forward(vectors[[k]], x[[k]])[-1] for k in range(len(which))])
 
     def update(
@@ -181,7 +181,7 @@ class Networks:
 
         Args:
             which: The networks, (K,).
-            minibatches: One a step: features (K, B, inputs), targets (K, B, outputs) and weights (K, B).
+            minibatches: One per step: features (K, B, inputs), targets (K, B, outputs) and weights (K, B).
         """
         vectors, mean, square = self._vectors[which], self._means[which], self._squares[which]
         trained = vectors[:, : self._trained]
@@ -230,7 +230,7 @@ class Networks:
 
 
 def _initial(shapes: Iterable[tuple[int, int, float]], rng: np.random.Generator) -> NDArray[np.float32]:
-    """He's normal weights times a gain, and biases of 0: layer by layer in a vector."""
+    """Initial weights as one vector, layer by layer: He's normal weights times a gain, and zero biases."""
     parts = []
     for rows, columns, gain in shapes:
         parts += [gain * np.sqrt(2 / rows) * rng.standard_normal(rows * columns), np.zeros(columns)]
@@ -361,13 +361,13 @@ def _squared_distances(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDAr
 
 
 class Plans(NamedTuple):
-    """Imagined episodes; the arrays may have other axes before.
+    """Imagined episodes. The arrays may have further leading axes.
 
     Attributes:
-        edge_bits: Edges of the placed cell that each episode starts from, shape (B,).
+        edge_bits: Edges of the placed cell from which each episode starts, shape (B,).
         op_codes: Its operations, shape (B,).
         actions: Edits in order, −1 for none, shape (B, max_edits).
-        rows: The cells that the edits lead to, shape (B,).
+        rows: The cells to which the edits lead, shape (B,).
     """
 
     edge_bits: NDArray[np.int64]
@@ -376,7 +376,7 @@ class Plans(NamedTuple):
     rows: NDArray[np.int64]
 
     def start(self, k: int) -> Placed:
-        """The placed cell that episode k starts from."""
+        """The placed cell from which episode k starts."""
         return Placed(int(self.edge_bits[k]), int(self.op_codes[k]))
 
     def edits(self, k: int) -> list[int]:
@@ -384,7 +384,7 @@ class Plans(NamedTuple):
         return [action for action in self.actions[k].tolist() if action >= 0]
 
     def where(self, chosen: Any) -> Plans:
-        """Some of the episodes: those of an index of numpy."""
+        """The episodes that a numpy index selects."""
         return Plans(*(array[chosen] for array in self))
 
 
@@ -393,7 +393,7 @@ class Imagination:
 
     Args:
         edits: The edits of the space.
-        max_edits: Most edits of an episode.
+        max_edits: Most edits in an episode.
     """
 
     def __init__(self, edits: Edits, max_edits: int) -> None:
@@ -403,15 +403,16 @@ class Imagination:
     def draw(
         self, starts: NDArray[np.int64], unedited: NDArray[np.int64], rngs: Sequence[np.random.Generator]
     ) -> Plans:
-        """Imagines an episode from each start, and others that have a cell evaluated as it is, for each of S runs.
+        """For each of S runs, imagines an episode from each start, and episodes that evaluate a cell unedited.
 
         Args:
             starts: Rows of the cells to edit, with repetitions, shape (S, B).
             unedited: Rows of the cells that are not edited, shape (S, C).
-            rngs: Source of each run's randomness.
+            rngs: Each run's source of randomness.
 
         Returns:
-            S × (B + C) episodes. The first B of a run have one to ``max_edits`` random edits, all allowed by the mask.
+            S × (B + C) episodes. The first B of each run have one to ``max_edits`` random edits, all allowed by the
+            mask.
         """
         shape = len(rngs), starts.shape[1] + unedited.shape[1]
         noise = np.stack([rng.random((3 + self.max_edits, shape[1])) for rng in rngs], axis=1)
@@ -443,12 +444,12 @@ class Imagination:
 
         Args:
             starts: Rows of the cells to edit, with repetitions, shape (B,).
-            num_fresh: How many random cells of the whole space are added.
+            num_fresh: Number of random cells of the whole space to add.
             tried: Whether each cell of the space was tried, shape (cells,).
             rng: Source of randomness.
 
         Returns:
-            At most B + ``num_fresh`` episodes. There is none only if all cells were tried.
+            At most B + ``num_fresh`` episodes, and at least one unless all cells were tried.
         """
         fresh = rng.integers(len(tried), size=(1, num_fresh))
         plans = self.draw(starts[None], fresh, [rng]).where(0)
@@ -461,7 +462,7 @@ class Imagination:
     def _placed(
         self, rows: NDArray[np.int64], noise: NDArray[np.float64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """One of the placements of each cell, by noise from [0, 1)."""
+        """One placement of each cell, chosen by noise from [0, 1)."""
         cells, which = np.unique(rows, return_inverse=True)
         for row in cells.tolist():
             if row not in self._placements:
@@ -475,8 +476,8 @@ class Imagination:
 def rank_scores(rewards: NDArray[np.float64]) -> NDArray[np.float32]:
     """Rewards replaced by the log-odds of their rank: symmetric, with a standard deviation of about 1.
 
-    The differences between the best cells are hundredths of their distance to the worst. Ranks spread the best cells
-    out, as −log regret would, but the optimum need not be known, and one failed training does not outweigh all others.
+    The best cells differ from each other by hundredths of their distance to the worst. Ranks spread them out, as −log
+    regret would, but need not know the optimum, and one failed training does not outweigh all others.
     """
     position = (np.argsort(np.argsort(rewards, kind="stable"), kind="stable") + 0.5) / len(rewards)
     scores: NDArray[np.float32] = (np.log(position / (1 - position)) * (np.sqrt(3) / np.pi)).astype(np.float32)

@@ -52,7 +52,7 @@ from ecnas_gym.editor import Edits
 
 @dataclass(frozen=True)
 class Editing:
-    """Search by editing the best cells."""
+    """Search by editing the best cells so far, with an ensemble of value networks."""
 
     num_random: int = 10
     """Random cells at the start."""
@@ -73,13 +73,13 @@ class Editing:
     batch_size: int = 32
     """Evaluations replayed in each update."""
     num_starts: int = 10
-    """How many of the best cells so far may be edited."""
+    """Number of the best cells so far that may be edited."""
     num_plans: int = 500
-    """Imagined edit sequences; the one of the highest value is carried out."""
+    """Imagined edit sequences; the one with the highest value is carried out."""
     num_fresh: int = 200
     """Random cells that compete with them, so that the search can move to a better region."""
     max_edits: int = 3
-    """Most edits of an episode."""
+    """Most edits in an episode."""
     min_epochs: int | None = None
     """Fewest epochs for which a cell may be trained; by default every cell is trained for the most."""
     promoted: int = 3
@@ -114,19 +114,19 @@ class Editing:
 
 
 Outcome = tuple[NDArray[np.float64], NDArray[np.bool_]]
-"""Rewards of runs, and which of them go on, each of shape (S,)."""
+"""Rewards of runs, and which runs continue, each of shape (S,)."""
 
 Play = Callable[[Sequence[Evaluator], Plans, NDArray[np.int64]], Outcome]
-"""Carries out one plan for each of S runs and has the cell trained for the epochs of a rung."""
+"""Carries out one plan for each of S runs, with the cell trained for the epochs of a rung."""
 
 
 class Searches:
-    """Runs side by side, of which each has had the same number of evaluations; none depends on the others.
+    """Several runs in step, each after the same number of evaluations; none depends on the others.
 
     Args:
         how: The settings.
-        evaluates: One a run.
-        rngs: One a run.
+        evaluates: One per run.
+        rngs: One per run.
     """
 
     def __init__(self, how: Editing, evaluates: Sequence[Evaluator], rngs: Sequence[np.random.Generator]) -> None:
@@ -144,7 +144,7 @@ class Searches:
             self._pretrain(rank_scores(space.trainable_parameters.astype(np.float64))[:, None], every_rng)
 
     def features(self, rows: NDArray[np.int64], rungs: NDArray[np.int64] | int) -> NDArray[np.float32]:
-        """What the networks see of cells that are trained for the epochs of a rung: shape (…) to (…, features)."""
+        """Inputs of the networks for cells trained for the epochs of a rung: shape (…) to (…, features)."""
         of_cells: NDArray[np.float32] = self.cells(rows)[..., : None if self.how.cost_features else -COST_FEATURES]
         if self.num_rungs > 1:
             rung = np.broadcast_to(rungs, rows.shape)[..., None] == np.arange(1, self.num_rungs)
@@ -168,7 +168,7 @@ class Searches:
                 self.networks = self.networks.some(np.repeat(going, self.how.num_networks))
 
     def _choose(self) -> tuple[Plans, NDArray[np.int64]]:
-        """What each run plays next: a plan and a rung."""
+        """The next plan and rung of each run."""
         how, runs, rngs = self.how, self.runs, [run.rng for run in self.runs]
         learned = self.replay.rows.shape[1] >= how.num_random
         num_plans = how.num_plans if learned else 0
@@ -179,7 +179,7 @@ class Searches:
         fresh = np.stack([rng.integers(len(self.cells.table), size=how.num_fresh) for rng in rngs])
         plans = self.imagination.draw(starts, fresh, rngs)
         values = self._values(plans.rows) if learned else np.zeros(plans.rows.shape)
-        # An equal cell in another guise is not paid for again.
+        # An isomorphic cell is not paid for again.
         values[np.stack([run.tried[rows] for run, rows in zip(runs, plans.rows, strict=True)])] = -np.inf
         best_values = values.max(axis=1)
         plans = plans.where((np.arange(len(runs)), values.argmax(axis=1)))
@@ -199,7 +199,7 @@ class Searches:
         return plans, rungs
 
     def _values(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """What one network of each run, which learns before, expects of cells: shape (S, B) to (S, B)."""
+        """Values that one network of each run predicts after an update: shape (S, B) to (S, B)."""
         how, known, rngs = self.how, self.replay, [run.rng for run in self.runs]
         acting = np.array([rng.integers(how.num_networks) for rng in rngs])
         everyone = np.arange(len(rngs))
@@ -228,7 +228,7 @@ class Searches:
         return expected
 
     def _pretrain(self, scores: NDArray[np.float32], rngs: Sequence[np.random.Generator]) -> None:
-        """Has every network learn scores of all cells, shape (cells, 1)."""
+        """Trains every network on scores of all cells, shape (cells, 1)."""
         ones = np.ones((1, self.how.batch_size), dtype=np.float32)
         for number, rng in enumerate(rngs):
             batches = rng.integers(len(scores), size=(self.how.pretraining, 1, self.how.batch_size))
@@ -237,7 +237,7 @@ class Searches:
 
 
 class Search(NamedTuple):
-    """What one of the runs knows: whether it has tried each cell, and rewards by cell for each rung."""
+    """The memory of one run: whether it has tried each cell, and rewards by cell for each rung."""
 
     evaluate: Evaluator
     rng: np.random.Generator
@@ -246,7 +246,7 @@ class Search(NamedTuple):
 
     @classmethod
     def begun(cls, evaluate: Evaluator, rng: np.random.Generator, num_rungs: int) -> Search:
-        """A run that knows nothing yet; cells that the benchmark lacks count as tried."""
+        """A new run. Cells that the benchmark lacks count as tried."""
         tried = np.zeros(len(evaluate.benchmark.space), dtype=np.bool_)
         tried[list(evaluate.missing)] = True
         return cls(evaluate, rng, tried, [{} for _ in range(num_rungs)])
@@ -257,9 +257,9 @@ class Replay(NamedTuple):
 
     Attributes:
         rows: Cells.
-        rungs: Of their epochs.
-        rewards: What they gave.
-        counts: How often the bootstrap sample of each network holds the evaluation, (S, evaluations, networks).
+        rungs: The rungs of their epochs.
+        rewards: Their rewards.
+        counts: How often each network's bootstrap sample contains the evaluation, (S, evaluations, networks).
     """
 
     rows: NDArray[np.int64]
@@ -269,22 +269,22 @@ class Replay(NamedTuple):
 
     @classmethod
     def empty(cls, num_runs: int, num_networks: int) -> Replay:
-        """Nothing."""
+        """A replay without evaluations."""
         none = np.empty((num_runs, 0), dtype=np.int64)
         return cls(none, none, np.empty((num_runs, 0)), np.empty((num_runs, 0, num_networks), dtype=np.int64))
 
     def some(self, chosen: NDArray[np.bool_]) -> Replay:
-        """Of some of the runs."""
+        """The replay of some of the runs."""
         return Replay(*(array[chosen] for array in cast(tuple[NDArray[Any], ...], self)))
 
     def longer(self, *of_one: NDArray[Any]) -> Replay:
-        """With an evaluation more of each run: the same fields without the axis of evaluations."""
+        """With one more evaluation of each run: the same fields without the axis of evaluations."""
         fields = cast(tuple[NDArray[Any], ...], self)
         return Replay(*(np.append(old, new[:, None], axis=1) for old, new in zip(fields, of_one, strict=True)))
 
 
 def best_of(rewards: Mapping[int, float]) -> list[int]:
-    """Cells by descending reward; of equally good ones the older first."""
+    """Cells by descending reward, the older first among equals."""
     return sorted(rewards, key=rewards.__getitem__, reverse=True)
 
 

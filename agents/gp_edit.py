@@ -1,16 +1,16 @@
-"""Editing with a Gaussian process as the critic, made for trainings that differ.
+"""Editing with a Gaussian process as the critic, for noisy trainings.
 
 In each episode the agent takes one of its best cells, edits it a few times and has it evaluated, as in agents/edit.py.
-What an edit is worth is what the cell is worth that it leads to (an *afterstate*). Its critic is a Gaussian process
-over cells, learned from all evaluations so far. It smooths: a lucky training of one cell says little if its relatives
-were worse. So the agent edits the cells of the best *expected* value, and recommends the evaluated cell that its critic
-expects most of, not the luckiest one. It explores by optimism: an edit is worth its expected value plus a multiple of
-the critic's standard deviation, and the multiple is drawn anew for each episode.
+An edit is worth as much as the cell it leads to (an *afterstate*). The critic is a Gaussian process over cells, learned
+from all evaluations so far. It smooths: a lucky training of one cell says little if similar cells did worse. So the
+agent edits the cells with the best *expected* value, and recommends the evaluated cell with the highest expected value,
+not the luckiest one. It explores by optimism: an edit's score is its expected value plus a multiple of the critic's
+standard deviation, and the multiple is drawn anew for each episode.
 
 Sources: values as a Gaussian process, Engel et al. 2005, https://doi.org/10.1145/1102351.1102377; afterstates and
 planning at decision time, Sutton and Barto 2018, sections 6.8 and 8.8; random optimism, Vaswani et al. 2020,
-https://arxiv.org/abs/1910.04928. Its critic read as a surrogate model, the agent is a relative of Bayesian optimisation
-with a Gaussian process.
+https://arxiv.org/abs/1910.04928. If its critic is read as a surrogate model, the agent is a relative of Bayesian
+optimisation with a Gaussian process.
 
     python agents/gp_edit.py --benchmark surrogate-7V~7 --repeat random --objectives val_accuracy --budget 150
 """
@@ -37,22 +37,22 @@ from ecnas_gym.editor import Edits
 
 @dataclass(frozen=True)
 class GaussianProcessEditing:
-    """Search by editing the cells that a Gaussian process expects most of."""
+    """Search by editing the cells to which a Gaussian process gives the highest expected reward."""
 
     num_random: int = 10
     """Random cells at the start."""
     num_starts: int = 20
-    """How many of the best cells so far, by expected reward, may be edited."""
+    """Number of the best cells so far, by expected reward, that may be edited."""
     num_plans: int = 500
-    """Imagined edit sequences; the one of the highest value is carried out."""
+    """Imagined edit sequences; the one with the highest value is carried out."""
     num_fresh: int = 200
     """Random cells that compete with them, so that the search can move to a better region."""
     max_edits: int = 3
-    """Most edits of an episode."""
+    """Most edits in an episode."""
     least_quantile: float = 0.15
-    """Rewards are clipped from below at this quantile of all so far: how bad a cell is says nothing about the best."""
+    """Rewards are clipped from below at this quantile of all so far: how bad bad cells are says nothing of the best."""
     relevance: bool = True
-    """Let features count by the length scales that were found on the 5V space; otherwise all of them alike."""
+    """Give each feature the length scale found on the 5V space; otherwise all have the same."""
     smooth_starts: bool = True
     """Edit the cells with the highest expected reward; otherwise those with the highest observed reward."""
     smooth_choice: bool = True
@@ -102,7 +102,7 @@ class GaussianProcessEditing:
 
 
 class Critic:
-    """What cells are worth: a Gaussian process for each objective, and the task's scalarisation of what they expect.
+    """Values of cells: a Gaussian process for each objective, and the task's scalarisation of their predictions.
 
     A scalarisation may have kinks, such as a cap on energy. A process that learned the scalarised reward would smooth
     them away.
@@ -110,8 +110,8 @@ class Critic:
     Args:
         size: Features of a cell.
         task: Objectives and scalarisation.
-        least_quantile: Of an objective, rewards below this quantile of all so far count as it.
-        relevance: Let features count by their length scales, which are those for accuracy, where accuracy is learned.
+        least_quantile: In each objective, rewards below this quantile of all so far are raised to it.
+        relevance: Use the features' own length scales, found for accuracy, where accuracy is learned.
     """
 
     def __init__(self, size: int, task: Task, least_quantile: float, relevance: bool) -> None:

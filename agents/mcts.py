@@ -1,15 +1,15 @@
-"""Monte-Carlo tree search over the decisions that build a cell, with a value network that imagines how cells end.
+"""Monte-Carlo tree search over the decisions that build a cell, with a value network that judges imagined completions.
 
-The tree's nodes are cells under construction, its edges the decisions that the mask allows. Each episode goes down the
-tree by upper confidence bounds (UCT), adds a node, and ends the cell from there. A training is dear, but an imagined
-ending costs nothing. So at every new node many endings are drawn at random, and a value network that has learned from
-all evaluations so far predicts what they would bring. As in AlphaX, the new node is worth the mean of what was seen and
-what is imagined. Unlike there, the ending that is carried out is the best of those imagined, and no cell is paid for
-twice. With ``--no-network`` it is plain UCT, whose endings are random.
+The tree's nodes are cells under construction, its edges the decisions that the mask allows. Each episode descends the
+tree by upper confidence bounds (UCT), adds a node, and completes the cell from there. A training is expensive, but an
+imagined completion costs nothing. So many completions are drawn at random at every new node, and a value network that
+has learned from all evaluations so far predicts their rewards. As in AlphaX, the value of a new node averages the
+observed reward and the predicted ones. Unlike AlphaX, the best completion is the one carried out, and no cell is paid
+for twice. With ``--no-network`` it is plain UCT with random completions.
 
 Sources: UCT, Kocsis and Szepesvári 2006, https://doi.org/10.1007/11871842_29; AlphaX, Wang et al. 2018,
-https://arxiv.org/abs/1805.07440, whose tree has edges and vertices added in any order. Here decisions come in the
-environment's order, and the mask spares what is no cell.
+https://arxiv.org/abs/1805.07440, in whose tree edges and vertices are added in any order. Here decisions come in the
+environment's order, and the mask excludes invalid cells.
 
     python agents/mcts.py --objectives val_accuracy --budget 300 --seed 0
     python agents/mcts.py --no-network --objectives val_accuracy --budget 300 --seed 0
@@ -43,23 +43,23 @@ class TreeSearch:
     exploration: float = 0.4
     """Weight of the uncertainty of a node's value, in standard deviations of the rewards' ranks."""
     network: bool = True
-    """Let a value network predict what endings would bring; otherwise they are random."""
+    """Let a value network predict the rewards of completions; otherwise completions are random."""
     best_ending: bool = True
-    """Carry out the ending that the network values most; otherwise any, as AlphaX does."""
+    """Carry out the completion with the highest predicted reward; otherwise a random one, as AlphaX does."""
     num_imagined: int = 100
-    """Endings that are imagined at a new node."""
+    """Completions imagined at each new node."""
     imagined_weight: float = 0.5
-    """Weight, in the value of a new node, of what is imagined; the rest is what was seen."""
+    """Weight of the predicted rewards in the value of a new node; the observed reward has the rest."""
     num_random: int = 10
-    """Evaluations before the network is believed."""
+    """Evaluations before the network's predictions are used."""
     hidden_units: int = 64
-    """Units of each of its two layers."""
+    """Units in each of its two hidden layers."""
     learning_rate: float = 3e-3
     """Step size of Adam."""
     updates: int = 10
     """Updates of the network after each evaluation."""
     batch_size: int = 32
-    """Evaluations that an update replays."""
+    """Evaluations replayed in each update."""
 
     name: ClassVar[str] = "tree search"
 
@@ -112,14 +112,14 @@ class TreeSearch:
 
 @dataclass
 class Node:
-    """A cell under construction, up to the next decision that is one.
+    """A cell under construction, up to the next decision with more than one allowed action.
 
     Attributes:
         prefix: The decisions that lead to it.
-        untried: Actions that were not taken yet.
+        untried: Actions not yet taken.
         closed: Whether the cell is finished, or all cells that it can become are in the tree.
-        children: What the actions that were taken lead to.
-        visits: Episodes that passed.
+        children: One node for each action taken.
+        visits: Episodes that passed through it.
         total: Sum of their values.
     """
 
@@ -132,7 +132,7 @@ class Node:
 
     @classmethod
     def after(cls, begun: tuple[int, ...], endings: Drawn) -> Node:
-        """The node after some decisions; ``endings`` are of cells that begin with these."""
+        """The node after some decisions; ``endings`` are completions of cells that begin with them."""
         masks = endings.masks[0]
         depth = len(begun)
         while depth < len(masks) and masks[depth].sum() == 1:
@@ -142,14 +142,14 @@ class Node:
         return cls(tuple(endings.actions[0, :depth].tolist()), untried, finished)
 
     def descend(self, exploration: float) -> list[Node]:
-        """The path, from this node on, to one that has untried actions."""
+        """The path from this node to one that has untried actions."""
         path = [self]
         while not path[-1].untried:
             path.append(path[-1].most_promising(exploration))
         return path
 
     def most_promising(self, exploration: float) -> Node:
-        """The child, of those that are not closed, with the highest upper confidence bound."""
+        """The open child with the highest upper confidence bound."""
 
         def bound(child: Node) -> float:
             if not child.visits:
@@ -160,7 +160,7 @@ class Node:
 
 
 def imagine(task: Task, begun: tuple[int, ...], number: int, rng: np.random.Generator) -> Drawn:
-    """Ends a cell that was begun at random, a number of times."""
+    """Draws random completions of a cell under construction."""
     num_decisions = len(decisions(task.benchmark.space))
     logits = np.zeros((num_decisions, NUM_ACTIONS))
     logits[np.arange(len(begun)), begun] = np.inf

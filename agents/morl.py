@@ -1,10 +1,10 @@
 """Multi-objective reinforcement learning: one controller, conditioned on preferences, covers the front in one run.
 
-A critic an objective, a Gaussian process over cells as in agents/gp_edit.py, predicts what edits lead to. It does not
-depend on the preference, so what is learned under one serves all. In each episode the controller looks for the widest
-gap in the front that its critics expect, takes the preference under which a cell in the gap would be best, edits a cell
-that suits it, and carries out the edits whose predicted vector reward suits it best. The critics smooth: neither the
-front nor the cells to edit are those of the luckiest trainings.
+One critic per objective, a Gaussian process over cells as in agents/gp_edit.py, predicts the outcome of edits. It does
+not depend on the preference, so experience under one preference serves all. In each episode the controller draws a gap
+in the predicted front, wide gaps more often, and takes the preference under which a cell in the gap would be best. It
+edits a cell that is good under that preference, and carries out the edits whose predicted vector reward is best under
+it. The critics smooth: neither the front nor the cells to edit are those of the luckiest trainings.
 
 Sources: policies conditioned on preferences, Abels et al. 2019, https://arxiv.org/abs/1809.07803, and Yang et al. 2019,
 https://arxiv.org/abs/1908.08342; preferences where most can be gained, Alegre et al. 2023 (GPI-LS),
@@ -37,7 +37,7 @@ from ecnas_gym import make_env
 from ecnas_gym.editor import Edits
 
 MARGIN = 0.1
-"""How far beyond the ideal point the spread of good rewards ends (:meth:`Critics.spread`)."""
+"""How far beyond the ideal point good rewards are spread out (:meth:`Critics.spread`)."""
 
 
 @dataclass(frozen=True)
@@ -47,17 +47,17 @@ class EditingUnderPreferences:
     num_random: int = 10
     """Random cells at the start."""
     num_starts: int = 10
-    """How many cells, the best ones expected under the preference, may be edited."""
+    """Number of cells, the best by expected utility, that may be edited."""
     num_plans: int = 1500
-    """Imagined edit sequences; the one that suits the preference best is carried out."""
+    """Imagined edit sequences; the one with the highest utility is carried out."""
     num_fresh: int = 200
     """Random cells that compete with them, so that the search can move to a better region."""
     num_drawn: int = 400
-    """How many of all these, the best ones expected, take part in the draw from the critics' posterior."""
+    """Number of all these, the best by expected utility, whose rewards are drawn from the critics' posterior."""
     exploration: float = 0.25
-    """Spread of that draw, as a part of the posterior's; 0 is greedy, 1 is Thompson sampling."""
+    """Spread of that draw, as a fraction of the posterior's; 0 is greedy, 1 is Thompson sampling."""
     max_edits: int = 3
-    """Most edits of an episode."""
+    """Most edits in an episode."""
 
     name: ClassVar[str] = "editing under preferences"
 
@@ -105,7 +105,7 @@ class EditingUnderPreferences:
 
 
 class Critics:
-    """A Gaussian process an objective: what vector rewards are expected of cells.
+    """One Gaussian process per objective: predicts the vector rewards of cells.
 
     Args:
         size: Features of a cell.
@@ -117,18 +117,18 @@ class Critics:
         self._spreads = np.array([not OBJECTIVES[name].log for name in objectives])
 
     def add(self, x: NDArray[np.floating], rewards: NDArray[np.float64]) -> None:
-        """Adds the features of a cell, shape (size,), and takes the vector rewards of all so far, shape (n, m)."""
+        """Adds the features of a cell, shape (size,), and refits to the vector rewards of all so far, shape (n, m)."""
         targets = self.spread(rewards)
         self._centre, self._scale = targets.mean(axis=0), targets.std(axis=0) + 1e-9
         for critic, column in zip(self._each, ((targets - self._centre) / self._scale).T, strict=True):
             critic.add(x, column)
 
     def mean(self, x: NDArray[np.floating]) -> NDArray[np.float64]:
-        """The vector rewards that are expected of cells, shape (B, size) to (B, m)."""
+        """Expected vector rewards of cells, shape (B, size) to (B, m)."""
         return self._rewards(np.stack([critic.mean(x) for critic in self._each], axis=1))
 
     def draw(self, x: NDArray[np.floating], exploration: float, rng: np.random.Generator) -> NDArray[np.float64]:
-        """A draw of the vector rewards of all cells from the posterior, shrunk to its mean: (B, size) to (B, m)."""
+        """A joint posterior draw of all cells' vector rewards, shrunk towards the mean: (B, size) to (B, m)."""
         columns = []
         for critic in self._each:
             mean = critic.mean(x)
@@ -136,9 +136,9 @@ class Critics:
         return self._rewards(np.stack(columns, axis=1))
 
     def spread(self, rewards: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Rewards such that good ones are as far apart as bad ones; of an objective on a log scale as they are.
+        """Rewards transformed so that good ones are as far apart as bad ones. Log-scaled objectives stay as they are.
 
-        The best accuracies differ by thousandths, the worst by tenths: what is learned is −log(1.1 − reward).
+        The best accuracies differ by thousandths, the worst by tenths, so −log(1.1 − reward) is learned.
         """
         distance = np.maximum(1.0 + MARGIN - rewards, MARGIN / 2)  # luck may exceed the ideal
         spread: NDArray[np.float64] = np.where(self._spreads, -np.log(distance), rewards)
@@ -151,16 +151,16 @@ class Critics:
 
 
 def utility(rewards: NDArray[np.float64], preference: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What vector rewards (B, m) are worth under a preference (m,): the augmented Chebyshev scalarisation, (B,)."""
+    """Utility of vector rewards (B, m) under a preference (m,): the augmented Chebyshev scalarisation, (B,)."""
     return Chebyshev(tuple(preference.tolist()))(rewards, {})
 
 
 def widest_gap(rewards: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
     """A preference under which a cell in a gap of the front would be best, (m,).
 
-    Between two neighbours on the front lies a rectangle of what may still be gained. One is drawn with a probability in
-    proportion to its area, and a point on its diagonal; the preference is the one whose ray to the ideal point meets
-    that point. With other than two objectives the preference is drawn uniformly.
+    Between two neighbours on the front lies a rectangle that the front could still gain. One rectangle is drawn with
+    probability proportional to its area, then a point on its diagonal. The preference is the one whose ray to the ideal
+    point meets that point. With any other number of objectives than two, the preference is drawn uniformly.
 
     Args:
         rewards: Vector rewards of the cells so far, (n, m).
