@@ -159,6 +159,20 @@ class Networks:
         self._steps = np.zeros(len(rngs), dtype=np.int64)
         self._learning_rate = learning_rate
 
+    @property
+    def weights(self) -> NDArray[np.float32]:
+        """All weights, to be saved: shape (networks, weights)."""
+        return self._vectors
+
+    @weights.setter
+    def weights(self, weights: NDArray[np.float32]) -> None:
+        if weights.shape != self._vectors.shape or weights.dtype != self._vectors.dtype:
+            raise ValueError(
+                f"weights must be {self._vectors.dtype} of shape {self._vectors.shape}, "
+                f"got {weights.dtype} of shape {weights.shape}"
+            )
+        self._vectors = weights
+
     def some(self, chosen: NDArray[np.bool_]) -> Networks:
         """Some of the networks."""
         networks = copy.copy(self)

@@ -529,7 +529,9 @@ def test_learns(name):
     assert np.mean(late) > chance + 0.05
 
 
-@pytest.mark.parametrize("script", ["ppo", "ppo_many", "reinforce", "pqt", "qlearning", "edit", "mcts", "morl"])
+@pytest.mark.parametrize(
+    "script", ["ppo", "ppo_many", "reinforce", "pqt", "qlearning", "edit", "gp_edit", "mcts", "morl", "transfer"]
+)
 def test_help(script):
     shown = subprocess.run(
         [sys.executable, f"agents/{script}.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=True

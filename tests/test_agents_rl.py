@@ -22,7 +22,7 @@ from ecnas_gym.agents.tabular import Drawn, draw_cells
 from ecnas.runs.run import begun, run_task
 from ecnas.runs.script import RunSettings, run_method
 from ecnas.task import Task
-from ecnas_gym.agents import edit, gp_edit, mcts, morl, pqt, qlearning
+from ecnas_gym.agents import edit, gp_edit, mcts, morl, pqt, qlearning, transfer
 from ecnas_gym.builder import CellBuilder
 from ecnas_gym.editor import Edits
 
@@ -35,6 +35,7 @@ CONTROLLERS = {
         {"objectives": ("val_accuracy", "energy"), "num_plans": 100, "num_fresh": 50},
     ),
     "gp_edit": (gp_edit.GaussianProcessEditing, {"num_plans": 100, "num_fresh": 50}),
+    "transfer": (transfer.TransferredEditing, {"num_plans": 100, "num_fresh": 50}),
     "mcts": (mcts.TreeSearch, {}),
     "uct": (mcts.TreeSearch, {"network": False, "num_imagined": 30}),
     "pqt": (pqt.PriorityQueueTraining, {}),
@@ -66,13 +67,13 @@ def test_ends_on_a_budget_of_energy(name):
     assert run.column("energy").sum() <= 8.0
 
 
-@pytest.mark.parametrize("name", ["edit", "gp_edit", "mcts", "uct", "pqt"])
+@pytest.mark.parametrize("name", ["edit", "gp_edit", "transfer", "mcts", "uct", "pqt"])
 def test_never_pays_twice_for_a_cell(name):
     rows = search(name, budget=100).column("row")
     assert len(set(rows)) == 100
 
 
-@pytest.mark.parametrize("name", ["edit", "mcts", "uct"])
+@pytest.mark.parametrize("name", ["edit", "gp_edit", "transfer", "mcts", "uct"])
 def test_ends_when_all_cells_are_known(name):
     rows = search(name, budget=120, space="4V").column("row")
     assert sorted(rows) == list(range(91))

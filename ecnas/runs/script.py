@@ -5,12 +5,13 @@ Its settings and those of the run become options of the command line; what came 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -123,11 +124,11 @@ def default_folder(header: dict[str, Any]) -> Path:
 
 def main(kind: type[Method], argv: Sequence[str] | None = None) -> None:
     """Runs a method from the command line, with its settings and a run's as options; exits with 2 on a user's error."""
-    import tyro
-
     words = sys.argv[1:] if argv is None else list(argv)
     summary = (kind.__doc__ or "").strip().split("\n\n")[0]
-    try:
+    with user_errors():
+        import tyro
+
         default = make_method(kind, tuned_settings(kind)) if "--tuned" in words else kind()
         arguments = dataclasses.make_dataclass(
             "Arguments",
@@ -139,11 +140,19 @@ def main(kind: type[Method], argv: Sequence[str] | None = None) -> None:
         )
         chosen: Any = tyro.cli(arguments, args=words, description=summary)
         run_method(chosen.method, chosen.settings)
+
+
+@contextlib.contextmanager
+def user_errors() -> Iterator[None]:
+    """Ends the program with a line on stderr, and no traceback, where a user's error is raised within."""
+    program = Path(sys.argv[0]).name
+    try:
+        yield
     except (ECNASError, ValueError, OSError) as error:
-        print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+        print(f"{program}: {error}", file=sys.stderr)
         sys.exit(USER_ERROR)
     except ImportError as error:
-        print(f"{Path(sys.argv[0]).name}: {error} (pip install 'ecnas-gym[agents]')", file=sys.stderr)
+        print(f"{program}: {error} (pip install 'ecnas-gym[agents]')", file=sys.stderr)
         sys.exit(USER_ERROR)
     except KeyboardInterrupt:
         print(file=sys.stderr)

@@ -1,0 +1,107 @@
+"""Does it pay to have searched elsewhere? The tables and the chart of docs/transfer.md.
+
+    python benchmarks/transfer_study.py --pretrain                    # two minutes on one core: runs/transfer/*.npz
+    for sweep in benchmarks/transfer_*.toml; do ecnas sweep $sweep --processes 2; done
+    python benchmarks/transfer_study.py --write docs/transfer.md --figure docs/images/transfer.png
+
+Runs that are not there are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+from ecnas_gym.agents.transfer import Pretraining, pretrain
+from page import write_sections
+
+from ecnas import drawing
+from ecnas.runs import charts, tables
+from ecnas.runs.comparison import Comparison, NoRecordsError, collect
+from ecnas.runs.sweep import Sweep
+
+HERE = Path(__file__).parent
+SOURCES: dict[str, dict[str, Any]] = {
+    "5V": {"benchmarks": ("surrogate-5V",)},
+    "4V": {"benchmarks": ("surrogate-4V",)},
+    "7V": {"benchmarks": ("surrogate-7V",)},
+    "5V-reward": {"benchmarks": ("surrogate-5V",), "objectives": ("val_accuracy", "energy")},
+    "4V-measured": {"benchmarks": ("energy_4V9E_4epochs",), "noise": False, "epochs": 4},
+    "4V-hardware": {
+        "benchmarks": ("energy_4V9E_quadrortx6000", "energy_4V9E_rtx3090"),
+        "noise": False,
+        "objectives": ("val_accuracy", "energy"),
+    },
+}
+"""By name of the file: how its values are learned."""
+SECTIONS = ("space", "measured", "reward", "hardware", "memory")
+"""Of the page: each has a sweep file and a folder of runs."""
+SHOWN = {
+    "space": "validation accuracy, worlds of 7V",
+    "measured": "validation accuracy, measured 5V cells",
+    "reward": "default reward, worlds of 7V",
+}
+"""Panels of the chart, and their titles."""
+
+
+@dataclass
+class Args:
+    """Learn values elsewhere, or make the tables and the chart of docs/transfer.md."""
+
+    pretrain: bool = False
+    """Learn the values that the sweeps use, and nothing else."""
+    runs: Path = Path("runs")
+    """Folder that holds the folders of the sweeps, and of the values."""
+    write: Path | None = None
+    """Markdown file between whose marks the tables go; they are printed by default."""
+    figure: Path | None = None
+    """Curves against evaluations."""
+
+
+def read(runs: Path) -> Iterator[tuple[str, Comparison]]:
+    """The tasks of those sections of which there are runs."""
+    for section in SECTIONS:
+        try:
+            (task,) = collect([runs / f"transfer-{section}"], progress=True)
+        except NoRecordsError:
+            continue
+        yield section, task
+
+
+def table(section: str, task: Comparison) -> str:
+    """The table of a section."""
+    sweep = Sweep.load(HERE / f"transfer_{section}.toml")
+    return tables.leaderboard(task, sweep.checkpoints, sweep.currency, "mean").markdown()
+
+
+def draw(tasks: dict[str, Comparison], path: Path) -> None:
+    """One panel for each task in :data:`SHOWN`."""
+    shown = [section for section in SHOWN if section in tasks]
+    with drawing.style():
+        figure = drawing.new_figure(4.6 * len(shown), 4.4)
+        for ax, section in zip(figure.subplots(1, len(shown), squeeze=False).flat, shown, strict=True):
+            task = tasks[section]
+            charts.anytime(task, statistic="mean", title=f"{SHOWN[section]}\nmean, 95% interval", ax=ax)
+        drawing.save(figure, path)
+
+
+def main(args: Args) -> None:
+    if args.pretrain:
+        for name, settings in SOURCES.items():
+            pretrain(Pretraining(args.runs / "transfer" / f"{name}.npz", **settings))
+        return
+    tasks = dict(read(args.runs))
+    if args.figure is not None:
+        draw(tasks, args.figure)
+    made = {section: table(section, task) for section, task in tasks.items()}
+    if args.write is None:
+        print("\n\n".join(made.values()))
+    else:
+        write_sections(args.write, made)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Args))
