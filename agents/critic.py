@@ -264,7 +264,7 @@ def _layers(
 
 
 RELEVANCE: Final = np.repeat(
-    [0.129, 0.075, 0.046, 0.011, 0.024, 0.082, 0.052, 0.445, 0.145],
+    np.array([0.129, 0.075, 0.046, 0.011, 0.024, 0.082, 0.052, 0.445, 0.145], dtype=np.float32),
     [*(NUM_OPERATIONS**k for k in range(MAX_PATH_OPS + 1)), (NUM_OPERATIONS + 2) ** 2, 7, 2, 1, COST_FEATURES],
 )
 """Inverse length scales of a Gaussian process over the features of :class:`CellFeatures`, up to a common factor, shape
@@ -278,6 +278,14 @@ NOISES: Final = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 """Variances of the noise that are tried, as multiples of the signal's."""
 
 
+class _Known(NamedTuple):
+    """What a Gaussian process predicts from: features (n, size), L⁻¹ (n, n), and K⁻¹ times the targets (n,)."""
+
+    x: NDArray[Any]
+    inverse: NDArray[Any]
+    weights: NDArray[Any]
+
+
 class GaussianProcess:
     """Values of cells as a Gaussian process: what is expected of them, and how sure that is.
 
@@ -285,6 +293,7 @@ class GaussianProcess:
     highest marginal likelihood on a grid; the signal's variance then has a closed form (Rasmussen and Williams 2006,
     Gaussian Processes for Machine Learning, sections 2.2, 4.2.1 and 5.4.1). They are chosen anew whenever there is half
     as much data again. In between, data are added in O(n²), by a new row of the inverse of the Cholesky factor.
+    Predictions are in the precision of the features.
 
     Args:
         size: Features of a cell.
@@ -295,62 +304,102 @@ class GaussianProcess:
         self._fitted = 0
         self._length = self._noise = 1.0
         self._inverse = np.empty((0, 0))  # L⁻¹, where LLᵀ is the kernel with noise, without the signal's variance
+        self._by_precision: dict[np.dtype[Any], _Known] = {}
 
     def add(self, x: NDArray[np.floating], targets: NDArray[np.float64]) -> None:
         """Adds the features of a cell, shape (size,), and takes the targets of all so far, shape (n,)."""
         self._x = np.vstack([self._x, x])
         self._targets = targets
+        self._by_precision.clear()
         if len(self._x) >= 1.5 * self._fitted:
             self._choose()
         else:
             self._append()
-        self._variance = max(float(np.mean(np.square(self._inverse @ targets))), 1e-12)
-        self._weights = self._inverse.T @ (self._inverse @ targets)
+        whitened = self._inverse @ targets
+        self._variance = max(float(np.mean(np.square(whitened))), 1e-12)
+        self._weights = whitened @ self._inverse
 
-    def mean(self, x: NDArray[np.floating]) -> NDArray[np.float64]:
-        """What is expected of cells, shape (B, size) to (B,)."""
-        expected: NDArray[np.float64] = self._kernel(_squared_distances(x, self._x)) @ self._weights
+    def fitted(self) -> NDArray[np.float64]:
+        """What is expected of the cells that were added, shape (n,)."""
+        expected: NDArray[np.float64] = self._targets - self._noise * self._weights
         return expected
 
-    def predict(self, x: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def mean(self, x: NDArray[np.floating]) -> NDArray[np.floating]:
+        """What is expected of cells, shape (B, size) to (B,)."""
+        expected: NDArray[np.floating] = self._to_data(x) @ self._known(x.dtype).weights
+        return expected
+
+    def predict(self, x: NDArray[np.floating]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
         """What is expected of cells, and the standard deviation of what is not known: shape (B, size) to (B,) each."""
-        to_data = self._kernel(_squared_distances(x, self._x))
-        explained = np.square(to_data @ self._inverse.T).sum(axis=1)
-        return to_data @ self._weights, np.sqrt(self._variance * np.maximum(1.0 - explained, 0.0))
+        to_data, (_, inverse, weights) = self._to_data(x), self._known(x.dtype)
+        explained = np.square(to_data @ inverse.T).sum(axis=1)
+        return to_data @ weights, self._deviation(explained)
+
+    def bounds(self, x: NDArray[np.floating]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+        """What is expected of cells, and bounds of those standard deviations: shape (B, size) to (B,) each.
+
+        A bound is what the deviation would be if only the closest cell had been added, since further data never raise
+        it. It takes O(n) for a cell; the deviation takes O(n²).
+        """
+        to_data = self._to_data(x)
+        explained = np.square(to_data.max(axis=1)) / (1.0 + self._noise)
+        return to_data @ self._known(x.dtype).weights, self._deviation(explained)
+
+    def _deviation(self, explained: NDArray[np.floating]) -> NDArray[np.floating]:
+        deviation: NDArray[np.floating] = np.sqrt(self._variance * np.maximum(1.0 - explained, 0.0))
+        return deviation
 
     def draw(self, x: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.float64]:
         """Draws the values of all cells together from the posterior: shape (B, size) to (B,)."""
-        to_data = self._kernel(_squared_distances(x, self._x))
+        x = x.astype(np.float64)  # in single precision the factor may not exist
+        to_data = self._to_data(x)
         explained = to_data @ self._inverse.T
-        covariance = self._kernel(_squared_distances(x, x)) - explained @ explained.T
+        covariance = _matern(_squared_distances(x, x), self._length) - explained @ explained.T
         covariance[np.diag_indices(len(x))] += 1e-6
         spread = np.sqrt(self._variance) * np.linalg.cholesky(covariance)
         drawn: NDArray[np.float64] = to_data @ self._weights + spread @ rng.standard_normal(len(x))
         return drawn
 
-    def _kernel(self, squared_distances: NDArray[np.float64]) -> NDArray[np.float64]:
-        return _matern(squared_distances / self._length)
+    def _to_data(self, x: NDArray[np.floating]) -> NDArray[Any]:
+        """The kernel between cells and those that were added, (B, size) to (B, n)."""
+        return _matern(_squared_distances(x, self._known(x.dtype).x), self._length)
+
+    def _known(self, dtype: np.dtype[Any]) -> _Known:
+        """What predictions need, in a precision."""
+        if dtype not in self._by_precision:
+            arrays = (array.astype(dtype, copy=False) for array in (self._x, self._inverse, self._weights))
+            self._by_precision[dtype] = _Known(*arrays)
+        return self._by_precision[dtype]
 
     def _choose(self) -> None:
         """Chooses length scale and noise."""
         number = self._fitted = len(self._x)
         distances = _squared_distances(self._x, self._x)
         typical = float(np.median(distances[np.triu_indices(number, 1)])) if number > 1 else 1.0
+        noises = np.array(NOISES)
+        everyone = np.arange(number)
+        # With the targets as its last row, a matrix's Cholesky factor has L⁻¹ times the targets there.
+        extended = np.zeros((len(noises), number + 1, number + 1))
+        extended[:, number, :number] = self._targets
+        extended[:, number, number] = 1.0 + self._targets @ self._targets / noises
         best = -math.inf
         for length in max(typical, 1e-9) * np.array(LENGTHS):
-            kernel = _matern(distances / length)
-            for noise in NOISES:
-                factor = np.linalg.cholesky(kernel + noise * np.eye(number))
-                inverse = np.linalg.inv(factor)
-                fit = float(np.square(inverse @ self._targets).mean())
-                likelihood = -0.5 * number * math.log(max(fit, 1e-12)) - float(np.log(factor.diagonal()).sum())
-                if likelihood > best:
-                    best, self._inverse, self._length, self._noise = likelihood, inverse, float(length), noise
+            extended[:, :number, :number] = _matern(distances.copy(), length)
+            extended[:, everyone, everyone] += noises[:, None]
+            factors = np.linalg.cholesky(extended)
+            fit = np.square(factors[:, number, :number]).mean(axis=1)
+            log_determinant = np.log(factors[:, everyone, everyone]).sum(axis=1)
+            likelihood = -0.5 * number * np.log(np.maximum(fit, 1e-12)) - log_determinant
+            k = int(np.argmax(likelihood))
+            if likelihood[k] > best:
+                best, self._length, self._noise = float(likelihood[k]), float(length), float(noises[k])
+                factor = factors[k, :number, :number]
+        self._inverse = np.linalg.inv(factor)
 
     def _append(self) -> None:
         """A new row of L⁻¹ for the last cell."""
         number = len(self._x) - 1
-        row = self._inverse @ self._kernel(_squared_distances(self._x[:-1], self._x[-1:]))[:, 0]
+        row = self._inverse @ _matern(_squared_distances(self._x[-1:], self._x[:-1]), self._length)[0]
         pivot = math.sqrt(max(1.0 + self._noise - float(row @ row), 1e-9))
         grown = np.zeros((number + 1, number + 1))
         grown[:number, :number] = self._inverse
@@ -359,19 +408,30 @@ class GaussianProcess:
         self._inverse = grown
 
 
-def _matern(squares: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The Matérn kernel of smoothness 5/2, of squared distances in units of the length scale."""
-    distances = np.sqrt(5.0 * squares)
-    kernel: NDArray[np.float64] = (1.0 + distances + 5.0 / 3.0 * squares) * np.exp(-distances)
-    return kernel
+def _matern(squares: NDArray[Any], length: float) -> NDArray[Any]:
+    """The Matérn kernel of smoothness 5/2; overwrites the squared distances, in whose precision it is.
+
+    Args:
+        squares: Squared distances.
+        length: Squared length scale.
+    """
+    squares *= 5.0 / length
+    distances = np.sqrt(squares)
+    squares /= 3.0
+    squares += distances
+    squares += 1.0
+    np.negative(distances, out=distances)
+    squares *= np.exp(distances, out=distances)
+    return squares
 
 
-def _squared_distances(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:
+def _squared_distances(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[Any]:
     """Shape (A, size) and (B, size) to (A, B)."""
-    first, second = a.astype(np.float64), b.astype(np.float64)
-    squares = np.square(first).sum(axis=1)[:, None] + np.square(second).sum(axis=1) - 2.0 * first @ second.T
-    distances: NDArray[np.float64] = np.maximum(squares, 0.0)
-    return distances
+    squares: NDArray[Any] = -2.0 * a @ b.T
+    squares += np.einsum("ij,ij->i", a, a)[:, None]
+    squares += np.einsum("ij,ij->i", b, b)
+    np.maximum(squares, 0.0, out=squares)
+    return squares
 
 
 class Plans(NamedTuple):
@@ -466,7 +526,19 @@ class Imagination:
             At most B + ``num_fresh`` episodes, and at least one unless all cells were tried.
         """
         fresh = rng.integers(len(tried), size=(1, num_fresh))
-        plans = self.draw(starts[None], fresh, [rng]).where(0)
+        return self.untried(self.draw(starts[None], fresh, [rng]).where(0), tried, rng)
+
+    def untried(self, plans: Plans, tried: NDArray[np.bool_], rng: np.random.Generator) -> Plans:
+        """Of one run's episodes those that end in an untried cell; if there is none, one that evaluates any such cell.
+
+        Args:
+            plans: Episodes.
+            tried: Whether each cell of the space was tried, shape (cells,).
+            rng: Source of randomness.
+
+        Returns:
+            At least one episode, unless all cells were tried.
+        """
         plans = plans.where(~tried[plans.rows])
         if len(plans.rows) or tried.all():
             return plans

@@ -17,18 +17,23 @@ optimisation with a Gaussian process.
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 # Before the import: matrices of this size are faster on one thread.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
-from ecnas_gym.agents.critic import RELEVANCE, GaussianProcess, Imagination, cell_features
+from ecnas_gym.agents.critic import RELEVANCE, GaussianProcess, Imagination, Plans, cell_features
 from numpy.typing import NDArray
 
+from ecnas.errors import BudgetExhaustedError
+from ecnas.objectives import rewards_of
 from ecnas.runs import Evaluator, script
 from ecnas.task import Task
 from ecnas_gym import make_env
@@ -61,44 +66,105 @@ class GaussianProcessEditing:
     name: ClassVar[str] = "editing, Gaussian process"
 
     def run(self, evaluate: Evaluator, rng: np.random.Generator) -> None:
-        """Searches until the budget is spent."""
+        """Searches until the budget is spent, by the actions of the environment."""
         env = make_env(evaluate, "edit", vector_reward=True, max_edits=self.max_edits)
-        env.reset(seed=int(rng.integers(2**31)))
-        space = evaluate.benchmark.space
-        edits = Edits(space)
-        imagination = Imagination(edits, self.max_edits)
-        features = cell_features(space)
-        critic = Critic(features.size, evaluate.task, self.least_quantile, self.relevance)
-        rows = np.empty(0, dtype=np.int64)
-        rewards = np.empty((0, len(evaluate.objectives)))
-        tried = np.zeros(len(space), dtype=bool)
-        tried[list(evaluate.missing)] = True
+        stop = Edits(evaluate.benchmark.space).stop
 
-        while True:  # the budget ends this: the environment raises at the first cell that it does not allow
-            learned = len(rows) >= self.num_random
-            starts = rows[:0]
-            if learned:
-                expected = critic.values(features(rows))
-                if self.smooth_choice:
-                    evaluate.recommend(space[int(rows[np.argmax(expected)])])
-                order = np.argsort(-(expected if self.smooth_starts else critic.scalarised(rewards)), kind="stable")
-                starts = rng.choice(rows[order[: self.num_starts]], size=self.num_plans)
-            plans = imagination.draw_untried(starts, self.num_fresh, tried, rng)
-            if not len(plans.rows):
-                break
-            chosen = 0
-            if learned:
-                cells, plan_of = np.unique(plans.rows, return_index=True)
-                chosen = int(plan_of[np.argmax(critic.values(features(cells), abs(rng.standard_normal())))])
+        def play(_: Evaluator, plan: Plans) -> NDArray[np.float64]:
+            env.reset(options={"placed": plan.start(0)})
+            for action in (*plan.edits(0), stop):
+                reward = env.step(action)[1]
+            return np.asarray(reward)
 
-            env.reset(options={"placed": plans.start(chosen)})
-            for action in plans.edits(chosen):
-                env.step(action)
-            _, reward, _, _, info = env.step(edits.stop)
-            row = int(info["row"])
-            tried[row] = True
-            rows, rewards = np.append(rows, row), np.vstack([rewards, np.asarray(reward)])
-            critic.add(features(rows[-1:])[0], rewards)
+        self._carry_out(play, [evaluate], [rng])
+
+    def run_many(self, evaluates: Sequence[Evaluator], rngs: Sequence[np.random.Generator]) -> None:
+        """Searches until all budgets are spent: the same runs, without stepping environments."""
+
+        def play(evaluate: Evaluator, plan: Plans) -> NDArray[np.float64]:
+            return rewards_of(evaluate(evaluate.benchmark.space[int(plan.rows[0])]).scores)
+
+        self._carry_out(play, evaluates, rngs)
+
+    def _carry_out(self, play: Play, evaluates: Sequence[Evaluator], rngs: Sequence[np.random.Generator]) -> None:
+        """Searches until all runs have ended, each when its budget is spent or all cells are known."""
+        runs = [Search(self, evaluate, rng) for evaluate, rng in zip(evaluates, rngs, strict=True)]
+        space = evaluates[0].benchmark.space
+        imagination = Imagination(Edits(space), self.max_edits)
+        while runs:
+            starts = np.stack([run.starts() for run in runs])
+            fresh = np.stack([run.rng.integers(len(space), size=self.num_fresh) for run in runs])
+            plans = imagination.draw(starts, fresh, [run.rng for run in runs])
+            going = []
+            for number, run in enumerate(runs):
+                untried = imagination.untried(plans.where(number), run.tried, run.rng)
+                if len(untried.rows):
+                    plan = untried.where([run.choose(untried.rows)])
+                    with contextlib.suppress(BudgetExhaustedError):
+                        run.learn(int(plan.rows[0]), play(run.evaluate, plan))
+                        going.append(run)
+            runs = going
+
+
+Play = Callable[[Evaluator, Plans], NDArray[np.float64]]
+"""Carries out one plan and returns the vector reward, (m,)."""
+
+
+class Search:
+    """One run.
+
+    Args:
+        how: The settings.
+        evaluate: Trains cells.
+        rng: Source of randomness.
+
+    Attributes:
+        evaluate: As above.
+        rng: As above.
+        tried: Whether each cell was tried, (cells,); those that the benchmark lacks count as tried.
+    """
+
+    def __init__(self, how: GaussianProcessEditing, evaluate: Evaluator, rng: np.random.Generator) -> None:
+        self.how, self.evaluate, self.rng = how, evaluate, rng
+        self._features = cell_features(evaluate.benchmark.space)
+        self._critic = Critic(self._features.size, evaluate.task, how.least_quantile, how.relevance)
+        self._rows = np.empty(0, dtype=np.int64)
+        self._rewards = np.empty((0, len(evaluate.objectives)))
+        self.tried = np.zeros(len(evaluate.benchmark.space), dtype=bool)
+        self.tried[list(evaluate.missing)] = True
+
+    @property
+    def _learned(self) -> bool:
+        return len(self._rows) >= self.how.num_random
+
+    def starts(self) -> NDArray[np.int64]:
+        """Recommends a cell, and draws which cells to edit: rows, (B,)."""
+        if not self._learned:
+            return self._rows[:0]
+        expected = self._critic.fitted()
+        if self.how.smooth_choice:
+            self.evaluate.recommend(self.evaluate.benchmark.space[int(self._rows[np.argmax(expected)])])
+        order = np.argsort(
+            -(expected if self.how.smooth_starts else self._critic.scalarised(self._rewards)), kind="stable"
+        )
+        return self.rng.choice(self._rows[order[: self.how.num_starts]], size=self.how.num_plans)
+
+    def choose(self, rows: NDArray[np.int64]) -> int:
+        """Which of some cells to evaluate."""
+        if not self._learned:
+            return 0
+        cells, first = np.unique(rows, return_index=True)
+        return int(first[self._critic.best(self._features(cells), abs(self.rng.standard_normal()))])
+
+    def learn(self, row: int, reward: NDArray[np.float64]) -> None:
+        """Learns from an evaluation: a cell and its vector reward, (m,)."""
+        self.tried[row] = True
+        self._rows, self._rewards = np.append(self._rows, row), np.vstack([self._rewards, reward])
+        self._critic.add(self._features(self._rows[-1:])[0], self._rewards)
+
+
+PORTION: Final = 32
+"""How many cells' standard deviations are computed at once."""
 
 
 class Critic:
@@ -116,9 +182,10 @@ class Critic:
 
     def __init__(self, size: int, task: Task, least_quantile: float, relevance: bool) -> None:
         self._task, self._least_quantile = task, least_quantile
-        self._processes = [GaussianProcess(size) for _ in task.objectives]
-        self._scales = [
-            RELEVANCE if relevance and name == "val_accuracy" else np.ones(size) for name in task.objectives
+        alike = np.ones(size, dtype=np.float32)
+        self._learners = [
+            (GaussianProcess(size), RELEVANCE if relevance and name == "val_accuracy" else alike)
+            for name in task.objectives
         ]
 
     def add(self, x: NDArray[np.floating], rewards: NDArray[np.float64]) -> None:
@@ -126,15 +193,37 @@ class Critic:
         kept = np.maximum(rewards, np.quantile(rewards, self._least_quantile, axis=0))
         self._centre, self._spread = kept.mean(axis=0), kept.std(axis=0) + 1e-9
         targets = (kept - self._centre) / self._spread
-        for process, scales, column in zip(self._processes, self._scales, targets.T, strict=True):
-            process.add(scales * x, column)
+        for (process, scales), column in zip(self._learners, targets.T, strict=True):
+            process.add(x * scales, column)
 
-    def values(self, x: NDArray[np.floating], optimism: float = 0.0) -> NDArray[np.float64]:
-        """What cells are worth, with objectives that are some standard deviations better: (B, size) to (B,)."""
-        columns = []
-        for process, scales in zip(self._processes, self._scales, strict=True):
-            mean, deviation = process.predict(scales * x)
-            columns.append(mean + optimism * deviation)
+    def fitted(self) -> NDArray[np.float64]:
+        """What the cells that were added are worth, shape (n,)."""
+        columns = [process.fitted() for process, _ in self._learners]
+        return self.scalarised(self._centre + self._spread * np.stack(columns, axis=1))
+
+    def best(self, x: NDArray[np.float32], optimism: float) -> int:
+        """Which cell is worth most with objectives that are some standard deviations better: (B, size) to an index.
+
+        Standard deviations are computed only of cells that can be the best one by the bounds on them: about one in ten.
+        For this a scalarisation must not fall when a reward rises.
+        """
+        ceilings = self._values([process.bounds(x * scales) for process, scales in self._learners], optimism)
+        left = np.argsort(-ceilings, kind="stable")
+        best, most = 0, -math.inf
+        while len(left):
+            portion, left = np.split(left, [PORTION])
+            values = self._values(
+                [process.predict(x[portion] * scales) for process, scales in self._learners], optimism
+            )
+            if values.max() > most:
+                best, most = int(portion[np.argmax(values)]), float(values.max())
+            left = left[ceilings[left] > most]
+        return best
+
+    def _values(
+        self, predictions: Sequence[tuple[NDArray[np.floating], NDArray[np.floating]]], optimism: float
+    ) -> NDArray[np.float64]:
+        columns = [mean + optimism * deviation for mean, deviation in predictions]
         return self.scalarised(self._centre + self._spread * np.stack(columns, axis=1))
 
     def scalarised(self, rewards: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -272,6 +272,8 @@ def test_draws_are_cells_of_the_environment_and_follow_the_logits():
         (edit.Editing(), "4V"),
         (edit.Editing(), "7V"),
         (edit.Editing(min_epochs=12, pretraining=5, prior_scale=0.1, cost_features=False), "7V"),
+        (gp_edit.GaussianProcessEditing(), "4V"),
+        (gp_edit.GaussianProcessEditing(num_plans=100, num_fresh=50), "7V"),
     ],
 )
 def test_of_many_runs_each_is_the_one_that_it_is_alone(method, space):
@@ -397,10 +399,51 @@ def test_gaussian_process_is_the_textbook_s():
     expected, spread = process.predict(new)
     np.testing.assert_array_equal(expected, process.mean(new))
     np.testing.assert_allclose(spread, np.sqrt(variance * left), atol=1e-6)
+    np.testing.assert_allclose(process.fitted(), process.mean(x), atol=1e-6)
     covariance = variance * (matern(new, new, process._length) - to_data @ np.linalg.solve(kernel, to_data.T))
     drawn = np.array([process.draw(new, rng) for _ in range(4000)])
     np.testing.assert_allclose(drawn.mean(axis=0), process.mean(new), atol=5 * np.sqrt(variance / 4000))
     np.testing.assert_allclose(np.cov(drawn.T), covariance, atol=0.1 * variance)
+
+
+@pytest.mark.parametrize("number", [1, 2, 30, 31])
+def test_bounds_of_deviations_hold_and_single_precision_is_near(number):
+    rng = np.random.default_rng(number)
+    x = rng.standard_normal((number, 3))
+    y = np.sin(2 * x[:, 0]) + 0.1 * rng.standard_normal(number)
+    process = GaussianProcess(3)
+    for n in range(1, number + 1):
+        process.add(x[n - 1], y[:n])
+    new = np.vstack([x, x + 0.01, rng.standard_normal((50, 3)), 10 * rng.standard_normal((5, 3))])
+    mean, deviation = process.predict(new)
+    same, bound = process.bounds(new)
+    np.testing.assert_allclose(same, mean, atol=1e-12)
+    assert (bound >= deviation - 1e-12).all()
+    if number == 1:
+        np.testing.assert_allclose(bound, deviation)
+    single = process.predict(new.astype(np.float32))
+    assert single[0].dtype == np.float32
+    np.testing.assert_allclose(single[0], mean, atol=1e-3)
+    np.testing.assert_allclose(single[1], deviation, atol=1e-2)
+
+
+@pytest.mark.parametrize("objectives", [("val_accuracy",), ("val_accuracy", "energy")])
+@pytest.mark.parametrize("optimism", [0.0, 0.7, 2.5])
+def test_the_best_cell_by_bounds_is_the_best_of_all(objectives, optimism):
+    benchmark = ecnas.load("surrogate-5V")
+    task = Task.of(benchmark, objectives)
+    features, rng = cell_features(benchmark.space), np.random.default_rng(0)
+    rows = rng.permutation(len(benchmark.space))
+    rewards = task.judge(benchmark.query_rows(rows)).vector_reward + 0.02 * rng.standard_normal((len(rows), 1))
+    critic = gp_edit.Critic(features.size, task, 0.15, relevance=True)
+    for n in range(1, 61):
+        critic.add(features(rows[n - 1 : n])[0], rewards[:n])
+        if n % 10 == 0:
+            others = features(rows[n : n + 400])
+            values = critic._values(
+                [process.predict(others * scales) for process, scales in critic._learners], optimism
+            )
+            assert values[critic.best(others, optimism)] == pytest.approx(values.max(), abs=1e-5)
 
 
 def test_gaussian_process_tells_noise_from_signal():
