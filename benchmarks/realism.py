@@ -84,7 +84,7 @@ def calibration() -> str:
     model, _ = noise.fit(DATA, learned_val, learned_test, figures)
     judged = ~learn & (np.arange(len(figures)) >= len(ecnas.Space("4V")))
     lines = [
-        "| figure | predicted | trainings | in 50 % | in 80 % | in 95 % | PIT by tenths, in % | KL |",
+        "| metric | predicted | trainings | in 50% | in 80% | in 95% | PIT by tenths, in % | KL |",
         "|---|---|---:|---:|---:|---:|---|---:|",
     ]
     parts = [("test, 108 epochs", model["test_accuracy"], test[:, -1], figures[:, target("test_108")])]

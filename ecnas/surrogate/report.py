@@ -87,8 +87,8 @@ def good_cells(unseen: Figures, figures: Figures) -> str:
     predicted, measured = predicted[rows], measured[rows]
     by_prediction, by_measurement = np.argsort(-predicted, kind="stable"), np.argsort(-measured, kind="stable")
     lines = [
-        f"{len(rows):,} unseen cells had more than {GOOD:.0%} in their one training; τ among them is "
-        f"{kendall(predicted, measured):.3f}. The best of them had {measured.max():.4f}.",
+        f"{len(rows):,} unseen cells had a test accuracy above {GOOD:.0%} in their one training; τ among them is "
+        f"{kendall(predicted, measured):.3f}. The best had {measured.max():.4f}.",
         "",
         "| predicted best | their mean | mean of measured best | regret of mean | best among them | its regret |",
         "|---:|---:|---:|---:|---:|---:|",
@@ -160,7 +160,7 @@ def mean_of_three(predictions: Predictions, folder: Path) -> str:
     """Predictions of unseen 4V cells against NAS-Bench-101's mean of three trainings, as Markdown."""
     official = load(folder / "official" / "energy_4V9E_linscale.tfrecord")
     lines = [
-        "| figure | epochs | unseen cells | Kendall τ | mean abs. error | median of predicted − published |",
+        "| metric | epochs | unseen cells | Kendall τ | mean abs. error | median of predicted − published |",
         "|---|---:|---:|---:|---:|---:|",
     ]
     for column, predicted in (
@@ -182,7 +182,8 @@ def mean_of_three(predictions: Predictions, folder: Path) -> str:
 def noise_fit(model: Mapping[str, Any]) -> str:
     """How trainings scatter, by figure and level, as Markdown."""
     lines = [
-        "| figure | expected | interquartile range / 1.349 | 1 % quantile | 99 % quantile | of the cell | together |",
+        "| metric | expected | interquartile range / 1.349 | 1% quantile | 99% quantile | shared by trainings "
+        "| val–test correlation |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     parts = {f"validation, {epochs} epochs": part for epochs, part in model["val_accuracy"].items()}
@@ -195,15 +196,15 @@ def noise_fit(model: Mapping[str, Any]) -> str:
                 f"| {name} | {residuals.levels[position]:.3f} | {(right - left) / 1.349:.4f} | {low:+.4f} "
                 f"| {high:+.4f} | {residuals.common[position]:.0%} | {residuals.together[position]:.2f} |"
             )
-    lines += ["", "| predicted validation accuracy after 108 epochs | trainings that fail |", "|---:|---:|"]
+    lines += ["", "| predicted validation accuracy at 108 epochs | failed trainings |", "|---:|---:|"]
     for level, probability in zip(
         model["failures"]["108"]["levels"], model["failures"]["108"]["probability"], strict=True
     ):
         lines.append(f"| {level:.3f} | {probability:.2%} |")
     lines += [
         "",
-        f"Of the trainings that fail, {model['failures']['108']['always']:.0%} are of cells that always fail. Training "
-        f"times scatter by {model['time']:.1%}, energies by {model['energy']:.1%}; correlation "
+        f"Of the failed trainings, {model['failures']['108']['always']:.0%} belong to cells that always fail. Training "
+        f"times scatter by {model['time']:.1%} and energies by {model['energy']:.1%}; their\ncorrelation is "
         f"{model['cost_together']:.2f}.",
     ]
     return "\n".join(lines)
