@@ -12,6 +12,7 @@ from gymnasium.vector import AutoresetMode
 
 from ecnas import Benchmark, Space, pareto
 from ecnas_gym import edit_vector
+from ecnas_gym.edit_tables import edit_tables
 from ecnas_gym.editor import Edits
 
 IDS = [f"{prefix}ECNAS-{space}-Edit-v0" for prefix in ("", "MO-") for space in ("4V", "5V", "7V")]
@@ -93,7 +94,7 @@ def test_episodes_are_those_of_single_environments(env_id, wrong, mode):
 @pytest.mark.parametrize("space", ["4V", "5V", "7V"])
 def test_placements_are_drawn_as_single_environments_draw_them(space):
     """All placements of a cell, unused vertices with any operation, all equally likely."""
-    edits, tables = Edits(Space(space)), edit_vector._tables(Space(space))
+    edits, tables = Edits(Space(space)), edit_tables(Space(space))
     rng, count = np.random.default_rng(0), 20_000
     for row in [0, 1, 3, len(edits.space) - 1, *rng.integers(len(edits.space), size=4).tolist()]:
         bits, codes = tables.place(np.full(count, row), rng)
