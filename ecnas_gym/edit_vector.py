@@ -9,7 +9,6 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from ecnas.encoding import NUM_OP_CODES, NUM_OPERATIONS
 from ecnas_gym.builder import CellBuilder
 from ecnas_gym.edit_env import EditEnv, MOEditEnv
 from ecnas_gym.edit_tables import edit_tables
@@ -18,6 +17,8 @@ from ecnas_gym.env import _BuildEnv
 from ecnas_gym.vector import Masks, Observations, _MOVectorEnv, _VectorEnv
 
 _WORD: Final = 64  # bits
+_NONE: Final = -2
+"""In place of a row: no cell is evaluated yet. −1 is what is not in the space."""
 
 
 class EditVectorEnv(_VectorEnv):
@@ -65,18 +66,17 @@ class EditVectorEnv(_VectorEnv):
         self._choices = None if self._present is None else np.flatnonzero(self._present)
         self._num_choices = len(self.cell_space) if self._choices is None else len(self._choices)
         self._tables = edit_tables(self.cell_space)
-        self._edge_bits = np.zeros(self.num_envs, dtype=np.int64)
-        self._op_codes = np.zeros(self.num_envs, dtype=np.int64)
+        self._words = np.zeros(self.num_envs, dtype=np.int64)  # the placed cells (ecnas_gym.edit_tables)
         self._edits_left = np.zeros(self.num_envs, dtype=np.int64)
-        self._cell_rows = np.zeros(self.num_envs, dtype=np.int64)
-        self._known_start = np.full(self.num_envs, -2, dtype=np.int64)  # the row that it began with, if evaluated
+        self._cell_rows = np.zeros(self.num_envs, dtype=np.int32)
+        self._known_start = np.full(self.num_envs, _NONE, dtype=np.int32)  # the row that it began with, if evaluated
         self._allowed = np.zeros(self.num_envs, dtype=np.int64)  # sets of actions, as bits
         self._forget(np.arange(self.num_envs))
 
     @property
     def placed(self) -> Placed:
         """The placed cells as they stand."""
-        return Placed(self._edge_bits.copy(), self._op_codes.copy())
+        return self._tables.placed(self._words)
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -92,43 +92,46 @@ class EditVectorEnv(_VectorEnv):
 
     def _begin(self, chosen: NDArray[np.intp]) -> None:
         """Places cells to start from."""
-        rows, known = self._incumbents(chosen)
-        self._known_start[chosen] = np.where(known, rows, -2)
-        if not known.all():
-            drawn = self.np_random.integers(self._num_choices, size=np.count_nonzero(~known))
-            rows[~known] = drawn if self._choices is None else self._choices[drawn]
-        self._edge_bits[chosen], self._op_codes[chosen] = self._tables.place(rows, self.np_random)
+        rows = self._incumbents(chosen)
+        self._known_start[chosen] = rows
+        unknown = (rows < 0).nonzero()[0]
+        if len(unknown):
+            drawn = (self.np_random.random(len(unknown)) * self._num_choices).astype(np.int64)
+            rows[unknown] = drawn if self._choices is None else self._choices.take(drawn)
+        self._words[chosen] = self._tables.place(rows, self.np_random)
         self._edits_left[chosen] = self.max_edits
 
     def _advance(self, choices: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
         tables, stop, ended = self._tables, self.edits.stop, self._ended
-        allowed = (self._allowed >> choices & 1).astype(np.bool_)  # nothing where an episode has ended
+        allowed = self._allowed >> choices  # nothing where an episode has ended
+        allowed &= 1
+        edits = choices + 1
+        edits *= allowed
+        running = allowed.astype(np.bool_)
         stopped = choices == stop
-        stopped &= allowed
-        invalid = ~allowed
+        stopped &= running
+        invalid = ~running
         invalid[ended] = False
-        edits = np.where(allowed, choices, stop)  # to stop edits nothing
-        self._edge_bits ^= tables.flips.take(edits)
-        edits *= NUM_OP_CODES
-        edits += self._op_codes
-        self._op_codes = tables.op_after.take(edits)
-        self._edits_left -= allowed ^ stopped
+        running ^= stopped
+        self._words &= tables.kept.take(edits)
+        self._words ^= tables.flipped.take(edits)
+        self._edits_left -= running
         if len(ended):
             self._begin(ended)
         self._look(slice(None))
-        self._allowed[invalid | stopped] = 0
+        running[ended] = True
+        self._allowed *= running
         return invalid, stopped.nonzero()[0]
 
     def _look(self, chosen: Any) -> None:
         """Finds rows and allowed actions of some environments."""
-        edge_bits, op_codes, edits_left = self._edge_bits[chosen], self._op_codes[chosen], self._edits_left[chosen]
-        allowed, rows = self._tables.look(edge_bits, op_codes)
-        stop = 1 << self.edits.stop
+        edits_left, stop = self._edits_left[chosen], 1 << self.edits.stop
+        allowed, rows = self._tables.look(self._words[chosen])
         if self._present is None:
             allowed *= edits_left > 0
             allowed |= stop
         else:
-            masks = self.edits.masks(edge_bits, op_codes, edits_left, self._present)
+            masks = self.edits.masks(*self._tables.placed(self._words[chosen]), edits_left, self._present)
             allowed = masks @ (1 << np.arange(self.edits.num_actions))
         # The unchanged incumbent would be paid for again and tell nothing; but an episode must be able to end.
         again = rows == self._known_start[chosen]
@@ -137,7 +140,7 @@ class EditVectorEnv(_VectorEnv):
         self._cell_rows[chosen], self._allowed[chosen] = rows, allowed
 
     def _rows(self, finished: NDArray[np.intp]) -> NDArray[np.int64]:
-        return self._cell_rows.take(finished)
+        return self._cell_rows.take(finished).astype(np.int64)
 
     def _masks(self) -> Masks:
         return _unpacked(self._allowed)[:, : self._num_actions].view(np.int8)
@@ -150,23 +153,19 @@ class EditVectorEnv(_VectorEnv):
         return lambda: observations
 
     def _seen(self, chosen: Any) -> Observations:
-        num_ops = NUM_OPERATIONS * (self.cell_space.num_vertices - 2)
-        num_before = num_ops + self.edits.num_edges
-        bits = self._edge_bits[chosen] << num_ops
-        bits |= self._tables.op_bits.take(self._op_codes[chosen])
-        left = self._edits_left[chosen] + num_before
+        num_before = self._tables.num_ops + self.edits.num_edges
+        words, left = self._words[chosen], self._edits_left[chosen] + num_before
         size = num_before + self.max_edits + 1
         if size <= _WORD:
-            bits |= np.left_shift(1, left)
-            return _unpacked(bits)[:, :size].astype(np.float32)
+            return _unpacked(words | np.left_shift(1, left))[:, :size].astype(np.float32)
         observations = np.zeros((len(left), size), dtype=np.float32)
-        observations[:, :num_before] = _unpacked(bits)[:, :num_before]
+        observations[:, :num_before] = _unpacked(words)[:, :num_before]
         observations[np.arange(len(left)), left] = 1.0
         return observations
 
     def _builders(self) -> list[CellBuilder]:
         builders = []
-        for edge_bits, op_code in zip(self._edge_bits.tolist(), self._op_codes.tolist(), strict=True):
+        for edge_bits, op_code in zip(*map(np.ndarray.tolist, self.placed), strict=True):
             builder = CellBuilder(self.cell_space)
             builder.edge_bits, builder.op_code, builder.cursor = edge_bits, op_code, len(builder.decisions)
             builders.append(builder)
@@ -176,13 +175,12 @@ class EditVectorEnv(_VectorEnv):
 
     def _forget(self, chosen: NDArray[np.intp]) -> None:
         """Forgets what some environments have evaluated."""
-        self._best_rows = np.full(self.num_envs, -1, dtype=np.int64)
+        self._best_rows = np.full(self.num_envs, _NONE, dtype=np.int64)
         self._best_rewards = np.full(self.num_envs, -np.inf)
 
-    def _incumbents(self, chosen: NDArray[np.intp]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """The rows of the cells to start from, and which environments have one."""
-        rows = self._best_rows[chosen]
-        return rows, rows >= 0
+    def _incumbents(self, chosen: NDArray[np.intp]) -> NDArray[np.int64]:
+        """The rows of the cells to start from, −2 for environments that have none."""
+        return self._best_rows.take(chosen)
 
     def _remember(self, finished: NDArray[np.intp], rows: NDArray[np.int64], rewards: NDArray[np.float64]) -> None:
         better = rewards > self._best_rewards[finished]
@@ -198,13 +196,12 @@ class MOEditVectorEnv(_MOVectorEnv, EditVectorEnv):
     def _forget(self, chosen: NDArray[np.intp]) -> None:
         # Fronts of the environments side by side, in as many places as the largest has members.
         self._front_sizes = np.zeros(self.num_envs, dtype=np.int64)
-        self._front_rows = np.zeros((self.num_envs, 4), dtype=np.int64)
+        self._front_rows = np.full((self.num_envs, 4), _NONE, dtype=np.int64)
         self._front_rewards = np.full((self.num_envs, 4, len(self.objectives)), -np.inf)
 
-    def _incumbents(self, chosen: NDArray[np.intp]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        sizes = self._front_sizes[chosen]
-        members = (self.np_random.random(len(chosen)) * sizes).astype(np.int64)
-        return self._front_rows[chosen, members], sizes > 0
+    def _incumbents(self, chosen: NDArray[np.intp]) -> NDArray[np.int64]:
+        members = (self.np_random.random(len(chosen)) * self._front_sizes.take(chosen)).astype(np.int64)
+        return self._front_rows[chosen, members]
 
     def _remember(self, finished: NDArray[np.intp], rows: NDArray[np.int64], rewards: NDArray[np.float64]) -> None:
         fronts = self._front_rewards[finished]

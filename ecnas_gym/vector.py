@@ -314,7 +314,7 @@ class _VectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
     ) -> Info:
         """Writes the rewards of the episodes that have ended, and returns their information."""
         over = terminated.copy()  # those that are only out of time tell nothing
-        rewards[invalid] = INVALID_REWARD
+        rewards.T[:] = INVALID_REWARD * invalid
         items: dict[str, Any] = {"invalid": invalid, "_invalid": over}
         objects: dict[str, Any] = {}
         later: Callable[[], dict[str, Any]] = dict
