@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ecnas import Space
 from ecnas.encoding import NUM_OP_CODES, NUM_OPERATIONS, OP_WEIGHTS, code_to_ops, to_frame
 from ecnas.isomorphism import NO_GRAPH, SELECTION_BITS, load_index, recode_table
-from ecnas_gym.editor import Edits, Placed, seatings
+from ecnas_gym.editor import Edits, seatings
 
 # How numbers are packed: the actions of 7V are 37, its words have 36 bits.
 _ACTIONS: Final = 37
@@ -53,13 +53,13 @@ class EditTables(NamedTuple):
     placements: NDArray[np.int64]
     seated: NDArray[np.int64]
 
-    def placed(self, words: NDArray[np.int64]) -> Placed:
-        """Placed cells as edge bits and op codes, int64 of shape (B,) each."""
+    def split(self, words: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Edge bits and op codes of words, int64 of shape (B,) each."""
         codes = self.codes.take(words & ((1 << self.num_ops) - 1))
-        return Placed(words >> self.num_ops, codes.astype(np.int64))
+        return words >> self.num_ops, codes.astype(np.int64)
 
     def look(self, words: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-        """The actions allowed in placed cells while edits are left, as bits, and their rows; each shape (B,)."""
+        """The edits that stay in the space, and to stop, as bits; and the rows of placed cells; each shape (B,)."""
         ops = words & ((1 << self.num_ops) - 1)
         graphs = self.graphs.take(words >> self.num_ops)
         found = graphs >> _ACTIONS
@@ -101,7 +101,7 @@ def edit_tables(space: Space) -> EditTables:
 
     patterns = index.patterns[to_frame(space.num_vertices, np.arange(1 << num_edges))]
     valid = patterns != NO_GRAPH
-    pruned, number = np.unique(patterns[valid], return_inverse=True)
+    pruned, number = _numbered(patterns[valid])
     graphs = np.zeros(len(patterns), dtype=np.int64)
     for bit in range(num_edges):
         graphs |= valid.reshape(-1, 2, 1 << bit)[:, ::-1].reshape(-1).astype(np.int64) << bit
@@ -113,19 +113,20 @@ def edit_tables(space: Space) -> EditTables:
     packed = index.cells[: len(space)].astype(np.int64)
     canonical, graph_of = np.unique(packed & ~(0xFF << 21), return_inverse=True)
     counts = np.zeros(len(canonical), dtype=np.int64)
-    placements, seated = [], []
+    placements: list[NDArray[np.int64]] = []
+    seated: list[NDArray[np.int64]] = []
     for size in range(2, space.num_vertices + 1):
         chosen = canonical >> 29 == size
         flips, weights = seatings(size, space.num_vertices)
         present = canonical[chosen, None] >> np.arange(flips.shape[1]) & 1
         forward = present @ (flips == 0).T == 0  # seatings that turn no edge around
         spare = []
-        first = sum(map(len, seated)) << _WORD
+        first = len(seated)
         for seating, used in enumerate(weights.tolist()):
             seats = [OP_WEIGHTS.index(weight) for weight in used]
             others = [vertex for vertex in range(num_inner) if vertex not in seats]
             drawn = np.array([*itertools.product(range(NUM_OPERATIONS), repeat=len(others))], dtype=np.int64)
-            spare.append(first + (seating * NUM_OP_CODES << _WORD) + _one_hot(others, drawn))
+            spare.append(((first + seating) * NUM_OP_CODES << _WORD) + _one_hot(others, drawn))
             seated.append(_one_hot(seats, digits))
         words = (present @ flips.T << num_ops)[:, :, None] + np.array(spare)
         placements.append(words[forward].ravel())
@@ -134,6 +135,13 @@ def edit_tables(space: Space) -> EditTables:
     return EditTables(
         num_ops, kept, flipped, codes, graphs, rows.ravel(), homes, np.concatenate(placements), np.concatenate(seated)
     )
+
+
+def _numbered(values: NDArray[np.unsignedinteger]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """As ``np.unique`` with the inverse, for many small numbers: without sorting them."""
+    there = np.zeros(int(values.max()) + 1, dtype=np.bool_)
+    there[values] = True
+    return np.flatnonzero(there), (np.cumsum(there) - 1)[values]
 
 
 def _one_hot(vertices: Sequence[int], ops: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -69,14 +69,17 @@ class EditVectorEnv(_VectorEnv):
         self._words = np.zeros(self.num_envs, dtype=np.int64)  # the placed cells (ecnas_gym.edit_tables)
         self._edits_left = np.zeros(self.num_envs, dtype=np.int64)
         self._cell_rows = np.zeros(self.num_envs, dtype=np.int32)
-        self._known_start = np.full(self.num_envs, _NONE, dtype=np.int32)  # the row that it began with, if evaluated
+        self._known_start = np.full(self.num_envs, _NONE, dtype=np.int64)  # the row that it began with, if evaluated
         self._allowed = np.zeros(self.num_envs, dtype=np.int64)  # sets of actions, as bits
+        # What may be done without edits left, and with some; then the same where the cell is the one to begin with.
+        every, stop = (1 << self._num_actions) - 1, 1 << self.edits.stop
+        self._limits = np.array([stop, every, stop, every - stop])
         self._forget(np.arange(self.num_envs))
 
     @property
     def placed(self) -> Placed:
         """The placed cells as they stand."""
-        return self._tables.placed(self._words)
+        return Placed._make(self._tables.split(self._words))
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -107,36 +110,36 @@ class EditVectorEnv(_VectorEnv):
         allowed &= 1
         edits = choices + 1
         edits *= allowed
-        running = allowed.astype(np.bool_)
+        edited = allowed.astype(np.bool_)
         stopped = choices == stop
-        stopped &= running
-        invalid = ~running
+        stopped &= edited
+        invalid = ~edited
         invalid[ended] = False
-        running ^= stopped
+        edited ^= stopped
         self._words &= tables.kept.take(edits)
         self._words ^= tables.flipped.take(edits)
-        self._edits_left -= running
+        self._edits_left -= edited
         if len(ended):
             self._begin(ended)
         self._look(slice(None))
-        running[ended] = True
-        self._allowed *= running
+        edited[ended] = True
+        self._allowed *= edited  # nothing more where an episode ends
         return invalid, stopped.nonzero()[0]
 
     def _look(self, chosen: Any) -> None:
         """Finds rows and allowed actions of some environments."""
-        edits_left, stop = self._edits_left[chosen], 1 << self.edits.stop
         allowed, rows = self._tables.look(self._words[chosen])
         if self._present is None:
-            allowed *= edits_left > 0
-            allowed |= stop
+            goes_on = self._edits_left[chosen] > 0  # an operation can always be set
         else:
-            masks = self.edits.masks(*self._tables.placed(self._words[chosen]), edits_left, self._present)
-            allowed = masks @ (1 << np.arange(self.edits.num_actions))
+            edge_bits, op_codes = self._tables.split(self._words[chosen])
+            masks = self.edits.masks(edge_bits, op_codes, self._edits_left[chosen], self._present)
+            allowed, goes_on = masks @ (1 << np.arange(self._num_actions)), masks[:, :-1].any(axis=1)
         # The unchanged incumbent would be paid for again and tell nothing; but an episode must be able to end.
-        again = rows == self._known_start[chosen]
-        again &= allowed > stop
-        allowed -= again * stop
+        limits = (rows == self._known_start[chosen]).view(np.int8)
+        limits *= 2
+        limits += goes_on
+        allowed &= self._limits.take(limits)
         self._cell_rows[chosen], self._allowed[chosen] = rows, allowed
 
     def _rows(self, finished: NDArray[np.intp]) -> NDArray[np.int64]:
@@ -165,9 +168,10 @@ class EditVectorEnv(_VectorEnv):
 
     def _builders(self) -> list[CellBuilder]:
         builders = []
-        for edge_bits, op_code in zip(*map(np.ndarray.tolist, self.placed), strict=True):
+        for edge_bits, op_code in zip(*self._tables.split(self._words), strict=True):
             builder = CellBuilder(self.cell_space)
-            builder.edge_bits, builder.op_code, builder.cursor = edge_bits, op_code, len(builder.decisions)
+            builder.edge_bits, builder.op_code = int(edge_bits), int(op_code)
+            builder.cursor = len(builder.decisions)
             builders.append(builder)
         return builders
 
@@ -201,30 +205,37 @@ class MOEditVectorEnv(_MOVectorEnv, EditVectorEnv):
 
     def _incumbents(self, chosen: NDArray[np.intp]) -> NDArray[np.int64]:
         members = (self.np_random.random(len(chosen)) * self._front_sizes.take(chosen)).astype(np.int64)
-        return self._front_rows[chosen, members]
+        members += chosen * self._front_rows.shape[1]
+        return self._front_rows.take(members)
 
     def _remember(self, finished: NDArray[np.intp], rows: NDArray[np.int64], rewards: NDArray[np.float64]) -> None:
         fronts = self._front_rewards[finished]
-        new = rewards[:, None]
-        joins = ~np.any(np.all(fronts >= new, axis=2), axis=1)  # neither dominated nor equal
-        places, fronts, new = finished[joins], fronts[joins], new[joins]
-        members = np.arange(fronts.shape[1]) < self._front_sizes[places, None]
-        stays = members & ~(new >= fronts).all(axis=2)
-        order = np.argsort(~stays, axis=1, kind="stable")  # who stays moves up
-        sizes = stays.sum(axis=1)
-        self._front_rows[places] = np.take_along_axis(self._front_rows[places], order, axis=1)
-        self._front_rewards[places] = np.where(
-            np.arange(fronts.shape[1])[:, None] < sizes[:, None, None],
-            np.take_along_axis(fronts, order[:, :, None], axis=1),
-            -np.inf,
-        )
-        if len(sizes) and sizes.max() == fronts.shape[1]:
-            self._front_rows = np.pad(self._front_rows, ((0, 0), (0, fronts.shape[1])))
-            more = ((0, 0), (0, fronts.shape[1]), (0, 0))
-            self._front_rewards = np.pad(self._front_rewards, more, constant_values=-np.inf)
-        self._front_rows[places, sizes] = rows[joins]
-        self._front_rewards[places, sizes] = rewards[joins]
+        joins = ~np.any(np.all(fronts >= rewards[:, None], axis=2), axis=1)  # neither dominated nor equal
+        if not joins.any():
+            return
+        places, rows, rewards = finished[joins], rows[joins], rewards[joins]
+        sizes = self._front_sizes[places]
+        leaves = (rewards[:, None] >= fronts[joins]).all(axis=2)
+        leaves &= np.arange(fronts.shape[1]) < sizes[:, None]
+        loses = leaves.any(axis=1)
+        if loses.any():
+            sizes[loses] -= self._remove(places[loses], leaves[loses])
+        if sizes.max() == fronts.shape[1]:
+            more = ((0, 0), (0, fronts.shape[1]))
+            self._front_rows = np.pad(self._front_rows, more, constant_values=_NONE)
+            self._front_rewards = np.pad(self._front_rewards, (*more, (0, 0)), constant_values=-np.inf)
+        self._front_rows[places, sizes] = rows
+        self._front_rewards[places, sizes] = rewards
         self._front_sizes[places] = sizes + 1
+
+    def _remove(self, places: NDArray[np.intp], leaves: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Removes members, bool of shape (B, members), from the fronts of some environments; how many of each."""
+        order = np.argsort(leaves, axis=1, kind="stable")  # who stays moves up
+        rewards = np.where(leaves[:, :, None], -np.inf, self._front_rewards[places])
+        self._front_rows[places] = np.take_along_axis(self._front_rows[places], order, axis=1)
+        self._front_rewards[places] = np.take_along_axis(rewards, order[:, :, None], axis=1)
+        counts: NDArray[np.int64] = leaves.sum(axis=1)
+        return counts
 
 
 def _unpacked(words: NDArray[np.int64]) -> NDArray[np.uint8]:

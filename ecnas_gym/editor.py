@@ -58,8 +58,8 @@ class Edits:
         self.stop = self.num_edges + NUM_OPERATIONS * num_inner
         self.num_actions = self.stop + 1
         # What an action does: edges to flip, and the op code that it makes of each.
-        self.flips = np.zeros(self.num_actions, dtype=np.int64)
-        self.flips[: self.num_edges] = 1 << np.arange(self.num_edges)
+        self._flips = np.zeros(self.num_actions, dtype=np.int64)
+        self._flips[: self.num_edges] = 1 << np.arange(self.num_edges)
         codes = np.arange(NUM_OP_CODES)
         self._recoded = np.tile(codes, (self.num_actions, 1))
         for vertex, weight in enumerate(OP_WEIGHTS[:num_inner]):
@@ -80,7 +80,7 @@ class Edits:
         self, edge_bits: NDArray[np.int64], op_codes: NDArray[np.int64], actions: NDArray[np.integer]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Carries out one action on each placed cell, allowed or not; arrays that broadcast."""
-        return edge_bits ^ self.flips[actions], self._recoded[actions, op_codes]
+        return edge_bits ^ self._flips[actions], self._recoded[actions, op_codes]
 
     def rows(self, edge_bits: NDArray[np.int64], op_codes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Rows of placed cells in the space; −1 where the edges do not make a cell of the space."""

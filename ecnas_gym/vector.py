@@ -27,10 +27,10 @@ from ecnas_gym.env import INVALID_REWARD, CellEnv, MOCellEnv, _BuildEnv, _is_ran
 from ecnas_gym.info import METRICS, DeferredInfo, Info
 from ecnas_gym.observation import layout
 
-MANY: Final = 0.25
-"""All answers of a benchmark are kept in memory (24 bytes a cell) after questions for such a part of its cells."""
+MANY: Final = 0.5
+"""All answers of a benchmark are kept in memory, 24 bytes a cell, once questions cost this part of finding them."""
 
-_A_QUESTION: Final = 100  # costs as much as so many cells
+_A_QUESTION: Final = 800  # costs as much as so many of all cells
 _PART: Final = 1 << 16  # cells of which all answers are found at once
 
 Observations = NDArray[np.float32]
@@ -314,7 +314,7 @@ class _VectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
     ) -> Info:
         """Writes the rewards of the episodes that have ended, and returns their information."""
         over = terminated.copy()  # those that are only out of time tell nothing
-        rewards.T[:] = INVALID_REWARD * invalid
+        rewards[invalid.nonzero()[0]] = INVALID_REWARD  # many times faster than with flags
         items: dict[str, Any] = {"invalid": invalid, "_invalid": over}
         objects: dict[str, Any] = {}
         later: Callable[[], dict[str, Any]] = dict

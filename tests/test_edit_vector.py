@@ -91,13 +91,46 @@ def test_episodes_are_those_of_single_environments(env_id, wrong, mode):
     assert num_finished > (30 if wrong < 1 else 2)
 
 
+def placed_cells(space, rng):
+    """All placed cells of 4V and 5V, many of 7V, as edge bits and op codes."""
+    codes = np.arange(0, 243, 3 ** (7 - space.num_vertices))
+    edge_bits = np.arange(1 << (space.num_vertices * (space.num_vertices - 1) // 2))
+    if space.num_vertices == 7:
+        edge_bits, codes = rng.permutation(edge_bits), rng.choice(codes, size=(20_000, 1))
+        edge_bits, codes = edge_bits[:20_000], codes[:, 0]
+    else:
+        edge_bits, codes = (values.ravel() for values in np.meshgrid(edge_bits, codes))
+    there = Edits(space).rows(edge_bits, codes) >= 0
+    return edge_bits[there], codes[there]
+
+
+@pytest.mark.parametrize("name", ["4V", "5V", "7V"])
+def test_look_ups_are_what_edits_say(name):
+    """Rows and allowed actions of every placed cell, and where each action leads: all of 4V and 5V, samples of 7V."""
+    space, rng = Space(name), np.random.default_rng(0)
+    edits, tables = Edits(space), edit_tables(space)
+    edge_bits, op_codes = placed_cells(space, rng)
+    ops = np.eye(3, dtype=np.int64)[op_codes[:, None] // np.array([81, 27, 9, 3, 1][: space.num_vertices - 2]) % 3]
+    words = edge_bits << tables.num_ops | ops.reshape(len(ops), -1) @ (1 << np.arange(tables.num_ops))
+    np.testing.assert_array_equal(tables.split(words), (edge_bits, op_codes))
+    actions, rows = tables.look(words)
+    np.testing.assert_array_equal(rows, edits.rows(edge_bits, op_codes))
+    masks = edits.masks(edge_bits, op_codes, np.ones_like(edge_bits))
+    np.testing.assert_array_equal(actions[:, None] >> np.arange(edits.num_actions) & 1, masks)
+    for action in range(edits.num_actions):
+        after = words & tables.kept[action + 1] ^ tables.flipped[action + 1]
+        expected = edits.apply(edge_bits, op_codes, np.array(action))
+        np.testing.assert_array_equal(tables.split(after), expected)
+    np.testing.assert_array_equal(words & tables.kept[0] ^ tables.flipped[0], words)
+
+
 @pytest.mark.parametrize("space", ["4V", "5V", "7V"])
 def test_placements_are_drawn_as_single_environments_draw_them(space):
     """All placements of a cell, unused vertices with any operation, all equally likely."""
     edits, tables = Edits(Space(space)), edit_tables(Space(space))
     rng, count = np.random.default_rng(0), 20_000
     for row in [0, 1, 3, len(edits.space) - 1, *rng.integers(len(edits.space), size=4).tolist()]:
-        bits, codes = tables.placed(tables.place(np.full(count, row), rng))
+        bits, codes = tables.split(tables.place(np.full(count, row), rng))
         assert (edits.rows(bits, codes) == row).all()
         some_bits, some_codes = edits.placements(row)
         chosen = rng.integers(len(some_bits), size=count)
