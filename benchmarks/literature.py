@@ -13,10 +13,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 import white
@@ -84,90 +83,145 @@ GRID: Final = np.logspace(4, 7, 61)
 """Simulated seconds at which curves are read."""
 SHOWN: Final = (1e5, 1e6, 1e7)
 """Those of the table."""
-PER_WORLD: Final = {"random search": 5, "REINFORCE": 25, "regularised evolution": 5}
-"""Trials in each world: REINFORCE carries out many at once."""
+AT_ONCE: Final = 25
+"""Trials of a job, each in a world of its own."""
 
 
-@dataclass(frozen=True)
-class RandomMatrices:
+class Trainings(NamedTuple):
+    """The trainings of a trial, in their order; three arrays of shape (trainings,).
+
+    Attributes:
+        rows: Of the cells, in the space.
+        accuracies: Validation accuracies, as seen.
+        seconds: How long each took.
+    """
+
+    rows: NDArray[np.int64]
+    accuracies: NDArray[np.float64]
+    seconds: NDArray[np.float64]
+
+
+class Curves(NamedTuple):
+    """What a method's trials lead to.
+
+    Attributes:
+        regrets: Test regrets by the world's means of three, in points, shape (trials, times).
+        expected: By what is expected, likewise.
+        trainings: How many each trial made, shape (trials,).
+    """
+
+    regrets: NDArray[np.float64]
+    expected: NDArray[np.float64]
+    trainings: NDArray[np.int64]
+
+
+def random_search(tasks: Sequence[Task], seeds: Sequence[int]) -> list[Trainings]:
     """Random search as in the study: matrices and labels, and cells that were trained before too."""
-
-    def run(self, evaluate: runs.Evaluator, rng: np.random.Generator) -> None:
-        """Trains random cells."""
-        space = evaluate.benchmark.space
-        while True:
-            for row in draw_by_matrix(space, 64, rng).tolist():
-                evaluate(space[row])
+    return [_random_trial(task, seed) for task, seed in zip(tasks, seeds, strict=True)]
 
 
-STUDY: Final[Mapping[str, runs.Method]] = {
-    "random search": RandomMatrices(),
-    "REINFORCE": CategoricalREINFORCE(),
-    "regularised evolution": white.ByMatrix(search.RegularisedEvolution()),
+def _random_trial(task: Task, seed: int) -> Trainings:
+    rng, repeats = np.random.default_rng(seed).spawn(2)
+    parts: list[ecnas.Evaluations] = []
+    spent = 0.0
+    while spent <= SECONDS:
+        parts.append(task.benchmark.query_rows(draw_by_matrix(task.benchmark.space, 4096, rng), repeat=repeats))
+        spent += float(parts[-1].training_time.sum())
+    times = np.concatenate([part.training_time for part in parts])
+    number = int(np.searchsorted(np.cumsum(times), SECONDS, side="right"))  # the next would overspend
+    rows = np.concatenate([part.rows for part in parts])
+    accuracies = np.concatenate([part.val_accuracy for part in parts])
+    return Trainings(rows[:number], accuracies[:number], times[:number])
+
+
+def reinforce(tasks: Sequence[Task], seeds: Sequence[int]) -> list[Trainings]:
+    """REINFORCE with the study's settings."""
+    method = CategoricalREINFORCE()
+    starts = [
+        _start(method, task, ecnas.Budget(seconds=SECONDS), seed) for task, seed in zip(tasks, seeds, strict=True)
+    ]
+    method.run_many(*map(list, zip(*starts, strict=True)))
+    return [_trainings(evaluate.record) for evaluate, _ in starts]
+
+
+def evolution(tasks: Sequence[Task], seeds: Sequence[int]) -> list[Trainings]:
+    """Regularised evolution with the study's settings."""
+    method = white.ByMatrix(search.RegularisedEvolution())
+    trials = []
+    for task, seed in zip(tasks, seeds, strict=True):
+        evaluate, rng = _start(method, task, ecnas.Budget(seconds=SECONDS), seed)
+        _until_spent(method, evaluate, rng)
+        trials.append(_trainings(evaluate.record))
+    return trials
+
+
+STUDY: Final[Mapping[str, Callable[[Sequence[Task], Sequence[int]], list[Trainings]]]] = {
+    "random search": random_search,
+    "REINFORCE": reinforce,
+    "regularised evolution": evolution,
 }
 
 
 def seconds(arguments: argparse.Namespace) -> str:
     """Mean test regret against simulated time, one training a query."""
-    curves = {
-        name: _curves(name, arguments.trials if name == "REINFORCE" else arguments.other_trials, arguments)
-        for name in STUDY
-    }
+    curves = _study(arguments)
     _draw(curves)
     header = " | ".join(f"{time:.0e} s".replace("e+0", "·10^") for time in SHOWN)
     lines = [
-        f"| test regret, points | trials | {header} | expected, {header.split(' | ')[-1]} | evaluations |",
+        f"| test regret, points | trials | {header} | expected, {header.split(' | ')[-1]} | trainings |",
         "|---|---:|" + "---:|" * (len(SHOWN) + 2),
     ]
-    for name, (regrets, expected, evaluations) in curves.items():
-        number = len(regrets)
-        cells = []
-        for time in SHOWN:
-            at = regrets[:, int(np.argmin(np.abs(GRID - time)))]
-            cells.append(f"{at.mean():.3f} ± {at.std(ddof=1) / number**0.5:.3f}")
-        last = expected[:, -1]
-        cells.append(f"{last.mean():.3f} ± {last.std(ddof=1) / number**0.5:.3f}")
-        lines.append(f"| {name} | {number} | {' | '.join(cells)} | {evaluations.mean():,.0f} |")
+    for name, (regrets, expected, trainings) in curves.items():
+        shown = [regrets[:, int(np.argmin(np.abs(GRID - time)))] for time in SHOWN]
+        cells = " | ".join(_with_error(values) for values in [*shown, expected[:, -1]])
+        lines.append(f"| {name} | {len(regrets)} | {cells} | {trainings.mean():,.0f} |")
     return "\n".join(lines)
 
 
-Curves = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
-"""Regrets by the world's means of three and by what is expected, shape (trials, times), and evaluations (trials,)."""
+def _with_error(values: NDArray[np.float64]) -> str:
+    return f"{values.mean():.3f} ± {values.std(ddof=1) / len(values) ** 0.5:.3f}"
 
 
-def _curves(name: str, trials: int, arguments: argparse.Namespace) -> Curves:
-    each = PER_WORLD[name]
-    worlds = -(-trials // each)
-    jobs = [(name, world, each, arguments.runs / "ying" / name) for world in range(worlds)]
-    parts = _each(_trials_in_world, jobs, arguments.processes, name)
-    regrets, expected, evaluations = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return regrets, expected, evaluations
+def _study(arguments: argparse.Namespace) -> dict[str, Curves]:
+    """The curves of each method of the study."""
+    folder, number = arguments.runs / "ying", arguments.trials
+    jobs = [
+        (name, first, min(AT_ONCE, number - first), folder / name)
+        for first in range(0, number, AT_ONCE)
+        for name in STUDY
+    ]
+    parts = _each(_trials, jobs, arguments.processes, "trials")
+    return {
+        name: Curves(*map(np.concatenate, zip(*parts[k :: len(STUDY)], strict=True))) for k, name in enumerate(STUDY)
+    }
 
 
-def _trials_in_world(name: str, world: int, number: int, folder: Path) -> Curves:
-    """Some trials in one world; read where they were made before."""
-    path = folder / f"world-{world}-trials-{number}.npz"
+def _trials(name: str, first: int, number: int, folder: Path) -> Curves:
+    """Some trials of a method, each in the world of its seed; read where they were made before."""
+    path = folder / f"trials-{first}-{first + number - 1}.npz"
     if not path.exists():
-        benchmark = ecnas.load("surrogate-7V", noise_seed=world)
-        task = Task.of(benchmark, ("val_accuracy",), repeat="random")
-        method = STUDY[name]
-        starts = [
-            _start(method, task, ecnas.Budget(seconds=SECONDS), 1_000_000 + world * 1000 + k) for k in range(number)
-        ]
-        if isinstance(method, runs.ManyRuns):
-            method.run_many(*map(list, zip(*starts, strict=True)))
-        else:
-            for evaluate, rng in starts:
-                _until_spent(method, evaluate, rng)
-        means = benchmark.table.values("test_accuracy", 108)
-        expected = benchmark.expected.values("test_accuracy")
-        found = [_curve(evaluate.record, judged) for judged in (means, expected) for evaluate, _ in starts]
-        lengths = np.array([len(evaluate.record) for evaluate, _ in starts], dtype=np.float64)
+        seeds = range(first, first + number)
+        worlds = [ecnas.load("surrogate-7V", noise_seed=seed) for seed in seeds]
+        tasks = [Task.of(world, ("val_accuracy",), repeat="random") for world in worlds]
+        trials = STUDY[name](tasks, seeds)
+        expected = ecnas.load("surrogate-7V").values("test_accuracy")
+        found = Curves(
+            np.array(
+                [_curve(trial, world.values("test_accuracy")) for trial, world in zip(trials, worlds, strict=True)]
+            ),
+            np.array([_curve(trial, expected) for trial in trials]),
+            np.array([len(trial.rows) for trial in trials]),
+        )
         path.parent.mkdir(parents=True, exist_ok=True)
         with files.replaced_file(path, "wb") as file:
-            np.savez(file, regrets=found[:number], expected=found[number:], evaluations=lengths)
+            np.savez(file, **found._asdict())
     with np.load(path) as saved:
-        return saved["regrets"], saved["expected"], saved["evaluations"]
+        return Curves(**saved)
+
+
+def _trainings(record: runs.RunRecord) -> Trainings:
+    rows, accuracies, times = (record.column(name) for name in ("row", "val_accuracy", "training_time"))
+    return Trainings(rows.astype(np.int64), accuracies, times)
 
 
 def _start(
@@ -185,13 +239,12 @@ def _until_spent(method: runs.Method, evaluate: runs.Evaluator, rng: np.random.G
         return
 
 
-def _curve(record: runs.RunRecord, test: NDArray[np.float64]) -> NDArray[np.float64]:
+def _curve(trial: Trainings, test: NDArray[np.float64]) -> NDArray[np.float64]:
     """Test regret, in points, of the best training seen, at each of :data:`GRID`; NaN before the first."""
-    rows, seen = record.column("row").astype(np.int64), record.column("val_accuracy")
-    is_better = np.diff(np.maximum.accumulate(seen), prepend=-np.inf) > 0
-    leads = np.maximum.accumulate(np.where(is_better, np.arange(len(seen)), 0))
-    at = np.searchsorted(np.cumsum(record.column("training_time")), GRID, side="right") - 1
-    return np.where(at >= 0, 100 * (test.max() - test[rows[leads[np.maximum(at, 0)]]]), np.nan)
+    is_better = np.diff(np.maximum.accumulate(trial.accuracies), prepend=-np.inf) > 0
+    leads = np.maximum.accumulate(np.where(is_better, np.arange(len(trial.rows)), 0))
+    at = np.searchsorted(np.cumsum(trial.seconds), GRID, side="right") - 1
+    return np.where(at >= 0, 100 * (test.max() - test[trial.rows[leads[np.maximum(at, 0)]]]), np.nan)
 
 
 def _draw(curves: Mapping[str, Curves]) -> None:
@@ -294,8 +347,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=200, help="worlds for the queries")
     parser.add_argument("--dear-seeds", type=int, default=200, help="those for methods that take half a second or more")
     parser.add_argument("--peer-seeds", type=int, default=200, help="those for Optuna and scikit-learn")
-    parser.add_argument("--trials", type=int, default=500, help="trials of REINFORCE against time")
-    parser.add_argument("--other-trials", type=int, default=500, help="those of the other two")
+    parser.add_argument("--trials", type=int, default=500, help="trials of each method against time")
     parser.add_argument("--tries", type=int, default=100, help="runs of each method until the best cell")
     parser.add_argument("--spaces", nargs="+", default=["5V", "7V"], help="where the best cell is looked for")
     parser.add_argument("--processes", type=int, default=2, help="what is run at once")

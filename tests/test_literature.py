@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections import Counter
 
@@ -12,7 +11,7 @@ from conftest import ROOT
 
 import ecnas
 from ecnas import runs, search
-from ecnas.runs.run import make_header, run_task
+from ecnas.runs.run import run_task
 from ecnas.task import Task
 
 pytest.importorskip("tyro", reason="the controllers need ecnas-gym[agents]")
@@ -68,19 +67,39 @@ def test_a_pick_is_judged_by_what_was_seen_and_by_what_is_expected(tmp_path):
 
 
 def test_curves_follow_the_first_of_the_best_seen():
-    task = Task.of(ecnas.load("surrogate-4V"), ("val_accuracy",))
-    method, budget = search.RandomSearch(), ecnas.Budget(3)
-    record = runs.RunRecord(make_header(method, task, budget, 0))
-    evaluation = task.benchmark.query_row(5)
-    for row, accuracy, seconds in ((5, 0.5, 20_000.0), (7, 0.5, 20_000.0), (9, 0.6, 50_000.0)):
-        shown = dataclasses.replace(evaluation, val_accuracy=accuracy, training_time=seconds)
-        record.append(task.benchmark.space[row], shown, accuracy)
+    trial = literature.Trainings(np.array([5, 7, 9]), np.array([0.5, 0.5, 0.6]), np.array([2e4, 2e4, 5e4]))
     test = np.linspace(0.0, 0.9, 91)
-    curve = literature._curve(record, test)
+    curve = literature._curve(trial, test)
     times = literature.GRID
     assert np.isnan(curve[times < 20_000]).all()
     assert curve[(times >= 20_000) & (times < 90_000)] == pytest.approx(100 * (0.9 - test[5]))
     assert curve[times >= 90_000] == pytest.approx(100 * (0.9 - test[9]))
+
+
+@pytest.mark.parametrize("name", literature.STUDY)
+def test_trials_spend_their_time_in_worlds_of_their_own(monkeypatch, name):
+    monkeypatch.setattr(literature, "SECONDS", 2e5)
+    seeds = (3, 4)
+    tasks = [Task.of(ecnas.load("surrogate-7V", noise_seed=seed), ("val_accuracy",), repeat="random") for seed in seeds]
+    both = literature.STUDY[name](tasks, seeds)
+    alone = literature.STUDY[name](tasks[1:], seeds[1:])
+    for column, other in zip(both[1], alone[0], strict=True):
+        assert column.tolist() == other.tolist()  # whatever others there are
+    for task, trial in zip(tasks, both, strict=True):
+        assert 2e5 - 7200 < trial.seconds.sum() <= 2e5  # no training takes two hours
+        each = [task.benchmark.query_rows(trial.rows, repeat=repeat) for repeat in range(3)]
+        seen = zip(trial.accuracies, *(found.val_accuracy for found in each), strict=True)
+        assert all(accuracy in one_of_three for accuracy, *one_of_three in seen)
+    assert len({tuple(trial.rows[:5]) for trial in both}) == 2
+
+
+def test_random_search_trains_a_cell_again():
+    """As the study's does: its draws favour small cells."""
+    trial = literature.random_search(
+        [Task.of(ecnas.load("surrogate-7V", noise_seed=0), ("val_accuracy",), repeat="random")], [0]
+    )[0]
+    assert len(set(trial.rows.tolist())) < len(trial.rows)
+    assert trial.seconds.sum() > 1e7 - 7200
 
 
 def test_runs_end_at_the_best_cell(monkeypatch, tmp_path):
