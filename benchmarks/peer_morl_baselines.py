@@ -39,7 +39,8 @@ def building_env(evaluate: Evaluator, rng: np.random.Generator) -> gym.Env[Any, 
 
     seed = int(rng.integers(2**31))
     torch.manual_seed(seed)
-    random.seed(seed)  # MORL-Baselines draws from it
+    random.seed(seed)  # MORL-Baselines draws preferences from it,
+    np.random.seed(seed)  # noqa: NPY002 - and what is replayed from it
     env = RepairActions(make_env(evaluate, "build", vector_reward=True))
     env.action_space.seed(seed)
     env.reset(seed=seed)

@@ -103,11 +103,30 @@ def test_random_search_trains_a_cell_again():
 
 
 def test_runs_end_at_the_best_cell(monkeypatch, tmp_path):
-    samples = [literature._samples("5V", "local search", seed, tmp_path) for seed in range(2)]
-    values = ecnas.load("surrogate-5V").values("val_accuracy")
-    for seed, number in enumerate(samples):
-        record = runs.run(search.LocalSearch(), "surrogate-5V", int(number), seed, objectives=("val_accuracy",))
-        assert record.column("val_accuracy").argmax() == number - 1
-        assert record.column("val_accuracy").max() == values.max()
+    best = ecnas.load("surrogate-5V").values("val_accuracy").max()
+    for seed in range(2):
+        history = literature._history("5V", "local search", seed, tmp_path)
+        record = runs.run(search.LocalSearch(), "surrogate-5V", len(history), seed, objectives=("val_accuracy",))
+        assert record.column("val_accuracy").tolist() == history.tolist()
+        assert literature._samples(history, best) == len(history)
     monkeypatch.setattr(literature, "SEARCHERS", {"local search": (search.LocalSearch(), 3)})
-    assert literature._samples("5V", "local search", 0, tmp_path) == np.inf
+    history = literature._history("5V", "local search", 0, tmp_path)
+    assert len(history) == 3
+    assert literature._samples(history, best) == np.inf
+    assert literature._samples(history, history.max()) == history.argmax() + 1
+
+
+def test_alphax_s_space_has_no_cell_of_seven_vertices():
+    table = literature._table_of("6V")
+    accuracies = table.values("val_accuracy")
+    assert np.isfinite(accuracies).sum() == 64_542
+    record = runs.run(
+        search.RegularisedEvolution(population_size=20, tournament_size=5), table, 100, 0, objectives=("val_accuracy",)
+    )
+    assert table.space.cells.num_vertices[record.column("row").astype(int)].max() == 6
+
+
+def test_samples_are_told_as_bounds_where_a_run_was_given_up():
+    histories = [np.array([0.1, 0.9]), np.array([0.1, 0.2, 0.3, 0.4])]
+    assert literature._samples_text(histories, 0.9, 30.0) == "2 | 50% | over 3 | – | over 3 | under 10.0"
+    assert literature._samples_text(histories, 0.3, 30.0) == "2 | 100% | 2 | 0 | 2 | 12.0"
