@@ -24,7 +24,7 @@ from ecnas_gym.agents.mcts import TreeSearch
 from ecnas_gym.agents.reinforce_many import CategoricalREINFORCE
 from numpy.typing import NDArray
 from page import write_sections
-from peers import draw_by_matrix
+from peers import LaNAS, draw_by_matrix
 from tqdm import tqdm
 
 import ecnas
@@ -276,6 +276,7 @@ def _draw(curves: Mapping[str, Curves]) -> None:
 SEARCHERS: Final[Mapping[str, tuple[runs.Method, int]]] = {
     "regularised evolution": (search.RegularisedEvolution(), 50_000),
     "local search": (search.LocalSearch(), 50_000),
+    "LaNAS": (LaNAS(), 3_000),
     "tree search": (TreeSearch(), 3_000),
 }
 """By name: who searches, and after how many samples a run is given up."""

@@ -1,12 +1,14 @@
-"""Searchers of other libraries, for comparison: no dependencies of the package."""
+"""Searchers of other libraries and papers, for comparison: no part of the package."""
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from ecnas_gym.agents.critic import cell_features
 from numpy.typing import NDArray
 
 from ecnas import Space, interchange
@@ -111,3 +113,77 @@ def one_hot(space: Space, rows: NDArray[np.int64]) -> NDArray[np.float64]:
     used = np.arange(MAX_INNER) < (num_vertices - 2)[:, None]
     operations = (digits[:, :, None] == np.arange(NUM_OPERATIONS)) & used[:, :, None]
     return np.hstack([edges, operations.reshape(len(rows), -1)]).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class LaNAS:
+    """Latent action search: a tree of linear splits of the space, and a random cell from its most promising leaf.
+
+    A node splits the cells that were trained in it by a linear model of their ranks, at the median of what it predicts.
+    Upper confidence bounds lead down the tree; it is learned anew after every training.
+
+    Source: Wang et al. 2019, https://arxiv.org/abs/1906.06832.
+    """
+
+    num_initial: int = 50
+    """Random cells to begin with."""
+    height: int = 5
+    """Most splits between the root and a leaf."""
+    min_cells: int = 8
+    """Trained cells that a node needs to be split."""
+    exploration: float = 0.5
+    """Weight of the uncertainty of a side's value, where ranks are from 0 to 1."""
+    num_random: int = 1000
+    """Random cells out of which the leaf's are taken."""
+
+    name: ClassVar[str] = "LaNAS"
+
+    def run(self, evaluate: Evaluator, rng: np.random.Generator) -> None:
+        """Searches until the budget is spent."""
+        space = evaluate.benchmark.space
+        features = cell_features(space)
+        present = np.setdiff1d(np.arange(len(space)), list(evaluate.missing))
+        rows = rng.choice(present, size=self.num_initial, replace=False)
+        rewards = np.array([evaluate(space[row]).reward for row in rows.tolist()])
+        while True:
+            drawn = np.setdiff1d(rng.choice(present, size=self.num_random), rows)
+            ranks = (rewards.argsort().argsort() + 0.5) / len(rewards)
+            leaf = self.leaf(_with_one(features(rows)), ranks, _with_one(features(drawn)))
+            row = int(rng.choice(drawn[leaf] if len(leaf) else present))
+            rows, rewards = np.append(rows, row), np.append(rewards, evaluate(space[row]).reward)
+
+    def leaf(
+        self, known: NDArray[np.float64], ranks: NDArray[np.float64], drawn: NDArray[np.float64]
+    ) -> NDArray[np.intp]:
+        """Which cells fall into the most promising leaf.
+
+        Args:
+            known: Features of the cells that were trained, (n, size).
+            ranks: Theirs, from 0 (worst) to 1, (n,).
+            drawn: Features of other cells, (m, size).
+
+        Returns:
+            Positions in ``drawn``.
+        """
+        here, inside = np.arange(len(known)), np.arange(len(drawn))
+        for _ in range(self.height):
+            if len(here) < self.min_cells:
+                break
+            x = known[here]
+            weights = np.linalg.solve(x.T @ x + np.eye(x.shape[1]), x.T @ ranks[here])
+            predicted = x @ weights
+            middle = np.median(predicted)
+            sides = [(here[predicted > middle], True), (here[predicted <= middle], False)]
+            if not all(len(cells) for cells, _ in sides):
+                break
+            here, upper = max(sides, key=lambda side: self._bound(ranks[side[0]], len(x)))
+            inside = inside[(drawn[inside] @ weights > middle) == upper]
+        return inside
+
+    def _bound(self, ranks: NDArray[np.float64], trained: int) -> float:
+        return float(ranks.mean()) + self.exploration * math.sqrt(2 * math.log(trained) / len(ranks))
+
+
+def _with_one(features: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Features, (n, size), and a column of ones: (n, size + 1)."""
+    return np.column_stack([features.astype(np.float64), np.ones(len(features))])

@@ -45,13 +45,31 @@ def test_searchers_start_by_matrix():
     assert (vertices["matrix"] < 7).mean() > 0.3
 
 
-@pytest.mark.parametrize(("peer", "library"), [(peers.TPE(), "optuna"), (peers.GaussianProcess(), "sklearn")])
+@pytest.mark.parametrize(
+    ("peer", "library"),
+    [(peers.TPE(), "optuna"), (peers.GaussianProcess(), "sklearn"), (peers.LaNAS(num_initial=15), "tyro")],
+)
 def test_peers_spend_their_budget_and_repeat_themselves(peer, library):
     pytest.importorskip(library)
     task = Task.of(ecnas.load("surrogate-5V"), ("val_accuracy",))
     first, second = (run_task(peer, task, 25, 3).column("row").tolist() for _ in range(2))
     assert len(first) == 25
     assert first == second
+
+
+def test_lanas_takes_the_half_that_a_line_says_is_better():
+    """Ranks that grow with one feature: of three splits in a row the upper half is the leaf."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, size=(400, 2))
+    known, drawn = (
+        np.column_stack([x, np.ones(400)]),
+        np.column_stack([np.linspace(-1, 1, 81), np.zeros(81), np.ones(81)]),
+    )
+    ranks = (x[:, 0].argsort().argsort() + 0.5) / 400
+    leaf = peers.LaNAS(height=3, exploration=0.0).leaf(known, ranks, drawn)
+    assert leaf.tolist() == list(range(leaf[0], 81))
+    assert drawn[leaf[0], 0] == pytest.approx(0.75, abs=0.06)
+    assert peers.LaNAS(height=3, exploration=0.0).leaf(known[:7], ranks[:7], drawn).tolist() == list(range(81))
 
 
 def test_a_pick_is_judged_by_what_was_seen_and_by_what_is_expected(tmp_path):
