@@ -84,6 +84,8 @@ GRID: Final = np.logspace(4, 7, 61)
 """Simulated seconds at which curves are read."""
 SHOWN: Final = (1e5, 1e6, 1e7)
 """Those of the table."""
+TICKS: Final = (0.4, 0.6, 0.8, 1.0, 1.4)
+"""Regrets that the figure's axis names."""
 AT_ONCE: Final = 25
 """Trials of a job, each in a world of its own."""
 
@@ -264,6 +266,8 @@ def _draw(curves: Mapping[str, Curves]) -> None:
             ax.fill_between(GRID[there], mean - error, mean + error, color=line.get_color(), alpha=0.2, linewidth=0)
         ax.set_xscale("log")
         ax.set_yscale("log")
+        ax.set_yticks(TICKS, map(str, TICKS))
+        ax.minorticks_off()
         ax.set_xlabel("simulated training time (s)")
         ax.set_ylabel("test regret (percentage points)")
         ax.legend()
