@@ -59,7 +59,7 @@ def test_describe_a_benchmark_without_energies(capsys, tmp_path):
     synthetic_table("4V", columns=columns).save(tmp_path / "accuracies")
     code, out, _ = run(capsys, "info", str(tmp_path / "accuracies"))
     assert code == 0
-    assert "no cell has an accuracy and an energy at 108 epochs" in out
+    assert "no cell has both an accuracy and an energy at 108 epochs" in out
 
 
 def test_describe_an_embedded_benchmark(capsys):

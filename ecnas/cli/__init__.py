@@ -1,7 +1,7 @@
 """The command line: ``ecnas COMMAND``.
 
 Each command is one module with a ``SUMMARY``, a ``TEXT`` of examples, ``add_arguments(parser)`` and ``run(arguments)``.
-What a user did wrong is said in one line, with exit code 2.
+A user error prints one line and exits with code 2.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 class _HelpFormatter(argparse.HelpFormatter):
-    """Fills paragraphs to the width of the terminal (COLUMNS), and leaves indented examples as they are."""
+    """Wraps paragraphs at the width of the terminal (COLUMNS) and leaves indented examples as they are."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         paragraphs = text.split("\n\n")
@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     command = "ecnas"
     try:
-        for stream in (sys.stdout, sys.stderr):  # a terminal without some letter shows another one
+        for stream in (sys.stdout, sys.stderr):  # a terminal that lacks a character shows a replacement
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="replace")
         with warnings.catch_warnings():
@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 arguments.run(arguments)
             finally:
                 sys.stdout.flush()
-    except BrokenPipeError:  # the reader of the output, such as head, has seen enough
+    except BrokenPipeError:  # the reader of the output, such as head, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ECNASError, ValueError, OSError) as error:

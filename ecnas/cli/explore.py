@@ -13,22 +13,28 @@ TEXT: Final = """\
 examples:
   ecnas explore surrogate-7V -o explore.html
   ecnas explore surrogate-7V --runs runs/rl-nas
-  ecnas explore my-lab --epochs 12               an imported table: measured and filled-in cells are told apart
+  ecnas explore my-lab --epochs 12               an imported table; measured and predicted cells differ
 
-The page opens in a browser without a network. It plots accuracy against cost, draws the cell under the pointer and
-lists the cells one edit away. --runs lays runs on the same benchmark over it: what they evaluated, and the path of
-what they recommended."""
+The page works offline. It plots accuracy against cost, draws the cell under the pointer and lists the cells one
+edit away. --runs adds runs on the same benchmark: the cells they evaluated, and the path of those they recommended."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``ecnas explore``."""
     parser.add_argument("benchmark", metavar="BENCHMARK", help="name or path of a benchmark")
-    parser.add_argument("-o", "--output", type=Path, default=Path("explore.html"), metavar="FILE", help="the page")
-    parser.add_argument("--epochs", type=int, help="epochs of training (default: the highest)")
     parser.add_argument(
-        "--runs", nargs="+", type=Path, default=[], metavar="RUNS", help="folders with run records, or records"
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("explore.html"),
+        metavar="FILE",
+        help="file for the page (default: explore.html)",
     )
-    parser.add_argument("--title", help="its heading")
+    parser.add_argument("--epochs", type=int, help="epochs of training (default: the highest number)")
+    parser.add_argument(
+        "--runs", nargs="+", type=Path, default=[], metavar="RUNS", help="run records, or folders of run records"
+    )
+    parser.add_argument("--title", help="heading of the page")
 
 
 def run(arguments: argparse.Namespace) -> None:

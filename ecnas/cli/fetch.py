@@ -17,8 +17,8 @@ examples:
   ecnas fetch energy_7V9E_surrogate --source ~/EC-NAS-Bench/ecnas/ecnas/utils/data/tabular_benchmarks
 
 Files are checked against their published SHA-256. Converting needs tensorflow (pip install 'ecnas-gym[official]');
-converted files open without it. The environment variables ECNAS_SOURCE and ECNAS_CACHE set the source and the
-cache folder for everything in this package."""
+converted files open without it. The environment variables ECNAS_SOURCE and ECNAS_CACHE set the source and the cache
+folder for the whole package."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,12 +26,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="+", metavar="NAME", help='a name that "ecnas info" lists, or "all"')
     parser.add_argument(
         "--source",
-        metavar="ADDRESS",
-        help="web address or folder to fetch from (else $ECNAS_SOURCE, else the publisher)",
+        metavar="SOURCE",
+        help="URL or folder to fetch from (default: $ECNAS_SOURCE, or the publisher)",
     )
-    parser.add_argument("--cache", metavar="FOLDER", help="where to keep files and tables (else $ECNAS_CACHE)")
     parser.add_argument(
-        "--no-convert", action="store_true", help="fetch only; the table is made when it is first loaded"
+        "--cache",
+        metavar="FOLDER",
+        help="where to keep files and tables (default: $ECNAS_CACHE, or the user's cache folder)",
+    )
+    parser.add_argument(
+        "--no-convert", action="store_true", help="fetch only; the file is converted when it is first loaded"
     )
 
 
@@ -45,7 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
         os.environ[CACHE_VARIABLE] = arguments.cache
     names = list(CATALOGUE) if "all" in arguments.names else arguments.names
     for name in names:
-        published(name)  # an unknown name is found out before anything is fetched
+        published(name)  # reports an unknown name before anything is fetched
     failed = []
     for name in names:
         try:
@@ -54,7 +58,7 @@ def run(arguments: argparse.Namespace) -> None:
                 print(f"{name}: table in {table_of_published(name).folder}")
         except TensorFlowMissingError as error:
             print(f"{name}: not converted: {error}", file=sys.stderr)
-        except ECNASError as error:  # the others may well be there
+        except ECNASError as error:  # the others may be available
             if len(names) == 1:
                 raise
             print(f"{name}: {error}", file=sys.stderr)

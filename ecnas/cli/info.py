@@ -20,12 +20,14 @@ examples:
   ecnas info surrogate-7V
   ecnas info my-lab                      your own, once imported
 
-Describing a published file fetches and converts it first, if need be."""
+Describing a published file fetches and converts it first if necessary."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``ecnas info``."""
-    parser.add_argument("name", nargs="?", metavar="NAME", help="a benchmark, or a path; all are listed without it")
+    parser.add_argument(
+        "name", nargs="?", metavar="NAME", help="name or path of a benchmark; without it, all are listed"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -47,12 +49,12 @@ def _list_benchmarks() -> None:
 
     print("Embedded, ready to use:")
     for name in loading.EMBEDDED:
-        print(f"  {name:<26}surrogate of the space, fitted for this package")
+        print(f"  {name:<26}predicted for every cell of the space")
     if names := stored_names():
         print("\nImported from measurements:")
         for name in names:
             print(f"  {name:<26}{_in_short(name)}")
-    print(f'\nPublished, to be fetched with "ecnas fetch NAME" (cache: {cache_folder()}):')
+    print(f'\nPublished, fetched with "ecnas fetch NAME" (cache: {cache_folder()}):')
     for name, entry in CATALOGUE.items():
         if table_folder(entry.sha256).is_dir():
             state = "converted"
@@ -62,7 +64,7 @@ def _list_benchmarks() -> None:
 
 
 def _in_short(name: str) -> str:
-    """What an imported table is, or what is wrong with it."""
+    """One line about an imported table: its content, or the error in it."""
     try:
         table = ecnas.load(name).table
     except ECNASError as error:
@@ -72,7 +74,7 @@ def _in_short(name: str) -> str:
 
 
 def _origins(benchmark: ecnas.Benchmark, epochs: int) -> str:
-    """The provenance of the metrics at a number of epochs, with the cells it is of where there are several."""
+    """The provenances of the metrics at a number of epochs."""
     table = benchmark.table
     if not table.is_mixed:
         return table.provenance[epochs]
@@ -98,7 +100,7 @@ def _describe(benchmark: ecnas.Benchmark) -> None:
             print(f"{key + ':':<10}{text}")
     both = np.isfinite(benchmark.values("val_accuracy") + benchmark.values("energy"))
     if not both.any():
-        print(f"front:    none, since no cell has an accuracy and an energy at {table.epochs[-1]} epochs")
+        print(f"front:    none, since no cell has both an accuracy and an energy at {table.epochs[-1]} epochs")
         return
     front = benchmark.pareto_front()
     points = front.figures * [1, -1]

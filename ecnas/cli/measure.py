@@ -22,9 +22,9 @@ examples:
   ecnas measure cells.csv --data cifar10 --epochs 4 --repeats 3 --intensity 120 -o my-gpu
   ecnas measure --record runs/seed-0 --data images.npz -o my-gpu
 
-Every finished training is safe at once; a campaign that was stopped goes on when the command is given again. It ends in
-a benchmark of its name, for ecnas info my-gpu, environments and sweeps, and with tensorflow in a file in the published
-format. Needs pip install 'ecnas-gym[network]'."""
+Every finished training is saved at once; to resume a stopped campaign, run the same command again. The result is a
+benchmark named after the folder, for ecnas info my-gpu, environments and sweeps, and, if tensorflow is installed, a
+file in the published format. Needs pip install 'ecnas-gym[network]'."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,26 +36,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="FOLDER",
-        help="of the campaign; its name is the benchmark's",
+        help="folder of the campaign; the benchmark is named after it",
     )
-    parser.add_argument("--workers", type=int, metavar="N", help="graphics cards to use (all there are)")
+    parser.add_argument("--workers", type=int, metavar="N", help="GPUs to use (default: all)")
     add_training_arguments(parser)
 
 
 def add_cell_arguments(parser: argparse.ArgumentParser) -> None:
     """Which cells."""
     parser.add_argument(
-        "cells", type=Path, nargs="?", metavar="CELLS", help="a file (.csv, .jsonl, .parquet) with a cell in each line"
+        "cells", type=Path, nargs="?", metavar="CELLS", help="a file with one cell per line (.csv, .jsonl, .parquet)"
     )
     parser.add_argument("--space", choices=tuple(SPACES), help="all cells of a space")
     parser.add_argument("--record", type=Path, metavar="RUN", help="all cells that a run evaluated")
 
 
 def cells_of(arguments: argparse.Namespace) -> list[Cell]:
-    """The cells that were asked for.
+    """The requested cells.
 
     Raises:
-        ValueError: They are asked for in no way, or in several.
+        ValueError: They are requested in no way, or in more than one.
     """
     from ecnas.network.cells import read_cells, read_record
 
@@ -106,13 +106,13 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"{table.name}: {len(table.space) - len(table.missing):,} of {len(table.space):,} cells; {table.notes}")
     print(f'ecnas.load("{table.name}") opens it.')
     if path := export(campaign):
-        print(f"{path}: the same in the published format")
+        print(f"{path}: the same measurements in the published format")
     if failed:
         print(f"{len(failed)} trainings failed; the same command tries them again", file=sys.stderr)
 
 
 def export(campaign: Campaign) -> Path | None:
-    """Writes the campaign in the published format, with what each device drew, if tensorflow is there."""
+    """Writes the campaign in the published format, with what each device drew, if tensorflow is installed."""
     from ecnas.official.export import write_rows
     from ecnas.official.records import TensorFlowMissingError
 

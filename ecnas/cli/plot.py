@@ -25,16 +25,16 @@ CENTIMETRES: Final = 2.54
 
 SUMMARY: Final = "draw a chart of a benchmark or of runs"
 TEXT: Final = """\
-of a benchmark:
+charts of a benchmark:
   scatter      accuracy against energy of all cells, with the exact front
-  radar        the front's special cells in four metrics
+  radar        the ends and the knee of the front in four metrics
   cell         one cell as a graph
   hardware     energies of the same cells on several machines
-of runs (records, or folders of them):
-  regret       what a run's choice is short of the best, against cost
-  hypervolume  of runs with several objectives, against cost
+charts of runs (records, or folders of them):
+  regret       regret of the recommended cell, against cost
+  hypervolume  hypervolume of the trained cells, against cost (several objectives)
   fronts       the front that each run found (two objectives)
-  attainment   what half of the runs attain (two objectives)
+  attainment   the median attainment surface, with best and worst (two objectives)
   profile      performance profiles, over all tasks of the runs
   intervals    the final value of each method, with its interval
 
@@ -44,33 +44,44 @@ examples:
   ecnas plot hardware
   ecnas plot regret runs/mine --baseline rl-nas
   ecnas plot regret runs/rl-nas --only editing BANANAS "random search" --label editing=ours --out regret.pdf --size 8 7
-  ecnas plot regret runs/rl-nas --axis energy --linear --title "Energy until the best cell is found"
+  ecnas plot regret runs/rl-nas --axis energy --linear --title "Energy needed to find the best cell"
 
-Methods keep their colours, dashes and markers in all charts and pages. Without --out, or with a path that has no
-suffix of a picture (.png, .svg, .pdf), a PNG and an SVG file are written. Needs matplotlib (pip install
-'ecnas-gym[plots]'); charts of runs need the extra [report]."""
+A method has the same colour, dashes and marker in all charts and pages. Without --out, or with a path that does not
+end in .png, .svg or .pdf, a PNG and an SVG file are written. Needs matplotlib (pip install 'ecnas-gym[plots]');
+charts of runs need the extra [report]."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``ecnas plot``."""
-    parser.add_argument("kind", choices=[*_OF_BENCHMARKS, *_OF_RUNS], metavar="KIND", help="what to draw (see below)")
-    parser.add_argument("inputs", nargs="*", metavar="INPUT", help="benchmarks; or records of runs, or folders of them")
+    parser.add_argument(
+        "kind", choices=[*_OF_BENCHMARKS, *_OF_RUNS], metavar="KIND", help="which chart to draw (see below)"
+    )
+    parser.add_argument("inputs", nargs="*", metavar="INPUT", help="benchmarks, run records, or folders of run records")
     parser.add_argument("--out", type=Path, metavar="PATH", help="file to write (default: KIND.png and KIND.svg)")
     parser.add_argument("--size", type=float, nargs=2, metavar=("W", "H"), help="width and height in cm")
     parser.add_argument("--title", help='title of the chart; "" for none')
-    benchmarks = parser.add_argument_group("of a benchmark")
-    benchmarks.add_argument("--epochs", type=int, help="fidelity; the highest by default")
-    benchmarks.add_argument("--row", type=int, help="cell: its row in the space (default: the knee of the exact front)")
-    runs = parser.add_argument_group("of runs")
-    runs.add_argument("--axis", choices=list(CURRENCIES), default="evaluations", help="what cost is")
-    runs.add_argument("--statistic", choices=["iqm", "mean"], default="iqm", help="over runs (default: iqm)")
+    benchmarks = parser.add_argument_group("charts of a benchmark")
+    benchmarks.add_argument("--epochs", type=int, help="epochs of training (default: the highest number)")
+    benchmarks.add_argument("--row", type=int, help="row of the cell to draw (default: the knee of the exact front)")
+    runs = parser.add_argument_group("charts of runs")
+    runs.add_argument(
+        "--axis", choices=list(CURRENCIES), default="evaluations", help="cost on the x axis (default: evaluations)"
+    )
+    runs.add_argument(
+        "--statistic",
+        choices=["iqm", "mean"],
+        default="iqm",
+        help="interquartile mean or mean over runs (default: iqm)",
+    )
     scale = runs.add_mutually_exclusive_group()
-    scale.add_argument("--log", dest="log", action="store_true", default=None, help="a log scale of values")
-    scale.add_argument("--linear", dest="log", action="store_false", help="a linear scale of values")
-    runs.add_argument("--linear-costs", action="store_true", help="a linear scale of costs")
-    runs.add_argument("--only", nargs="+", metavar="METHOD", help="these methods alone, in this order")
-    runs.add_argument("--label", action="append", default=[], metavar="METHOD=TEXT", help="call a method otherwise")
-    runs.add_argument("--baseline", metavar="NAME", help="put the methods of a baseline beside the runs")
+    scale.add_argument("--log", dest="log", action="store_true", default=None, help="logarithmic scale for values")
+    scale.add_argument("--linear", dest="log", action="store_false", help="linear scale for values")
+    runs.add_argument("--linear-costs", action="store_true", help="linear scale for costs")
+    runs.add_argument("--only", nargs="+", metavar="METHOD", help="only these methods, in this order")
+    runs.add_argument(
+        "--label", action="append", default=[], metavar="METHOD=TEXT", help="rename a method in the chart; repeatable"
+    )
+    runs.add_argument("--baseline", metavar="NAME", help="add the methods of a baseline: rl-nas, or a file")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -145,16 +156,14 @@ def _regret(arguments: argparse.Namespace) -> Figure:
     comparison = _comparison(arguments)
     quantities = [name for name in comparison.judge.quantities if name.endswith("regret")]
     if not quantities:
-        raise ValueError("these runs have a scalarisation of one's own, whose regret the records do not tell")
+        raise ValueError("these runs have a custom scalarisation, for which records contain no regret")
     return _anytime(arguments, comparison, quantities[0])
 
 
 def _hypervolume(arguments: argparse.Namespace) -> Figure:
     comparison = _comparison(arguments)
     if "hypervolume" not in comparison.judge.quantities:
-        raise ValueError(
-            f"hypervolume needs several objectives, these runs have {comparison.judge.objectives[0]} alone"
-        )
+        raise ValueError(f"hypervolume needs several objectives, these runs have only {comparison.judge.objectives[0]}")
     return _anytime(arguments, comparison, "hypervolume")
 
 

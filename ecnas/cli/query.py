@@ -20,9 +20,9 @@ examples:
   ecnas query energy_4V9E_4epochs --hash 5529e1779433733d1145e20de5d8604e --repeat 2
   ecnas query surrogate-7V --row 100000 --epochs 108 --json
 
-The matrix is V×V digits, between which brackets, commas, slashes and spaces are ignored; operations are names or the
-codes 0 (conv3x3), 1 (conv1x1) and 2 (maxpool3x3). Vertices that are on no path from input to output are pruned, and
-isomorphic cells are the same cell."""
+The matrix is V×V digits, between which brackets, commas, slashes and spaces are ignored; operations are names or
+the codes 0 (conv3x3), 1 (conv1x1) and 2 (maxpool3x3). Vertices that are on no path from input to output are pruned,
+and isomorphic cells are the same cell."""
 
 
 _UNITS: Final = {

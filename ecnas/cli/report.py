@@ -15,19 +15,33 @@ examples:
   ecnas report runs/mine runs/others --title "Two controllers" --statistic mean
   ecnas report runs/rl-nas --publish rl-nas.npz --made "seeds 0-99 of benchmarks/rl_nas.toml"
 
-The page opens without a network. With --baseline, the methods of a baseline stand beside the runs: those that ship
-with the package by name, others by their files. Baselines are made of records by --publish. Damaged records are named
-and left out. Runs with several objectives need moocore (pip install 'ecnas-gym[report]')."""
+The page works offline. --baseline adds the methods of a baseline: by name if it ships with the package, otherwise
+by file. --publish makes a baseline from records. Damaged records are reported and left out. Runs with several
+objectives need moocore (pip install 'ecnas-gym[report]')."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``ecnas report``."""
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUNS", help="folders with run records, or records")
-    parser.add_argument("-o", "--output", type=Path, default=Path("report.html"), metavar="FILE", help="the page")
-    parser.add_argument("--title", default="Search leaderboard", help="its heading")
-    parser.add_argument("--baseline", metavar="NAME", help="a baseline whose methods stand beside the runs")
-    parser.add_argument("--statistic", choices=["iqm", "mean"], default="iqm", help="over runs (default: iqm)")
-    parser.add_argument("--publish", type=Path, metavar="FILE.npz", help="write the runs as a baseline, and no page")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUNS", help="run records, or folders of run records")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("report.html"),
+        metavar="FILE",
+        help="file for the page (default: report.html)",
+    )
+    parser.add_argument("--title", default="Search leaderboard", help="heading of the page")
+    parser.add_argument("--baseline", metavar="NAME", help="add the methods of a baseline: rl-nas, or a file")
+    parser.add_argument(
+        "--statistic",
+        choices=["iqm", "mean"],
+        default="iqm",
+        help="interquartile mean or mean over runs (default: iqm)",
+    )
+    parser.add_argument(
+        "--publish", type=Path, metavar="FILE.npz", help="write the runs as a baseline instead of a page"
+    )
     parser.add_argument("--made", default="", metavar="TEXT", help="with --publish: how the runs were made")
 
 

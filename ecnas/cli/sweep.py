@@ -10,7 +10,7 @@ from typing import Final
 
 from ecnas.errors import ECNASError, UnknownNameError
 
-SUMMARY: Final = "run methods × benchmarks × budgets × seeds, or print the table of the complete runs"
+SUMMARY: Final = "run methods × benchmarks × budgets × seeds, and print their leaderboard"
 TEXT: Final = """\
 examples:
   ecnas sweep mine.toml --processes 4
@@ -30,26 +30,52 @@ A sweep file:
   use = "mine.py:Mine"           # a file, "module:Class", or a name such as "edit" or "RandomSearch"
   step = 0.5                     # all other keys are settings of the method
 
-A stopped sweep resumes where it left off. Start it several times, on one machine or on several that share a
-file system, and the processes share the work. Ray needs pip install 'ecnas-gym[cluster]'."""
+A stopped sweep resumes where it left off. Start it several times, on one machine or on several that share a file
+system, and the processes share the work. Ray needs pip install 'ecnas-gym[cluster]'."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``ecnas sweep``."""
-    parser.add_argument("sweep", type=Path, metavar="FILE.toml", help="the sweep's file")
-    parser.add_argument("--processes", type=_count, default=1, metavar="N", help="how many runs at once (default: 1)")
-    parser.add_argument("--executor", choices=("processes", "ray"), default="processes", help="where runs are made")
+    parser.add_argument("sweep", type=Path, metavar="FILE.toml", help="the sweep file")
+    parser.add_argument("--processes", type=_count, default=1, metavar="N", help="number of processes (default: 1)")
     parser.add_argument(
-        "--ray-address", metavar="ADDRESS", help='the cluster\'s address; "auto" for one that runs here'
+        "--executor",
+        choices=("processes", "ray"),
+        default="processes",
+        help="what carries out the runs (default: processes)",
     )
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where records go, instead of the file's own out")
     parser.add_argument(
-        "--rerun", nargs="+", default=[], metavar="NAME", help="methods whose records of other runs are replaced"
+        "--ray-address", metavar="ADDRESS", help='address of the Ray cluster; "auto" finds one on this machine'
     )
-    parser.add_argument("--table", action="store_true", help="run nothing; print the table of the complete runs")
-    parser.add_argument("--baseline", metavar="NAME", help="a baseline whose methods stand beside the runs")
-    parser.add_argument("--statistic", choices=["iqm", "mean"], default="iqm", help="of the table (default: iqm)")
-    parser.add_argument("--format", choices=["markdown", "csv", "latex"], default="markdown", help="of the table")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help="folder for records (default: out in the file, or runs/ and the file's name)",
+    )
+    parser.add_argument(
+        "--rerun",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="methods to run again if their records come from other settings or sources",
+    )
+    parser.add_argument("--table", action="store_true", help="run nothing; print the table of the completed runs")
+    parser.add_argument(
+        "--baseline", metavar="NAME", help="add the methods of a baseline to the table: rl-nas, or a file"
+    )
+    parser.add_argument(
+        "--statistic",
+        choices=["iqm", "mean"],
+        default="iqm",
+        help="interquartile mean or mean over runs (default: iqm)",
+    )
+    parser.add_argument(
+        "--format",
+        choices=["markdown", "csv", "latex"],
+        default="markdown",
+        help="format of the table (default: markdown)",
+    )
     parser.add_argument("--quiet", action="store_true", help="show no progress bar")
 
 
@@ -75,7 +101,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.table:
         for line in told((job, found) for job, found in states if found is not None and found.kind == "other"):
             print(line, file=sys.stderr)
-    # Of records that are damaged the table tells; those of other runs are not part of it.
+    # The table reports damaged records. Records of other runs are not part of it.
     paths = [job.path for job, found in states if found is None or found.kind == "done"]
     if paths:
         made = tables.leaderboards(
@@ -88,7 +114,7 @@ def run(arguments: argparse.Namespace) -> None:
         for job, outcome in failures:
             if outcome.kind == "failed":
                 print(f"\nfailed: {job}\n{outcome.text}", file=sys.stderr)
-        raise ECNASError(f"{len(failures)} of {len(sweep.jobs())} runs were not made (see above)")
+        raise ECNASError(f"{len(failures)} of {len(sweep.jobs())} runs failed (see above)")
 
 
 def _count(text: str) -> int:

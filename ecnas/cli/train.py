@@ -18,8 +18,8 @@ examples:
   ecnas train cell.json --data images.npz --epochs 4 --repeats 3
   ecnas train 5529e1779433733d1145e20de5d8604e --data cifar10 --precision mixed_float16
 
-A training that was stopped goes on after its last epoch, and a finished one is not repeated. Each leaves its metrics in
-training.json and the network in model.keras. Needs pip install 'ecnas-gym[network]'."""
+A stopped training resumes after its last finished epoch, and a finished one is not repeated. Each training writes
+its metrics to training.json and the network to model.keras. Needs pip install 'ecnas-gym[network]'."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "cell", metavar="CELL", help="a run (its folder or record), a cell.json, or a published module hash"
     )
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="FOLDER", help="where trainings are kept (trained/ and the cell's hash)"
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FOLDER",
+        help="folder for trainings (default: trained/ and the cell's hash)",
     )
     add_training_arguments(parser)
 
@@ -59,7 +63,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def describe(training: Training) -> str:
-    """A training in a line."""
+    """A training in one line."""
     final = training.final
     accuracies = f"validation {final.val_accuracy:.4f}, test {final.test_accuracy:.4f}"
     energy = f"{final.energy:.6g} kWh ({training.provenance})" if training.devices else "no energy"

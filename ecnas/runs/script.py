@@ -1,6 +1,6 @@
 """A method as a program: ``if __name__ == "__main__": script.main(MyMethod)``.
 
-Its settings and those of the run become options of the command line; what came of the run is shown and saved.
+The settings of the method and of the run become command-line options. The result is shown and saved.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from ecnas.runs.run import make_header, run_task
 from ecnas.task import Repeat, Task
 
 DEFAULT_EVALUATIONS = 300
-"""Budget of a run for which no budget is given."""
+"""The default budget."""
 
-TUNED = "Begin with the settings of tuned.toml beside the script; settings that are given as options go before."
+TUNED = "Start from the settings in tuned.toml beside the script; options override them."
 
 USER_ERROR = 2
 INTERRUPTED = 130
@@ -37,53 +37,53 @@ INTERRUPTED = 130
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What is searched, under which budget, and where the outcome goes."""
+    """The task, the budget, and where the result goes."""
 
     benchmark: str | None = None
-    """Benchmark that answers: an embedded one, one's own, the stem of a published file, or a path. surrogate-7V by
-    default, or the embedded one of --space."""
+    """Benchmark to search: an embedded one, your own, the name of a published file, or a path. By default
+    surrogate-7V, or the embedded one of --space."""
     space: Literal["4V", "5V", "7V"] | None = None
-    """Space of the embedded benchmark that answers, if no benchmark is given."""
+    """Search the embedded benchmark of this space; instead of --benchmark."""
     epochs: int | None = None
-    """Epochs for which each cell is trained; the benchmark's most by default."""
+    """Epochs of each training; by default the benchmark's highest number."""
     repeat: Repeat = "mean"
-    """Which training of a cell answers where there are several: their mean, the number of one, or one at random."""
+    """Which of several trainings of a cell to use: their mean, the number of one, or a random one."""
     objectives: tuple[str, ...] = DEFAULT_OBJECTIVES
-    """What is optimised: some of val_accuracy, energy, training_time, co2, trainable_parameters."""
+    """Objectives: any of val_accuracy, energy, training_time, co2, trainable_parameters."""
     scalarisation: ScalarisationName | None = None
-    """How the objectives become one reward: by default soft-cap, or linear if there are weights."""
+    """How objectives are combined into one reward; by default soft-cap, or linear if weights are given."""
     weights: tuple[float, ...] | None = None
     """Weight of each objective, for linear and chebyshev; equal by default."""
     budget: int | None = None
-    """Most evaluations; 300 if no other budget is given. The first evaluation that a budget refuses ends the search."""
+    """Maximum number of evaluations; 300 if no budget is given. The search ends when a budget is exhausted."""
     budget_epochs: int | None = None
-    """Most epochs of training, summed over evaluations."""
+    """Maximum epochs of training, summed over evaluations."""
     budget_kwh: float | None = None
-    """Most energy of training in kWh, summed over evaluations."""
+    """Maximum energy of training in kWh, summed over evaluations."""
     budget_seconds: float | None = None
-    """Most time of training in seconds, summed over evaluations."""
+    """Maximum training time in seconds, summed over evaluations."""
     seed: int = 0
-    """Seed of all randomness: the same seed gives the same run."""
+    """Random seed; the same seed gives the same run."""
     out: Path | None = None
-    """Folder for the record and the report; by default one below runs/ that is this run's alone."""
+    """Folder for the record and the report; by default a folder of its own below runs/."""
     save: bool = True
-    """Write the record and the report; otherwise they are only shown."""
+    """Write the record and the report."""
     report: bool = True
-    """Make the report; without it the record alone is saved."""
+    """Make the report; otherwise only the record is saved."""
     progress: bool = True
     """Show the progress bar and the report."""
     tensorboard: Path | None = None
-    """Folder for learning curves that TensorBoard shows (pip install tensorboard)."""
+    """Folder for TensorBoard logs (pip install tensorboard)."""
 
     def make_task(self) -> Task:
-        """What is searched for."""
+        """The task."""
         if self.benchmark is not None and self.space is not None:
             raise ValueError(f"either benchmark or space must be given, got {self.benchmark!r} and {self.space!r}")
         benchmark = load(self.benchmark or f"surrogate-{self.space or '7V'}")
         return Task.of(benchmark, self.objectives, self.scalarisation, self.epochs, self.repeat, self.weights)
 
     def make_budget(self) -> Budget:
-        """The budget that is asked for; of 300 evaluations if none is."""
+        """The budget; 300 evaluations if none is given."""
         limits = (self.budget_epochs, self.budget_kwh, self.budget_seconds)
         evaluations = self.budget
         if evaluations is None and all(limit is None for limit in limits):
@@ -92,7 +92,7 @@ class RunSettings:
 
 
 def run_method(method: Method, settings: RunSettings) -> RunRecord:
-    """Carries out a run, or reads the record of the same run that is there already, and reports.
+    """Carries out a run, or reads its existing record, and reports.
 
     Raises:
         OtherRunError: The folder holds another run.
@@ -103,12 +103,12 @@ def run_method(method: Method, settings: RunSettings) -> RunRecord:
         folder = settings.out or default_folder(make_header(method, task, budget, settings.seed))
     path = None if folder is None else folder / "record.jsonl"
     if path is not None and path.exists() and settings.progress:
-        print(f"{path} is there already; a record of this same run is read, not made again", file=sys.stderr)
+        print(f"{path} already exists; the record of this run is read instead of running it again", file=sys.stderr)
     record = run_task(
         method, task, budget, settings.seed, path=path, progress=settings.progress, tensorboard=settings.tensorboard
     )
     if settings.report and (settings.progress or folder is not None):
-        from ecnas.runs import outcome  # with the extra [report] alone
+        from ecnas.runs import outcome  # needs the extra [report]
 
         outcome.report(record, folder, settings.progress)
     return record
@@ -123,7 +123,7 @@ def default_folder(header: dict[str, Any]) -> Path:
 
 
 def main(kind: type[Method], argv: Sequence[str] | None = None) -> None:
-    """Runs a method from the command line, with its settings and a run's as options; exits with 2 on a user's error."""
+    """Runs a method from the command line, with its settings and a run's as options. Exits with 2 on a user error."""
     words = sys.argv[1:] if argv is None else list(argv)
     summary = (kind.__doc__ or "").strip().split("\n\n")[0]
     with user_errors():
@@ -144,7 +144,7 @@ def main(kind: type[Method], argv: Sequence[str] | None = None) -> None:
 
 @contextlib.contextmanager
 def user_errors() -> Iterator[None]:
-    """Ends the program with a line on stderr, and no traceback, where a user's error is raised within."""
+    """Turns a user error raised within into one line on stderr and an exit code, without a traceback."""
     program = Path(sys.argv[0]).name
     try:
         yield
