@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from ecnas import Benchmark, Evaluation
 from ecnas.table import COLUMNS
 
 METRICS: Final = (*COLUMNS, "trainable_parameters")
@@ -23,6 +24,21 @@ def told(value: Any) -> Any:
     if isinstance(value, bool | np.bool_):
         return np.array(value)
     return np.asarray(value)[()]  # float64 or int64, which are numbers to everybody
+
+
+def evaluations_of(info: Mapping[str, Any], benchmark: Benchmark, epochs: int) -> dict[int, Evaluation]:
+    """The evaluations that a native vector environment's information tells, by the number of the environment."""
+    if "row" not in info:
+        return {}
+    metrics = info["evaluation"]
+    found = {}
+    for number in np.flatnonzero(info["_row"]).tolist():
+        own = {name: values[number].item() for name, values in metrics.items()}
+        own["trainable_parameters"] = int(own["trainable_parameters"])
+        repeat = int(info["repeat"][number]) if "repeat" in info and info["_repeat"][number] else None
+        provenance = benchmark.provenance_of(int(info["row"][number]), epochs, repeat)
+        found[number] = Evaluation(**own, epochs=epochs, provenance=provenance, repeat=repeat)
+    return found
 
 
 class Info(dict[str, Any]):

@@ -8,7 +8,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import VectorEnv, VectorWrapper
 
-from ecnas.benchmark import Evaluation
+from ecnas_gym.info import evaluations_of
 
 if TYPE_CHECKING:
     from stable_baselines3.common.vec_env import VecEnv
@@ -77,6 +77,7 @@ def make_sb3_env(evaluate: Evaluator, kind: Kind = "build", num_envs: int = 1, *
             return self.venv.reset()
 
         def step_wait(self) -> Any:
+            evaluate.require_progress()
             result = self.venv.step_wait()
             for info in result[3]:
                 record_final(evaluate, info)
@@ -118,6 +119,7 @@ class RecordEvaluations(gym.Wrapper[Any, Any, Any, Any]):
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Steps, and records the evaluation that a finished cell brought."""
+        self._evaluate.require_progress()
         result = self.env.step(action)
         record_final(self._evaluate, result[4])
         return result
@@ -140,18 +142,11 @@ class RecordVectorEvaluations(VectorWrapper):
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Steps, and records the evaluations that finished cells brought."""
+        self._evaluate.require_progress()
         result = self.env.step(actions)
         final = result[4].get("final_info", result[4])
-        if "row" in final:
-            task = self._evaluate.task
-            for number in np.flatnonzero(final["_row"]).tolist():
-                metrics = {
-                    name: values[number].item() for name, values in final["evaluation"].items() if name[0] != "_"
-                }
-                metrics["trainable_parameters"] = int(metrics["trainable_parameters"])
-                row = int(final["row"][number])
-                provenance = task.benchmark.provenance_of(row, task.epochs)
-                evaluation = Evaluation(**metrics, epochs=task.epochs, provenance=provenance)
-                self._evaluate.add(task.benchmark.space[row], evaluation)
+        task = self._evaluate.task
+        for number, evaluation in evaluations_of(final, task.benchmark, task.epochs).items():
+            self._evaluate.add(task.benchmark.space[int(final["row"][number])], evaluation)
         self._evaluate.record.invalid_episodes += int(np.count_nonzero(final.get("invalid", ())))
         return result

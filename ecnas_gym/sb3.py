@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
-from ecnas import BudgetExhaustedError, Evaluation
-from ecnas_gym.info import Info, told
+from ecnas import BudgetExhaustedError
+from ecnas_gym.info import Info, evaluations_of, told
 from ecnas_gym.vector import CellVectorEnv, MOCellVectorEnv
 
 
@@ -108,21 +108,13 @@ class CellVecEnv(VecEnv):
         """What :class:`ecnas_gym.CellEnv` tells at the end of an episode."""
         envs = self.envs
         keys = [key for key in final if f"_{key}" in final and key != "action_mask"]
-        evaluations: dict[str, NDArray[np.float64]] = final.get("evaluation", {})
+        evaluations = evaluations_of(final, envs.benchmark, envs.epochs)
         for number in final["_invalid"].nonzero()[0].tolist():
             items = {key: _plain(final[key][number]) for key in keys if final[f"_{key}"][number]}
             objects: dict[str, Any] = {}
             if "row" in items:
-                metrics = {name: column[number].item() for name, column in evaluations.items()}
-                metrics["trainable_parameters"] = int(items["trainable_parameters"])
                 objects["cell"] = functools.partial(envs.cell_space.__getitem__, int(items["row"]))
-                repeat = int(items["repeat"]) if "repeat" in items else None
-                objects["evaluation"] = Evaluation(
-                    **metrics,
-                    epochs=envs.epochs,
-                    provenance=envs.benchmark.provenance_of(int(items["row"]), envs.epochs, repeat),
-                    repeat=repeat,
-                )
+                objects["evaluation"] = evaluations[number]
             if envs.budget is not None:
                 objects["budget"] = final["budget"]
             if items.get("unpaid"):

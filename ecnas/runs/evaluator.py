@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 FREE_QUERIES: Final = 1000
 """With ``Budget(unique=True)``: this many queries in a row that cost nothing end a search, which goes in circles."""
 
-PRESENT_TRIES: Final = 1000
+FREE_QUERIES_OF_A_CELL: Final = 20
+"""So do this many for each cell that the benchmark has, where that is less."""
+
+PRESENT_TRIES: Final = 200
 """Draws in which :meth:`Evaluator.mutate` looks for a cell that the benchmark has."""
 
 FRESH_TRIES: Final = 20
@@ -84,8 +87,9 @@ class Evaluator:
         self.best: Candidate | None = None
         self.missing = self.benchmark.lacking(self.objectives, self.epochs)
         self._seen: set[int] = set()
+        self._isolated: set[int] = set()  # parents whose variations the benchmark lacks, as far as was tried
         self._free_queries = 0
-        self._last_spent = -1
+        self._last_charges = -1
 
     def __call__(self, cell: Cell, epochs: int | None = None) -> Candidate:
         """Trains a cell.
@@ -98,7 +102,7 @@ class Evaluator:
             BudgetExhaustedError: The training would overspend: the search is over.
             OutOfDomainError: The benchmark has no such cell or epochs.
         """
-        self._check_progress()
+        self.require_progress()
         evaluation = self.benchmark.query(
             cell,
             self.epochs if epochs is None else epochs,
@@ -113,6 +117,8 @@ class Evaluator:
         judgement = self.task.judge(evaluation)
         candidate = Candidate(cell, evaluation, float(judgement.reward), judgement.scores)
         self._seen.add(cell.row)
+        if self.budget.unique:
+            self._count_free()
         if evaluation.epochs == self.epochs and (self.best is None or candidate.reward > self.best.reward):
             self.best = candidate
         self.record.append(cell, evaluation, candidate.reward)
@@ -141,14 +147,21 @@ class Evaluator:
         if self._board is not None:
             self._board.add(values, len(self.record))
 
-    def _check_progress(self) -> None:
-        if not self.budget.unique:
-            return
-        spent = self.budget.spent.evaluations
-        self._free_queries = self._free_queries + 1 if spent == self._last_spent else 0
-        self._last_spent = spent
-        if self._free_queries > FREE_QUERIES:
-            raise BudgetExhaustedError(f"{FREE_QUERIES} queries in a row asked for what is already known")
+    def require_progress(self) -> None:
+        """Raises if the budget charges a cell once, and the search has gone in circles for long.
+
+        Raises:
+            BudgetExhaustedError: Too many queries in a row cost nothing.
+        """
+        num_cells = len(self.benchmark.space) - len(self.missing)
+        most = min(FREE_QUERIES, FREE_QUERIES_OF_A_CELL * num_cells)
+        if self._free_queries >= most:
+            raise BudgetExhaustedError(f"{most} queries in a row asked for what is already known")
+
+    def _count_free(self) -> None:
+        charges = self.budget.num_charges
+        self._free_queries = self._free_queries + 1 if charges == self._last_charges else 0
+        self._last_charges = charges
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Evaluator:
         return self  # tree search copies environments; there is one account and one record of a run
@@ -198,12 +211,14 @@ class Evaluator:
         """A random variation of a cell (:meth:`ecnas.space.Space.mutate`).
 
         Where the benchmark has so few cells that :data:`PRESENT_TRIES` variations in a row are not among them, it is
-        any of its cells.
+        any of its cells, from then on.
         """
-        for _ in range(PRESENT_TRIES):
-            child = self.benchmark.space.mutate(cell, rng, expected_edges, expected_ops)
-            if child.row not in self.missing:
-                return child
+        if cell.row not in self._isolated:
+            for _ in range(PRESENT_TRIES):
+                child = self.benchmark.space.mutate(cell, rng, expected_edges, expected_ops)
+                if child.row not in self.missing:
+                    return child
+            self._isolated.add(cell.row)
         return self.sample(rng)
 
     def mutate_anew(self, cell: Cell, rng: np.random.Generator, expected_edges: float, expected_ops: float) -> Cell:

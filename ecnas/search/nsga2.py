@@ -39,10 +39,13 @@ class NSGA2:
             raise ValueError(f"crossover_probability must be from 0 to 1, got {self.crossover_probability}")
 
     def run(self, evaluate: Evaluator, rng: np.random.Generator) -> None:
+        num_cells = len(evaluate.benchmark.space) - len(evaluate.missing)
         while True:  # pymoo ends when it finds no new child, which happens in the smallest space; start again then
             algorithm = self._algorithm(evaluate, rng)
             while algorithm.has_next():
-                asked = algorithm.ask()
+                if algorithm.pop is not None:  # pymoo tries a hundred times as many matings before it gives up
+                    algorithm.n_offsprings = min(self.population_size, num_cells - len(algorithm.pop))
+                asked = algorithm.ask() if algorithm.n_offsprings else None
                 if asked is None or len(asked) == 0:
                     break
                 rows = asked.get("X")[:, 0].astype(int).tolist()
