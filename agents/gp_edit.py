@@ -65,6 +65,15 @@ class GaussianProcessEditing:
 
     name: ClassVar[str] = "editing, Gaussian process"
 
+    @property
+    def recommends(self) -> bool:
+        """Whether the critic recommends; otherwise it is the best cell seen."""
+        return self.smooth_choice
+
+    def make_critic(self, task: Task) -> Critic:
+        """What learns values in a run."""
+        return Critic(task, self.least_quantile, self.relevance)
+
     def run(self, evaluate: Evaluator, rng: np.random.Generator) -> None:
         """Searches until the budget is spent, by the actions of the environment."""
         env = make_env(evaluate, "edit", vector_reward=True, max_edits=self.max_edits)
@@ -126,8 +135,7 @@ class Search:
 
     def __init__(self, how: GaussianProcessEditing, evaluate: Evaluator, rng: np.random.Generator) -> None:
         self.how, self.evaluate, self.rng = how, evaluate, rng
-        self._features = cell_features(evaluate.benchmark.space)
-        self._critic = Critic(self._features.size, evaluate.task, how.least_quantile, how.relevance)
+        self._critic = how.make_critic(evaluate.task)
         self._rows = np.empty(0, dtype=np.int64)
         self._rewards = np.empty((0, len(evaluate.objectives)))
         self.tried = np.zeros(len(evaluate.benchmark.space), dtype=bool)
@@ -142,7 +150,7 @@ class Search:
         if not self._learned:
             return self._rows[:0]
         expected = self._critic.fitted()
-        if self.how.smooth_choice:
+        if self.how.recommends:
             self.evaluate.recommend(self.evaluate.benchmark.space[int(self._rows[np.argmax(expected)])])
         order = np.argsort(
             -(expected if self.how.smooth_starts else self._critic.scalarised(self._rewards)), kind="stable"
@@ -154,17 +162,20 @@ class Search:
         if not self._learned:
             return 0
         cells, first = np.unique(rows, return_index=True)
-        return int(first[self._critic.best(self._features(cells), abs(self.rng.standard_normal()))])
+        return int(first[self._critic.best(cells, abs(self.rng.standard_normal()))])
 
     def learn(self, row: int, reward: NDArray[np.float64]) -> None:
         """Learns from an evaluation: a cell and its vector reward, (m,)."""
         self.tried[row] = True
         self._rows, self._rewards = np.append(self._rows, row), np.vstack([self._rewards, reward])
-        self._critic.add(self._features(self._rows[-1:])[0], self._rewards)
+        self._critic.add(self._rows, self._rewards)
 
 
 PORTION: Final = 32
 """How many cells' standard deviations are computed at once."""
+
+SLOPE_WEIGHT: Final = 10.0
+"""Of the belief that a prior holds as it is: its weight against the sum of the prior's squares over a run's cells."""
 
 
 class Critic:
@@ -173,58 +184,93 @@ class Critic:
     A scalarisation may have kinks, such as a cap on energy. A process that learned the scalarised reward would smooth
     them away.
 
+    Values that were learned elsewhere may stand behind the processes, which then learn what is left. In a new world
+    they may have another scale, so they count by a *slope*: the ridge regression of the run's rewards on them, towards
+    1. If they tell nothing, it goes to 0.
+
     Args:
-        size: Features of a cell.
         task: Objectives and scalarisation.
         least_quantile: In each objective, rewards below this quantile of all so far are raised to it.
         relevance: Use the features' own length scales, found for accuracy, where accuracy is learned.
+        prior: Standardised objectives of all cells as they were learned elsewhere, shape (cells, m); none by default.
+
+    Attributes:
+        slope: How much the prior counts for each objective, shape (m,).
     """
 
-    def __init__(self, size: int, task: Task, least_quantile: float, relevance: bool) -> None:
-        self._task, self._least_quantile = task, least_quantile
+    def __init__(
+        self, task: Task, least_quantile: float, relevance: bool, prior: NDArray[np.float64] | None = None
+    ) -> None:
+        self._task, self._least_quantile, self._prior = task, least_quantile, prior
+        self._features = cell_features(task.benchmark.space)
+        self._rows = np.empty(0, dtype=np.int64)
+        self.slope = self._middle = np.ones(len(task.objectives))
+        size = self._features.size
         alike = np.ones(size, dtype=np.float32)
         self._learners = [
             (GaussianProcess(size), RELEVANCE if relevance and name == "val_accuracy" else alike)
             for name in task.objectives
         ]
 
-    def add(self, x: NDArray[np.floating], rewards: NDArray[np.float64]) -> None:
-        """Adds the features of a cell, shape (size,), and takes the vector rewards of all so far, shape (n, m)."""
-        kept = np.maximum(rewards, np.quantile(rewards, self._least_quantile, axis=0))
-        self._centre, self._spread = kept.mean(axis=0), kept.std(axis=0) + 1e-9
-        targets = (kept - self._centre) / self._spread
+    def add(self, rows: NDArray[np.int64], rewards: NDArray[np.float64]) -> None:
+        """Adds a cell: takes the rows and vector rewards of all so far, shapes (n,) and (n, m), that of it last."""
+        targets = self._standardised(rows, rewards)
+        if self._prior is not None:
+            prior = self._prior[rows] - self._middle
+            self.slope = (np.sum(prior * targets, axis=0) + SLOPE_WEIGHT) / (np.sum(prior**2, axis=0) + SLOPE_WEIGHT)
+        targets -= self._known(rows)
+        x = self._features(rows[-1:])[0]
         for (process, scales), column in zip(self._learners, targets.T, strict=True):
             process.add(x * scales, column)
+
+    def _standardised(self, rows: NDArray[np.int64], rewards: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The rewards in standard deviations from their mean, where the worst count alike: shape (n, m)."""
+        self._rows = rows
+        if self._prior is not None:
+            self._middle = self._prior[rows].mean(axis=0)
+        kept = np.maximum(rewards, np.quantile(rewards, self._least_quantile, axis=0))
+        self._centre, self._spread = kept.mean(axis=0), kept.std(axis=0) + 1e-9
+        standardised: NDArray[np.float64] = (kept - self._centre) / self._spread
+        return standardised
 
     def fitted(self) -> NDArray[np.float64]:
         """What the cells that were added are worth, shape (n,)."""
         columns = [process.fitted() for process, _ in self._learners]
-        return self.scalarised(self._centre + self._spread * np.stack(columns, axis=1))
+        return self._values(self._rows, np.stack(columns, axis=1))
 
-    def best(self, x: NDArray[np.float32], optimism: float) -> int:
-        """Which cell is worth most with objectives that are some standard deviations better: (B, size) to an index.
+    def best(self, rows: NDArray[np.int64], optimism: float) -> int:
+        """Which cell is worth most with objectives that are some standard deviations better: (B,) to an index.
 
         Standard deviations are computed only of cells that can be the best one by the bounds on them: about one in ten.
         For this a scalarisation must not fall when a reward rises.
         """
-        ceilings = self._values([process.bounds(x * scales) for process, scales in self._learners], optimism)
+        x = self._features(rows)
+
+        def hoped(predictions: Sequence[tuple[NDArray[np.floating], NDArray[np.floating]]]) -> NDArray[np.floating]:
+            return np.stack([mean + optimism * deviation for mean, deviation in predictions], axis=1)
+
+        ceilings = self._values(rows, hoped([process.bounds(x * scales) for process, scales in self._learners]))
         left = np.argsort(-ceilings, kind="stable")
         best, most = 0, -math.inf
         while len(left):
             portion, left = np.split(left, [PORTION])
-            values = self._values(
-                [process.predict(x[portion] * scales) for process, scales in self._learners], optimism
-            )
+            predictions = [process.predict(x[portion] * scales) for process, scales in self._learners]
+            values = self._values(rows[portion], hoped(predictions))
             if values.max() > most:
                 best, most = int(portion[np.argmax(values)]), float(values.max())
             left = left[ceilings[left] > most]
         return best
 
-    def _values(
-        self, predictions: Sequence[tuple[NDArray[np.floating], NDArray[np.floating]]], optimism: float
-    ) -> NDArray[np.float64]:
-        columns = [mean + optimism * deviation for mean, deviation in predictions]
-        return self.scalarised(self._centre + self._spread * np.stack(columns, axis=1))
+    def _known(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """What the prior says of cells, in standard deviations from the mean: shape (B,) to (B, m)."""
+        if self._prior is None:
+            return np.zeros((len(rows), len(self._task.objectives)))
+        known: NDArray[np.float64] = self.slope * (self._prior[rows] - self._middle)
+        return known
+
+    def _values(self, rows: NDArray[np.int64], learned: NDArray[np.floating]) -> NDArray[np.float64]:
+        """What cells are worth, with what the processes say of them: shapes (B,) and (B, m) to (B,)."""
+        return self.scalarised(self._centre + self._spread * (self._known(rows) + learned))
 
     def scalarised(self, rewards: NDArray[np.float64]) -> NDArray[np.float64]:
         """Vector rewards, shape (B, m), as the task scalarises them: shape (B,)."""

@@ -28,26 +28,24 @@ import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 # Before the import: matrices of this size are faster on one thread.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
-from ecnas_gym.agents.critic import RELEVANCE, GaussianProcess, Imagination, Networks, cell_features
-from ecnas_gym.agents.gp_edit import GaussianProcessEditing
+from ecnas_gym.agents.critic import Networks, cell_features
+from ecnas_gym.agents.gp_edit import Critic, GaussianProcessEditing
 from numpy.typing import NDArray
 
 from ecnas import Space, load
 from ecnas.benchmark import Benchmark
 from ecnas.files import replaced_file, sha256_of
 from ecnas.objectives import oriented
-from ecnas.runs import Evaluator, script
+from ecnas.runs import script
 from ecnas.runs.run import run_task
 from ecnas.task import Repeat, Task
-from ecnas_gym import make_env
-from ecnas_gym.editor import Edits
 
 COMMON: Final = Space("7V")
 """Features are standardised over this space. The cells of 4V and of 5V are its first rows."""
@@ -55,34 +53,18 @@ COMMON: Final = Space("7V")
 HIDDEN: Final = 64
 """Units in each of a network's two hidden layers."""
 
-SLOPE_WEIGHT: Final = 10.0
-"""So many standard deviations of pre-trained values, squared and summed over a run's evaluations, weigh as much as the
-belief that they hold in the new world as they are."""
-
 CHUNK: Final = 1 << 13
 """How many cells' values are computed at once."""
 
 
 @dataclass(frozen=True)
-class TransferredEditing:
+class TransferredEditing(GaussianProcessEditing):  # type: ignore[misc]  # mypy knows agents by another name
     """Search by editing cells, with values that were learned in other worlds."""
 
     pretrained: Path | None = None
     """Values of cells that "pretrain" has saved (.npz); none, to learn from scratch."""
     fine_tune: bool = True
     """Learn from the run's evaluations where these values are wrong; otherwise the policy is fixed."""
-    num_random: int = 10
-    """Random cells at the start, which tell the scale of rewards."""
-    num_starts: int = 20
-    """How many of the best cells so far, by expected reward, may be edited."""
-    num_plans: int = 500
-    """Imagined edit sequences; the one of the highest value is carried out."""
-    num_fresh: int = 200
-    """Random cells that compete with them, so that the search can move to a better region."""
-    max_edits: int = 3
-    """Most edits of an episode."""
-    least_quantile: float = 0.15
-    """Rewards are clipped from below at this quantile of all so far: how bad a cell is says nothing about the best."""
 
     name: ClassVar[str] = "editing, transferred"
 
@@ -90,106 +72,41 @@ class TransferredEditing:
         if not self.fine_tune and self.pretrained is None:
             raise ValueError("fine_tune must be true without pretrained: there is nothing else to act on")
 
-    def run(self, evaluate: Evaluator, rng: np.random.Generator) -> None:
-        """Searches until the budget is spent."""
-        env = make_env(evaluate, "edit", vector_reward=True, max_edits=self.max_edits)
-        env.reset(seed=int(rng.integers(2**31)))
-        space = evaluate.benchmark.space
-        edits = Edits(space)
-        imagination = Imagination(edits, self.max_edits)
-        critic = Critic(self, evaluate.task)
-        tried = np.zeros(len(space), dtype=bool)
-        tried[list(evaluate.missing)] = True
+    @property
+    def recommends(self) -> bool:
+        """Whether the critic recommends; a fixed policy leaves it to the best cell seen."""
+        return self.smooth_choice and self.fine_tune
 
-        while True:  # the budget ends this: the environment raises at the first cell that it does not allow
-            learned = len(critic.rows) >= self.num_random
-            starts = critic.rows[:0]
-            if learned:
-                expected = critic.values(critic.rows)
-                if self.fine_tune:
-                    evaluate.recommend(space[int(critic.rows[np.argmax(expected)])])
-                best = critic.rows[np.argsort(-expected, kind="stable")[: self.num_starts]]
-                starts = rng.choice(best, size=self.num_plans)
-            plans = imagination.draw_untried(starts, self.num_fresh, tried, rng)
-            if not len(plans.rows):
-                break
-            chosen = 0
-            if learned:
-                cells, plan_of = np.unique(plans.rows, return_index=True)
-                chosen = int(plan_of[np.argmax(critic.values(cells, abs(rng.standard_normal())))])
+    def make_critic(self, task: Task) -> Critic:
+        """What learns values in a run, or only knows them."""
+        kind = Critic if self.fine_tune else FixedCritic
+        return kind(task, self.least_quantile, self.relevance, self._prior(task))
 
-            env.reset(options={"placed": plans.start(chosen)})
-            for action in plans.edits(chosen):
-                env.step(action)
-            _, reward, _, _, info = env.step(edits.stop)
-            tried[int(info["row"])] = True
-            critic.add(int(info["row"]), np.asarray(reward))
+    def _prior(self, task: Task) -> NDArray[np.float64] | None:
+        if self.pretrained is None:
+            return None
+        return values_of_space(self.pretrained, sha256_of(self.pretrained), task.benchmark.space, task.objectives)
 
 
-class Critic:
-    """What cells are worth: pre-trained values, and a Gaussian process an objective for what is left.
+class FixedCritic(Critic):  # type: ignore[misc]
+    """Values as they were learned elsewhere. Of the run it knows the scale of the objectives alone."""
 
-    The pre-trained values may have another scale in a new world, so they count by a *slope*: the ridge regression of
-    what the run has seen on them, towards 1. If they tell nothing there, it goes to 0.
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._learners: list[Any] = []
 
-    Args:
-        how: The settings.
-        task: Objectives and scalarisation.
+    def add(self, rows: NDArray[np.int64], rewards: NDArray[np.float64]) -> None:
+        """Takes the cells and vector rewards of all so far, shapes (n,) and (n, m)."""
+        self._standardised(rows, rewards)
 
-    Attributes:
-        rows: The cells that were evaluated, shape (n,).
-        slope: How much the pre-trained values count, shape (m,): 1 for a fixed policy.
-    """
+    def fitted(self) -> NDArray[np.float64]:
+        """What the cells that were added are worth, shape (n,)."""
+        worth: NDArray[np.float64] = self._values(self._rows, np.zeros(()))
+        return worth
 
-    def __init__(self, how: TransferredEditing, task: Task) -> None:
-        self._how, self._task = how, task
-        space, names = task.benchmark.space, task.objectives
-        self._features = cell_features(space)
-        size = self._features.size
-        self._processes = [GaussianProcess(size) for _ in names] if how.fine_tune else []
-        self._scales = [RELEVANCE if name == "val_accuracy" else np.ones(size) for name in names]
-        self._prior = np.zeros((len(space), len(names)))
-        if how.pretrained is not None:
-            self._prior = values_of_space(how.pretrained, sha256_of(how.pretrained), space, names)
-        self.rows = np.empty(0, dtype=np.int64)
-        self.slope = np.ones(len(names))
-        self._rewards = np.empty((0, len(names)))
-
-    def add(self, row: int, reward: NDArray[np.float64]) -> None:
-        """Learns from an evaluation: a cell and its vector reward, shape (m,)."""
-        self.rows, self._rewards = np.append(self.rows, row), np.vstack([self._rewards, reward])
-        targets, self._centre, self._spread = standardised(self._rewards, self._how.least_quantile)
-        prior = self._prior[self.rows]
-        self._middle = prior.mean(axis=0)
-        prior = prior - self._middle
-        if self._how.fine_tune:
-            agreement, weight = (prior * targets).sum(axis=0), np.square(prior).sum(axis=0)
-            self.slope = (agreement + SLOPE_WEIGHT) / (weight + SLOPE_WEIGHT)
-        rest = targets - self.slope * prior
-        for process, scales, column in zip(self._processes, self._scales, rest.T, strict=self._how.fine_tune):
-            process.add(scales * self._features(self.rows[-1:])[0], column)
-
-    def values(self, rows: NDArray[np.int64], optimism: float = 0.0) -> NDArray[np.float64]:
-        """What cells are worth, with objectives that are some standard deviations better: shape (B,) to (B,)."""
-        expected = self.slope * (self._prior[rows] - self._middle)
-        for number, process in enumerate(self._processes):
-            mean, deviation = process.predict(self._scales[number] * self._features(rows))
-            expected[:, number] += mean + optimism * deviation
-        rewards, task = self._centre + self._spread * expected, self._task
-        normalisation = task.benchmark.normalisation(task.objectives, task.epochs)
-        return task.scalarisation(rewards, normalisation.metrics(rewards))
-
-
-def standardised(
-    rewards: NDArray[np.float64], least_quantile: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Rewards of a run, shape (n, m), standardised by objective, with their means and standard deviations (m,).
-
-    Below a quantile all count alike: how bad a cell is says nothing about the best.
-    """
-    kept = np.maximum(rewards, np.quantile(rewards, least_quantile, axis=0))
-    centre, spread = kept.mean(axis=0), kept.std(axis=0) + 1e-9
-    return (kept - centre) / spread, centre, spread
+    def best(self, rows: NDArray[np.int64], optimism: float) -> int:
+        """Which cell is worth most: (B,) to an index. There is nothing to be optimistic about."""
+        return int(np.argmax(self._values(rows, np.zeros(()))))
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -326,9 +243,9 @@ def search(task: Task, budget: int, seed: int) -> tuple[NDArray[np.int64], NDArr
     """A search from scratch, half of it random: the cells, shape (n,), and their standardised objectives, (n, m)."""
     searcher = GaussianProcessEditing(num_random=min(budget, _present(task.benchmark)) // 2)
     record = run_task(searcher, task, budget, seed)
-    metrics = np.stack([record.column(name) for name in task.objectives], axis=1)
-    targets, _, _ = standardised(oriented(task.objectives, metrics), searcher.least_quantile)
-    return record.column("row").astype(np.int64), targets
+    seen = oriented(task.objectives, np.stack([record.column(name) for name in task.objectives], axis=1))
+    kept = np.maximum(seen, np.quantile(seen, searcher.least_quantile, axis=0))  # as the critic does
+    return record.column("row").astype(np.int64), (kept - kept.mean(axis=0)) / (kept.std(axis=0) + 1e-9)
 
 
 def _present(benchmark: Benchmark) -> int:

@@ -429,20 +429,21 @@ def test_bounds_of_deviations_hold_and_single_precision_is_near(number):
 
 @pytest.mark.parametrize("objectives", [("val_accuracy",), ("val_accuracy", "energy")])
 @pytest.mark.parametrize("optimism", [0.0, 0.7, 2.5])
-def test_the_best_cell_by_bounds_is_the_best_of_all(objectives, optimism):
+@pytest.mark.parametrize("with_prior", [False, True])
+def test_the_best_cell_by_bounds_is_the_best_of_all(objectives, optimism, with_prior):
     benchmark = ecnas.load("surrogate-5V")
     task = Task.of(benchmark, objectives)
     features, rng = cell_features(benchmark.space), np.random.default_rng(0)
+    prior = rng.standard_normal((len(benchmark.space), len(objectives))) if with_prior else None
     rows = rng.permutation(len(benchmark.space))
     rewards = task.judge(benchmark.query_rows(rows)).vector_reward + 0.02 * rng.standard_normal((len(rows), 1))
-    critic = gp_edit.Critic(features.size, task, 0.15, relevance=True)
+    critic = gp_edit.Critic(task, 0.15, True, prior)
     for n in range(1, 61):
-        critic.add(features(rows[n - 1 : n])[0], rewards[:n])
+        critic.add(rows[:n], rewards[:n])
         if n % 10 == 0:
-            others = features(rows[n : n + 400])
-            values = critic._values(
-                [process.predict(others * scales) for process, scales in critic._learners], optimism
-            )
+            others = rows[n : n + 400]
+            predictions = [process.predict(features(others) * scales) for process, scales in critic._learners]
+            values = critic._values(others, np.stack([mean + optimism * sd for mean, sd in predictions], axis=1))
             assert values[critic.best(others, optimism)] == pytest.approx(values.max(), abs=1e-5)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 
@@ -12,13 +13,13 @@ from conftest import ROOT
 import ecnas
 from ecnas import Space, runs
 from ecnas.runs import analysis
+from ecnas.runs.run import begun, run_task
 from ecnas.task import Task
 
 pytest.importorskip("tyro", reason="the controllers need ecnas-gym[agents]")
 
-from ecnas_gym.agents.transfer import Critic, Pretraining, TransferredEditing, Values, pretrain
-
-from ecnas_gym.agents import transfer
+from ecnas_gym.agents.gp_edit import Critic, GaussianProcessEditing
+from ecnas_gym.agents.transfer import Pretraining, TransferredEditing, Values, pretrain
 
 SMALL = {"num_plans": 100, "num_fresh": 50}
 
@@ -61,36 +62,61 @@ def test_values_of_small_cells_order_larger_ones(values):
 
 
 def test_a_fixed_policy_knows_nothing_of_the_world(values):
-    fixed = TransferredEditing(values, fine_tune=False, **SMALL)
+    fixed = TransferredEditing(pretrained=values, fine_tune=False, **SMALL)
     first, second = (search(fixed, f"surrogate-5V~{world}") for world in (1, 2))
     assert rows(first) == rows(second)
     assert (first.column("val_accuracy") != second.column("val_accuracy")).any()
-    tuned = TransferredEditing(values, **SMALL)
+    tuned = TransferredEditing(pretrained=values, **SMALL)
     assert rows(search(tuned, "surrogate-5V~1")) != rows(search(tuned, "surrogate-5V~2"))
 
 
+def test_without_values_it_is_editing_with_a_gaussian_process():
+    first, second = (
+        search(method(**SMALL), "surrogate-5V~1", 60) for method in (TransferredEditing, GaussianProcessEditing)
+    )
+    assert rows(first) == rows(second)
+    assert first.recommended_rows().tolist() == second.recommended_rows().tolist()
+
+
+def test_many_runs_at_once_are_the_same_runs(values):
+    for method in (
+        TransferredEditing(pretrained=values, **SMALL),
+        TransferredEditing(pretrained=values, fine_tune=False, **SMALL),
+    ):
+        worlds = [Task.of(ecnas.load(f"surrogate-5V~{seed}"), ("val_accuracy",), repeat="random") for seed in (1, 2)]
+        with contextlib.ExitStack() as stack:
+            starts = [stack.enter_context(begun(method, task, 25, seed)) for seed, task in enumerate(worlds)]
+            method.run_many(*zip(*starts, strict=True))
+        for seed, (task, start) in enumerate(zip(worlds, starts, strict=True)):
+            assert rows(start.evaluate.record) == rows(run_task(method, task, 25, seed))
+
+
 def test_transfer_pays_when_there_are_few_evaluations(values):
-    """Mean test regret after 20 of 2,532 cells, in worlds that the values are not of."""
+    """Mean test regret after 11 to 20 of 2,532 cells, in worlds that the values are not of."""
     regret = {}
-    for name, method in (("scratch", TransferredEditing(**SMALL)), ("tuned", TransferredEditing(values, **SMALL))):
+    for name, method in (
+        ("scratch", TransferredEditing(**SMALL)),
+        ("tuned", TransferredEditing(pretrained=values, **SMALL)),
+        ("fixed", TransferredEditing(pretrained=values, fine_tune=False, **SMALL)),
+    ):
         found = []
-        for seed in range(2000, 2006):
+        for seed in range(2000, 2012):
             record = search(method, f"surrogate-5V~{seed}", 20, seed)
-            found.append(analysis.measure(record, ecnas.load(f"surrogate-5V~{seed}"))["test_regret"][-1])
+            found.append(analysis.measure(record, ecnas.load(f"surrogate-5V~{seed}"))["test_regret"][10:])
         regret[name] = np.mean(found)
-    assert regret["tuned"] < 0.6 * regret["scratch"]
+    assert max(regret["tuned"], regret["fixed"]) < 0.85 * regret["scratch"]
 
 
-def test_values_that_mislead_are_found_out(values, monkeypatch):
+def test_values_that_mislead_are_found_out():
     task = Task.of(ecnas.load("surrogate-5V"), ("val_accuracy",))
     truth = task.benchmark.values("val_accuracy")
     scale = (truth - truth.mean()) / truth.std()
     rng = np.random.default_rng(0)
     for prior, low, high in ((scale, 0.7, 1.5), (rng.standard_normal(len(truth)), -0.3, 0.4), (-scale, -1.5, -0.5)):
-        monkeypatch.setattr(transfer, "values_of_space", lambda *_, prior=prior: prior[:, None])
-        critic = Critic(TransferredEditing(values, least_quantile=0.0), task)
-        for row in rng.choice(len(truth), size=60, replace=False).tolist():
-            critic.add(row, truth[[row]])
+        critic = Critic(task, 0.0, True, prior[:, None])
+        rows = rng.choice(len(truth), size=60, replace=False)
+        for number in range(1, 61):
+            critic.add(rows[:number], truth[rows[:number], None])
         assert low < critic.slope[0] < high
 
 
@@ -100,16 +126,18 @@ def test_two_objectives(tmp_path):
     learned = Values.load(path)(Space("5V"))
     energy = ecnas.load("surrogate-5V").values("energy")
     assert np.corrcoef(learned[:, 1], -np.log(energy))[0, 1] > 0.7  # more is better
-    record = search(TransferredEditing(path, **SMALL), "surrogate-5V~3", objectives=("val_accuracy", "energy"))
+    record = search(
+        TransferredEditing(pretrained=path, **SMALL), "surrogate-5V~3", objectives=("val_accuracy", "energy")
+    )
     assert len(record) == 40
-    assert len(search(TransferredEditing(path, **SMALL), "surrogate-5V~3", 15)) == 15  # one of the two
+    assert len(search(TransferredEditing(pretrained=path, **SMALL), "surrogate-5V~3", 15)) == 15  # one of the two
     with pytest.raises(ValueError, match="holds values of val_accuracy, energy, not of training_time"):
-        search(TransferredEditing(path), "surrogate-5V~3", objectives=("val_accuracy", "training_time"))
+        search(TransferredEditing(pretrained=path), "surrogate-5V~3", objectives=("val_accuracy", "training_time"))
 
 
 def test_files_that_hold_no_values(values, tmp_path):
     with pytest.raises(FileNotFoundError):
-        search(TransferredEditing(tmp_path / "none.npz"), "surrogate-4V~0")
+        search(TransferredEditing(pretrained=tmp_path / "none.npz"), "surrogate-4V~0")
     with np.load(values) as file:
         arrays = dict(file)
     wrong = {
@@ -129,13 +157,13 @@ def test_files_that_hold_no_values(values, tmp_path):
         else:
             np.savez(path, **content)
         with pytest.raises(ValueError, match=f"{name}.npz holds no values"):
-            search(TransferredEditing(path), "surrogate-4V~0")
+            search(TransferredEditing(pretrained=path), "surrogate-4V~0")
 
 
 def test_a_run_is_of_its_values(values, tmp_path):
     path = tmp_path / "values.npz"
     path.write_bytes(values.read_bytes())
-    method = TransferredEditing(path, fine_tune=False, **SMALL)
+    method = TransferredEditing(pretrained=path, fine_tune=False, **SMALL)
     first = search(method, "surrogate-5V~1", 20)
     other = Values.load(path)
     Values(other.objectives, -other.weights, other.worlds).save(path)
