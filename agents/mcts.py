@@ -19,7 +19,9 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import ClassVar
 
 # Before the import: networks of this size are several times faster on one thread.
@@ -29,8 +31,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 from ecnas_gym.agents.critic import Networks, cell_features, rank_scores
 from ecnas_gym.agents.tabular import Drawn, draw_cells
+from numpy.typing import NDArray
 
 from ecnas.runs import Evaluator, script
+from ecnas.runs.many import evaluate_rows
 from ecnas.task import Task
 from ecnas_gym import make_env
 from ecnas_gym.builder import NUM_ACTIONS, decisions
@@ -64,50 +68,129 @@ class TreeSearch:
     name: ClassVar[str] = "tree search"
 
     def run(self, evaluate: Evaluator, rng: np.random.Generator) -> None:
-        """Searches until the budget is spent."""
+        """Searches until the budget is spent, by the decisions of the environment."""
         env = make_env(evaluate)
-        features = cell_features(evaluate.benchmark.space)
-        network, only = Networks(features.size, 1, self.hidden_units, self.learning_rate, 0.0, [rng]), np.array([0])
-        rows = np.empty(0, dtype=np.int64)
-        rewards = np.empty(0)
-        root = Node.after((), imagine(evaluate.task, (), 1, rng))
 
-        while not root.closed:  # the budget ends this: the environment raises at the first cell that it does not allow
-            path = root.descend(self.exploration)
-            begun = (*path[-1].prefix, path[-1].untried.pop(int(rng.integers(len(path[-1].untried)))))
-            endings = imagine(evaluate.task, begun, self.num_imagined, rng)
-            leaf = Node.after(begun, endings)
-            path[-1].children.append(leaf)
-            for node in reversed(path):
-                node.closed = not node.untried and all(child.closed for child in node.children)
-            endings = endings.some(~np.isin(endings.rows, rows))
-            if not len(endings.rows):
-                continue  # all are known: the tree grows there, for nothing, until there is a new one or none is left
+        def play(_: Sequence[Evaluator], cells: Drawn) -> Outcome:
+            env.reset()  # raises when the budget is spent
+            for action in cells.actions[0].tolist():
+                reward = env.step(action)[1]
+            return np.array([float(reward)]), np.array([True])
 
-            believed = self.network and len(rows) >= self.num_random
-            predicted = (
-                network.predict(only, features(endings.rows)[None])[0, :, 0]
-                if believed
-                else np.zeros(len(endings.rows))
-            )
-            chosen = int(np.argmax(predicted)) if self.best_ending else 0
-            env.reset()
-            for action in endings.actions[chosen].tolist():
-                _, reward, _, _, info = env.step(action)
-            rows, rewards = np.append(rows, int(info["row"])), np.append(rewards, float(reward))
+        self._carry_out(play, [evaluate], [rng])
 
-            scores = rank_scores(rewards)
-            value = float(scores[-1])
-            if believed:
-                value += self.imagined_weight * (float(predicted.mean()) - value)
-            for node in (*path, leaf):
-                node.visits += 1
-                node.total += value
+    def run_many(self, evaluates: Sequence[Evaluator], rngs: Sequence[np.random.Generator]) -> None:
+        """Searches until all budgets are spent: the same runs, without stepping environments."""
+
+        def play(evaluates: Sequence[Evaluator], cells: Drawn) -> Outcome:
+            rewards, going = evaluate_rows(evaluates, cells.rows[:, None])
+            return rewards[:, 0], going
+
+        self._carry_out(play, evaluates, rngs)
+
+    def _carry_out(self, play: Play, evaluates: Sequence[Evaluator], rngs: Sequence[np.random.Generator]) -> None:
+        """Searches until all runs have ended, each when its budget is spent or all cells are known."""
+        task = evaluates[0].task
+        features = cell_features(task.benchmark.space)
+        networks = Networks(features.size, 1, self.hidden_units, self.learning_rate, 0.0, rngs)
+        roots = [Node.after((), drawn) for drawn in imagine(task, [()] * len(rngs), 1, rngs)]
+        runs = [Search(*begun) for begun in zip(range(len(rngs)), evaluates, rngs, roots, strict=True)]
+        rows = np.empty((len(runs), 0), dtype=np.int64)
+        rewards = np.empty((len(runs), 0))
+        while runs := self._grown(task, runs):
+            believed = self.network and rows.shape[1] >= self.num_random
+            for run in runs:
+                if believed:
+                    run.predicted = networks.predict(np.array([run.number]), features(run.endings.rows)[None])[0, :, 0]
+            each = [run.endings.some([np.argmax(run.predicted) if self.best_ending else 0]) for run in runs]
+            cells = Drawn(*map(np.concatenate, zip(*each, strict=True)))
+            new, going = play([run.evaluate for run in runs], cells)
+            rows, rewards = np.pad(rows, ((0, 0), (0, 1))), np.pad(rewards, ((0, 0), (0, 1)))
+            numbers = np.array([run.number for run in runs])
+            rows[numbers, -1], rewards[numbers, -1] = cells.rows, new
+            runs, numbers = [*compress(runs, going)], numbers[going]
+            if not runs:
+                break
+            scores = np.array([rank_scores(rewards[number]) for number in numbers])
+            for run, row, score in zip(runs, rows[numbers, -1].tolist(), scores[:, -1].tolist(), strict=True):
+                run.learn(row, score, self.imagined_weight if believed else 0.0)
             if self.network:
-                known = features(rows)
-                batches = rng.integers(len(rows), size=(self.updates, 1, self.batch_size))
-                ones = np.ones((1, self.batch_size), dtype=np.float32)
-                network.update(only, ((known[batch], scores[batch, None], ones) for batch in batches))
+                known, one_each = rows[numbers], np.arange(len(runs))[:, None]
+                size = (self.updates, self.batch_size)
+                batches = np.stack([run.rng.integers(rows.shape[1], size=size) for run in runs], axis=1)
+                ones = np.ones((len(runs), self.batch_size), dtype=np.float32)
+                networks.update(
+                    numbers,
+                    ((features(known[one_each, batch]), scores[one_each, batch, None], ones) for batch in batches),
+                )
+
+    def _grown(self, task: Task, runs: Sequence[Search]) -> list[Search]:
+        """Adds nodes to the trees until there are endings that were not tried; without the runs where there are none.
+
+        Where all endings of a node are known the tree grows there for nothing.
+        """
+        growing = [run for run in runs if not run.root.closed]
+        found: set[int] = set()
+        while growing:
+            begun = [run.descend(self.exploration) for run in growing]
+            drawn = imagine(task, begun, self.num_imagined, [run.rng for run in growing])
+            found |= {run.number for run, *endings in zip(growing, begun, drawn, strict=True) if run.grow(*endings)}
+            growing = [run for run in growing if run.number not in found and not run.root.closed]
+        return [run for run in runs if run.number in found]
+
+
+Outcome = tuple[NDArray[np.float64], NDArray[np.bool_]]
+"""Rewards of runs, and which of them go on, each of shape (S,)."""
+
+Play = Callable[[Sequence[Evaluator], Drawn], Outcome]
+"""Builds a cell for each of S runs and has it trained."""
+
+
+class Search:
+    """What one run knows but for its network.
+
+    Args:
+        number: Of the run.
+        evaluate: Trains cells.
+        rng: Source of randomness.
+        root: Of its tree.
+
+    Attributes:
+        endings: Cells that the newest node can become and that were not tried.
+        predicted: What the network makes of them; 0 before it is believed.
+    """
+
+    def __init__(self, number: int, evaluate: Evaluator, rng: np.random.Generator, root: Node) -> None:
+        self.number, self.evaluate, self.rng, self.root = number, evaluate, rng, root
+        self.endings: Drawn
+        self.predicted: NDArray[np.floating]
+        self._path: list[Node] = []
+        self._tried = np.zeros(len(evaluate.benchmark.space), dtype=np.bool_)
+
+    def descend(self, exploration: float) -> tuple[int, ...]:
+        """Goes down the tree and takes an action that was not tried there; returns all decisions."""
+        self._path = self.root.descend(exploration)
+        untried = self._path[-1].untried
+        return (*self._path[-1].prefix, untried.pop(int(self.rng.integers(len(untried)))))
+
+    def grow(self, begun: tuple[int, ...], endings: Drawn) -> bool:
+        """Adds the node after some decisions, of which there are endings; whether one of them was not tried."""
+        leaf = Node.after(begun, endings)
+        self._path[-1].children.append(leaf)
+        for node in reversed(self._path):
+            node.closed = not node.untried and all(child.closed for child in node.children)
+        self._path.append(leaf)
+        self.endings = endings.some(~self._tried[endings.rows])
+        self.predicted = np.zeros(len(self.endings.rows))
+        return len(self.endings.rows) > 0
+
+    def learn(self, row: int, score: float, imagined_weight: float) -> None:
+        """Learns that a cell was tried, and what the nodes on the way to it are worth."""
+        self._tried[row] = True
+        value = score + imagined_weight * (float(self.predicted.mean()) - score)
+        for node in self._path:
+            node.visits += 1
+            node.total += value
 
 
 @dataclass
@@ -159,13 +242,18 @@ class Node:
         return max((child for child in self.children if not child.closed), key=bound)
 
 
-def imagine(task: Task, begun: tuple[int, ...], number: int, rng: np.random.Generator) -> Drawn:
-    """Draws random completions of a cell under construction."""
+def imagine(
+    task: Task, begun: Sequence[tuple[int, ...]], number: int, rngs: Sequence[np.random.Generator]
+) -> list[Drawn]:
+    """Ends cells that were begun at random, each a number of times."""
     num_decisions = len(decisions(task.benchmark.space))
-    logits = np.zeros((num_decisions, NUM_ACTIONS))
-    logits[np.arange(len(begun)), begun] = np.inf
-    noise = rng.gumbel(size=(number, num_decisions, NUM_ACTIONS))
-    return draw_cells(task, np.broadcast_to(logits, noise.shape), noise)
+    logits = np.zeros((len(begun), 1, num_decisions, NUM_ACTIONS))
+    for of_one, taken in zip(logits[:, 0], begun, strict=True):
+        of_one[np.arange(len(taken)), taken] = np.inf
+    noise = np.stack([rng.gumbel(size=(number, num_decisions, NUM_ACTIONS)) for rng in rngs])
+    shape = (len(begun) * number, num_decisions, NUM_ACTIONS)
+    drawn = draw_cells(task, np.broadcast_to(logits, noise.shape).reshape(shape), noise.reshape(shape))
+    return [drawn.some(np.arange(start, start + number)) for start in range(0, len(drawn.rows), number)]
 
 
 if __name__ == "__main__":

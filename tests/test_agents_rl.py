@@ -174,9 +174,9 @@ def test_replay_carries_a_reward_to_the_first_step_at_once():
 def test_imagined_endings_begin_as_they_must_and_are_cells():
     task = Task.of(ecnas.load("surrogate-5V"), ("val_accuracy",))
     rng = np.random.default_rng(0)
-    (first,) = mcts.imagine(task, (), 1, rng).actions
+    ((first,),) = (drawn.actions for drawn in mcts.imagine(task, [()], 1, [rng]))
     for depth in (0, 1, 5, 13):
-        endings = mcts.imagine(task, tuple(first[:depth].tolist()), 200, rng)
+        (endings,) = mcts.imagine(task, [tuple(first[:depth].tolist())], 200, [rng])
         assert (endings.actions[:, :depth] == first[:depth]).all()
         assert np.take_along_axis(endings.masks, endings.actions[:, :, None], axis=2).all()
         assert (endings.rows >= 0).all()
@@ -199,10 +199,10 @@ def test_the_tree_counts_every_evaluation_and_goes_where_the_bound_is_highest():
 def test_a_node_skips_decisions_that_are_none():
     task = Task.of(ecnas.load("surrogate-4V"), ("val_accuracy",))
     begun = (0, 0, 1, 1)  # vertex 1 has no edge into it, so none may start there
-    node = mcts.Node.after(begun, mcts.imagine(task, begun, 1, np.random.default_rng(0)))
+    node = mcts.Node.after(begun, *mcts.imagine(task, [begun], 1, [np.random.default_rng(0)]))
     assert node == mcts.Node((0, 0, 1, 1, 0), [0, 1], closed=False)
     begun = (*node.prefix, 1)  # vertex 2 dangles, so its edge to the output must be
-    node = mcts.Node.after(begun, mcts.imagine(task, begun, 1, np.random.default_rng(0)))
+    node = mcts.Node.after(begun, *mcts.imagine(task, [begun], 1, [np.random.default_rng(0)]))
     assert node == mcts.Node((0, 0, 1, 1, 0, 1, 0, 1), [], closed=True)
 
 
@@ -273,6 +273,9 @@ def test_draws_are_cells_of_the_environment_and_follow_the_logits():
         (edit.Editing(), "7V"),
         (edit.Editing(min_epochs=12, pretraining=5, prior_scale=0.1, cost_features=False), "7V"),
         (gp_edit.GaussianProcessEditing(), "4V"),
+        (mcts.TreeSearch(), "4V"),
+        (mcts.TreeSearch(num_imagined=20), "7V"),
+        (mcts.TreeSearch(network=False, num_imagined=20), "7V"),
         (gp_edit.GaussianProcessEditing(num_plans=100, num_fresh=50), "7V"),
     ],
 )

@@ -117,7 +117,8 @@ class _Networks:
         self._how, self._shapes = how, shapes
         self.parameters, self._gradient = parameters, np.empty_like(parameters)
         self._layers, self._to_layers = _views(parameters, shapes), _views(self._gradient, shapes)
-        self._mean, self._square = np.zeros_like(parameters), np.zeros_like(parameters)
+        self._gradients, self._squares = np.zeros_like(parameters), np.zeros_like(parameters)  # decaying sums
+        self._change = np.empty_like(parameters)
         self._steps = 0
         parts = [np.repeat((how.alpha, 0.0), (a * b, b)) for a, b in shapes]
         self._alpha = np.concatenate(parts).astype(np.float32)
@@ -125,7 +126,8 @@ class _Networks:
     def some(self, chosen: NDArray[np.bool_]) -> _Networks:
         """Some of the networks, to continue fitting."""
         networks = _Networks(self._how, self._shapes, self.parameters[chosen])
-        networks._mean, networks._square, networks._steps = self._mean[chosen], self._square[chosen], self._steps
+        networks._gradients, networks._squares = self._gradients[chosen], self._squares[chosen]
+        networks._steps = self._steps
         return networks
 
     def outputs(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -158,33 +160,38 @@ class _Networks:
         values, active = self._forward(batch.x)
         errors = values[-1] - batch.y
         to_layer = batch.weights * errors
-        decayed = self._alpha * self.parameters
-        squares: NDArray[np.float64] = (
-            (to_layer * errors).sum(axis=(1, 2)) + batch.rest + (decayed * self.parameters).sum(axis=1)
-        )
+        squares: NDArray[np.float64] = np.einsum("gki,gki->g", to_layer, errors) + batch.rest
+        to_layer /= np.float32(batch.size)
         for number in reversed(range(len(self._layers))):
             weights, _ = self._layers[number]
             to_weights, to_bias = self._to_layers[number]
             np.matmul(values[number].mT, to_layer, out=to_weights)
             np.matmul(ones, to_layer, out=to_bias)
             if number:
-                # The first form is the second for layers of one unit, and faster.
-                to_layer = to_layer * weights.mT if weights.shape[2] == 1 else to_layer @ weights.mT
+                # The first form is the second for layers of one unit, and faster. So is a product with a copy.
+                transposed = np.ascontiguousarray(weights.mT)
+                to_layer = to_layer * transposed if weights.shape[2] == 1 else to_layer @ transposed
                 to_layer *= active[number - 1]
+        decayed = np.multiply(self._alpha, self.parameters, out=self._change)
+        squares += np.einsum("gp,gp->g", decayed, self.parameters)
+        decayed /= np.float32(batch.size)
         self._gradient += decayed
-        self._gradient /= np.float32(batch.size)
         return squares
 
     def _step(self) -> None:
-        """One step of Adam."""
+        """One step of Adam. Its running means are the sums here times 1 − decay, which comes into the rate."""
         first, second = _DECAYS
         self._steps += 1
-        self._mean += (1 - first) * (self._gradient - self._mean)
-        self._square += (1 - second) * (self._gradient * self._gradient - self._square)
-        change = np.sqrt(self._square)
-        change += _EPSILON
-        np.divide(self._mean, change, out=change)
-        change *= self._how.learning_rate * math.sqrt(1 - second**self._steps) / (1 - first**self._steps)
+        self._gradients *= np.float32(first)
+        self._gradients += self._gradient
+        self._squares *= np.float32(second)
+        self._squares += np.square(self._gradient, out=self._change)
+        scale = math.sqrt(1 - second)
+        change = np.sqrt(self._squares, out=self._change)
+        change += np.float32(_EPSILON / scale)
+        np.divide(self._gradients, change, out=change)
+        rate = self._how.learning_rate * math.sqrt(1 - second**self._steps) / (1 - first**self._steps)
+        change *= np.float32(rate * (1 - first) / scale)
         self.parameters -= change
 
 
