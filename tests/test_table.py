@@ -171,3 +171,18 @@ def test_tables_that_lack_different_cells_have_different_digests():
     digests = [synthetic_table("4V", missing=frozenset(rows)).digest for rows in ((), (3,), (3, 4), (34,))]
     assert len(set(digests)) == 4
     assert digests[0] == columns_digest(synthetic_table("4V").columns)
+
+
+@pytest.mark.parametrize("dtype", ["<f2", ">f8", ">i4", "u1", "<f4", "<i8", ">u2"])
+def test_single_cells_are_read_as_many_are(dtype):
+    """Whatever the numbers are stored as."""
+    stored = np.random.default_rng(0).integers(1, 200, size=(91, 2, 3)).astype(dtype)
+    columns = {"val_accuracy": Column(stored, scale=0.004), "energy": Column(stored[:, :, :1], scale=0.1)}
+    table = synthetic_table("4V", columns=columns, repeats=3)
+    for epochs in table.epochs:
+        reader = table.reader(epochs)
+        for repeat in (None, 0, 1, 2):
+            metrics = np.array([reader(row, repeat) for row in range(91)])
+            np.testing.assert_array_equal(metrics[:, 0], table.values("val_accuracy", epochs, repeat))
+            np.testing.assert_array_equal(metrics[:, 3], table.values("energy", epochs, repeat))
+            assert np.isnan(metrics[:, 1]).all()
