@@ -15,7 +15,7 @@ from typing import Any, Final, NoReturn
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ecnas.decimals import EXACT, ExactSum, decimal_of, exact_sum, rough_sum
+from ecnas.decimals import EXACT, Amounts, ExactSum, decimal_of
 from ecnas.errors import BudgetExhaustedError, BudgetProcessError
 
 _NOTHING: Final[Mapping[str, int]] = {}
@@ -119,8 +119,8 @@ class Budget:
         self,
         *,
         epochs: int,
-        energy: ArrayLike,
-        seconds: ArrayLike,
+        energy: ArrayLike | Amounts,
+        seconds: ArrayLike | Amounts,
         keys: Iterable[Hashable],
         partly: bool = False,
     ) -> int:
@@ -156,34 +156,30 @@ class Budget:
                 places = np.fromiter(new.values(), dtype=np.intp, count=len(new))
                 amounts = {name: values[places] for name, values in amounts.items()}
             due = count if places is None else len(places)
-            totals: dict[str, Decimal] = {}
-            fit = self._how_many_fit(due, epochs, amounts, totals)
+            fit = self._how_many_fit(due, epochs, amounts)
             paid = count
             if fit < due:
                 if not partly:
-                    before = {name: exact_sum(values[:fit]) for name, values in amounts.items()}
-                    refused = {name: values.item(fit) for name, values in amounts.items()}
+                    before = {name: values[:fit].total for name, values in amounts.items()}
+                    refused = {name: values.floats.item(fit) for name, values in amounts.items()}
                     self._check(epochs, refused, {"evaluations": fit, "epochs": fit * epochs, **before})
                 paid = fit if places is None else int(places[fit])
-                amounts, totals = {name: values[:fit] for name, values in amounts.items()}, {}
+                amounts = {name: values[:fit] for name, values in amounts.items()}
             if fit:
                 self._evaluations += fit
                 self._epochs += fit * epochs
                 for name, values in amounts.items():
-                    self._sums[name].add_many(values, totals.get(name))
+                    self._sums[name].add_many(values)
                 self._charged.update(list(new)[:fit])
         return paid
 
-    def _how_many_fit(
-        self, count: int, epochs: int, amounts: dict[str, NDArray[np.float64]], totals: dict[str, Decimal]
-    ) -> int:
-        """How many of the evaluations can be charged before one would overspend; notes sums of all that it makes."""
+    def _how_many_fit(self, count: int, epochs: int, amounts: dict[str, Amounts]) -> int:
+        """How many of the evaluations can be charged before one would overspend."""
         for name, most in self._limits.items():
-            if name in amounts and not self._is_far(name, rough_sum(amounts[name])):
-                totals[name] = exact_sum(amounts[name])
+            if name in amounts and not self._is_far(name, amounts[name].estimate):
                 spent = self._sums[name].total
-                if EXACT.add(spent, totals[name]) > most:  # at the end of a budget alone
-                    for place, amount in enumerate(amounts[name][:count].tolist()):
+                if EXACT.add(spent, amounts[name].total) > most:  # at the end of a budget alone
+                    for place, amount in enumerate(amounts[name].floats[:count].tolist()):
                         spent = EXACT.add(spent, decimal_of(amount))
                         if spent > most:
                             count = place
@@ -224,7 +220,9 @@ class Budget:
             return 0.0
         raise ValueError(f"{name} must be finite and not negative, got {amount!r}")
 
-    def _amounts(self, name: str, values: ArrayLike) -> NDArray[np.float64]:
+    def _amounts(self, name: str, values: ArrayLike | Amounts) -> Amounts:
+        if isinstance(values, Amounts):
+            return values
         amounts = np.array(values, dtype=np.float64)  # a copy: it is added up later
         if amounts.ndim != 1:
             raise ValueError(f"{name} must be numbers of shape (B,), got shape {amounts.shape}")
@@ -232,7 +230,7 @@ class Budget:
             for amount in amounts.tolist():
                 self._amount(name, amount)
             amounts[np.isnan(amounts)] = 0.0
-        return amounts
+        return Amounts(amounts)
 
     def require(self, epochs: int) -> None:
         """Raises unless a training of ``epochs`` may begin; its energy and time are not known before it ends.

@@ -7,6 +7,8 @@ next to nothing.
 
 from __future__ import annotations
 
+import functools
+from dataclasses import dataclass
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from typing import Final
 
@@ -26,6 +28,9 @@ _POWERS_LOW: Final = _POWERS - _POWERS_HIGH
 _EXPONENT: Final = np.int64(0x7FF0_0000_0000_0000)
 _FRACTION: Final = np.int64(0x000F_FFFF_FFFF_FFFF)
 _LIMB: Final = 30
+_LIMB_MASK: Final = (1 << _LIMB) - 1
+_MOST_SHIFT: Final = 9  # an integer of a limb times so many powers of ten is an int64
+_MOST_ADDED: Final = 1 << 16  # so many limbs of a list are added up as floats without rounding
 _FEW: Final = 16  # below, one by one is faster
 _WAITING: Final = 4096
 
@@ -56,13 +61,13 @@ class ExactSum:
         if len(self._single) >= _WAITING:
             self._add_up()
 
-    def add_many(self, amounts: NDArray[np.float64], total: Decimal | None = None) -> None:
-        """Adds an array, shape (B,), of which the sum may be known."""
-        self.estimate += rough_sum(amounts)
-        if total is not None:
-            self._total = EXACT.add(self._total, total)
+    def add_many(self, amounts: Amounts) -> None:
+        """Adds B amounts."""
+        self.estimate += amounts.estimate
+        if amounts.is_quick:
+            self._total = EXACT.add(self._total, amounts.total)
             return
-        self._arrays.append(amounts)
+        self._arrays.append(amounts.floats)
         self._num_waiting += len(amounts)
         if self._num_waiting >= _WAITING:
             self._add_up()
@@ -81,10 +86,83 @@ class ExactSum:
             self._total = EXACT.add(self._total, exact_sum(amounts[start : start + _WAITING]))
 
 
-def rough_sum(amounts: NDArray[np.float64]) -> float:
-    """The sum of finite amounts from 0, shape (B,), but for rounding; infinite if it is too large for a float."""
-    with np.errstate(over="ignore"):
-        return float(amounts.sum())
+@dataclass(frozen=True)
+class Amounts:
+    """Finite amounts from 0.
+
+    Attributes:
+        floats: Shape (B,).
+        limbs: The decimals that they stand for as integers, ``(high · 2³⁰ + low) · 10^−power``, if they come from a
+            :class:`PriceList`; whole float64, shape (B, 2).
+        power: As above.
+    """
+
+    floats: NDArray[np.float64]
+    limbs: NDArray[np.float64] | None = None
+    power: int = 0
+
+    def __len__(self) -> int:
+        return len(self.floats)
+
+    def __getitem__(self, places: slice | NDArray[np.intp]) -> Amounts:
+        return Amounts(self.floats[places], None if self.limbs is None else self.limbs[places], self.power)
+
+    @functools.cached_property
+    def estimate(self) -> float:
+        """The sum but for rounding; infinite if it is too large for a float."""
+        if self.is_quick:
+            return float(self.total)
+        with np.errstate(over="ignore"):
+            return float(self.floats.sum())
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether the exact sum is known, or one of integers."""
+        return "total" in self.__dict__ or (self.limbs is not None and len(self) <= _MOST_ADDED)
+
+    @functools.cached_property
+    def total(self) -> Decimal:
+        """The sum of the decimals."""
+        if self.limbs is None or len(self) > _MOST_ADDED:
+            return exact_sum(self.floats)
+        high, low = (int(self.limbs[:, limb].sum()) for limb in range(2))
+        return EXACT.scaleb(Decimal((high << _LIMB) + low), -self.power)
+
+
+class PriceList:
+    """What each of many things costs, in a form in which the sum of any of them is one of integers.
+
+    Args:
+        prices: Finite amounts from 0, shape (n,).
+
+    Attributes:
+        limbs: As those of :class:`Amounts`, shape (n, 2).
+        power: Likewise.
+
+    Raises:
+        ValueError: Some are so much larger than others that integers in a common unit would be too large: a factor of
+            1,000 is possible.
+    """
+
+    def __init__(self, prices: NDArray[np.float64]) -> None:
+        powers, integers, doubtful = _scaled(np.ascontiguousarray(prices))
+        for place in doubtful.tolist():
+            _, digits, exponent = decimal_of(prices.item(place)).as_tuple()
+            assert isinstance(exponent, int)  # a finite number
+            blank = _DIGITS - len(digits)
+            powers[place] = blank - exponent
+            integers[place] = int("".join(map(str, digits))) * 10**blank
+        self.power = int(powers.max())
+        shift = np.where(integers > 0, self.power - powers, 0)
+        too_far = ValueError(f"prices must be of similar sizes, got up to {prices.max()}")
+        if shift.max() > _MOST_SHIFT:
+            raise too_far
+        factor = 10**shift
+        low = (integers & _LIMB_MASK) * factor
+        high = (integers >> _LIMB) * factor + (low >> _LIMB)
+        if high.max() * _MOST_ADDED >= 2**53:
+            raise too_far
+        self.limbs = np.stack([high, low & _LIMB_MASK], axis=1).astype(np.float64)
 
 
 def exact_sum(amounts: NDArray[np.float64]) -> Decimal:
@@ -97,7 +175,7 @@ def exact_sum(amounts: NDArray[np.float64]) -> Decimal:
         integers[doubtful] = 0
         # Two limbs, so that sums in floating point are exact: 2³⁰ · 2²³ is 2⁵³.
         high = np.bincount(powers, weights=integers >> _LIMB, minlength=1)
-        low = np.bincount(powers, weights=integers & ((1 << _LIMB) - 1), minlength=1)
+        low = np.bincount(powers, weights=integers & _LIMB_MASK, minlength=1)
         for power in (high + low).nonzero()[0].tolist():
             scaled = (int(high[power]) << _LIMB) + int(low[power])
             total = EXACT.add(total, EXACT.scaleb(Decimal(scaled), -power))

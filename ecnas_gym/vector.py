@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
@@ -17,6 +18,7 @@ from ecnas import BudgetExhaustedError
 from ecnas.benchmark import Evaluations
 from ecnas.budget import as_budget
 from ecnas.coerce import shown, whole
+from ecnas.decimals import Amounts, PriceList
 from ecnas.encoding import to_frame
 from ecnas.table import COLUMNS
 from ecnas.task import Judgement
@@ -44,15 +46,15 @@ class Answers(NamedTuple):
     Attributes:
         rows: The cells' rows, shape (B,).
         rewards: Shape (B,) or (B, objectives).
-        energy: kWh, shape (B,).
-        seconds: Shape (B,).
+        energy: kWh, B of them.
+        seconds: B of them.
         evaluations: All that the benchmark says, if it was asked; None if the answers are out of memory.
     """
 
     rows: NDArray[np.int64]
     rewards: NDArray[np.float64]
-    energy: NDArray[np.float64]
-    seconds: NDArray[np.float64]
+    energy: NDArray[np.float64] | Amounts
+    seconds: NDArray[np.float64] | Amounts
     evaluations: Evaluations | None
 
     def first(self, count: int) -> Answers:
@@ -103,6 +105,7 @@ class _VectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
         self._is_fixed = not _is_random(env.repeat) and not isinstance(env.repeat, np.random.Generator)
 
         self._num_asked = 0
+        self._price_powers: list[int] | None = None
         self._ended = np.arange(self.num_envs)  # whose episode has ended and has no successor yet
         self._steps = np.zeros(self.num_envs, dtype=np.int64)  # counted only under max_episode_steps
         self._running = False
@@ -255,8 +258,7 @@ class _VectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
         setattr(self._env, name, value)
         if name == "budget":
             self.budget = value
-        else:
-            self.__dict__.pop("_all_answers", None)
+        self.__dict__.pop("_all_answers", None)
 
     def render(self) -> tuple[Any, ...]:
         """What each environment's cell looks like, as :class:`ecnas_gym.CellEnv` renders it."""
@@ -405,19 +407,33 @@ class _VectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
         return Answers(rows, rewards, evaluations.energy, evaluations.training_time, evaluations)
 
     def _part(self, answers: NDArray[np.float64], rows: NDArray[np.int64]) -> Answers:
-        rewards = answers[:, 0] if answers.shape[1] == 3 and self._zeros().ndim == 1 else answers[:, :-2]
-        return Answers(rows, rewards, answers[:, -2], answers[:, -1], None)
+        rewards = answers[:, 2] if self._zeros().ndim == 1 else answers[:, 2 : 2 + len(self.objectives)]
+        amounts: Any = answers[:, 0], answers[:, 1]
+        if self._price_powers is not None:
+            limbs = answers[:, -4:-2], answers[:, -2:]  # in the same line of the processor's cache
+            amounts = map(Amounts, amounts, limbs, self._price_powers)
+        return Answers(rows, rewards, *amounts, None)
 
     @functools.cached_property
     def _all_answers(self) -> NDArray[np.float64]:
-        """Rewards, energy and seconds of all cells, side by side: shape (cells, 3), or (cells, objectives + 2)."""
+        """Energy, seconds and rewards of all cells, side by side, and under a budget what energy and seconds add up by.
+
+        Shape (cells, 3), or (cells, 2 + objectives), and 4 columns more under a budget.
+        """
         parts = []
         for start in range(0, len(self.cell_space), _PART):
             rows = np.arange(start, min(start + _PART, len(self.cell_space)))
             evaluations = self.benchmark.query_rows(rows, self.epochs, repeat=self.repeat)  # type: ignore[arg-type]
             rewards = self._rewards_of(self._env.judge(evaluations))
-            parts.append(np.column_stack([rewards, evaluations.energy, evaluations.training_time]))
-        return np.concatenate(parts)
+            parts.append(np.column_stack([evaluations.energy, evaluations.training_time, rewards]))
+        answers = np.concatenate(parts)
+        self._price_powers = None
+        if self.budget is not None and np.isfinite(answers[:, :2]).all():
+            with contextlib.suppress(ValueError):  # prices too far apart: they are added up as decimals
+                lists = [PriceList(answers[:, currency]) for currency in range(2)]
+                answers = np.column_stack([answers, *(prices.limbs for prices in lists)])
+                self._price_powers = [prices.power for prices in lists]
+        return answers
 
     def _succeed(self, final_info: dict[str, Any]) -> dict[str, Any]:
         """Starts new episodes in the step that ended the last ones, and returns its information."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecnas.decimals import EXACT, ExactSum, _scaled, decimal_of, exact_sum
+from ecnas.decimals import EXACT, Amounts, ExactSum, PriceList, _scaled, decimal_of, exact_sum
 
 rng = np.random.default_rng(0)
 SAMPLES = {
@@ -48,7 +48,7 @@ def test_sums(name):
     assert exact_sum(np.ascontiguousarray(amounts)) == expected
     sums = ExactSum()
     for part in np.split(amounts, [1, 3, 50]):
-        sums.add_many(part)
+        sums.add_many(Amounts(part))
         sums.add(0.1)
     assert sums.total == EXACT.add(expected, Decimal("0.4"))
 
@@ -64,3 +64,52 @@ def test_any_floats(amounts):
 def test_ten_times_a_tenth():
     assert exact_sum(np.full(20, 0.1)) == 2
     assert exact_sum(np.full(3, 0.1)) == Decimal("0.3")
+
+
+# --- Price lists -----------------------------------------------------------------------------------------------------
+
+
+def chosen(prices, things):
+    listed = PriceList(prices)
+    return Amounts(prices[things], listed.limbs[things], listed.power)
+
+
+@pytest.mark.parametrize("name", ["of a table", "with any number of digits", "of single precision", "nearly halves"])
+def test_sums_of_listed_prices_are_those_of_decimals(name):
+    """In any order, with repeats, in parts."""
+    prices = SAMPLES[name]
+    typical = np.median(prices)
+    prices = prices[(prices > typical / 20) & (prices < typical * 20)]
+    for size in (0, 1, 20, 5_000):
+        things = rng.integers(len(prices), size=size)
+        amounts = chosen(prices, things)
+        assert amounts.is_quick
+        assert amounts.total == exact_sum(prices[things])
+        assert amounts.estimate == pytest.approx(float(prices[things].sum()))
+        assert amounts[: size // 2].total == exact_sum(prices[things[: size // 2]])
+        assert amounts[np.arange(size)[::-1]].total == amounts.total
+        sums = ExactSum()
+        sums.add(0.1)
+        sums.add_many(amounts)
+        sums.add_many(Amounts(prices[things]))
+        assert sums.total == 2 * exact_sum(prices[things]) + Decimal("0.1")
+
+
+def test_listed_prices_of_all_kinds():
+    """Powers of two, whole numbers and zero are found by other means than the rest."""
+    prices = np.array([0.5, 0.25, 3.0, 7.0, 0.0, 0.1, 0.30000000000000004, 20.0, 2.0**-6])
+    everything = np.arange(len(prices))
+    assert chosen(prices, everything).total == sum(Decimal(repr(price)) for price in prices.tolist())
+
+
+def test_too_many_amounts_for_one_pass_are_added_up_as_decimals():
+    prices = np.array([0.1, 0.7000000000000001])
+    amounts = chosen(prices, np.arange(1 << 17) % 2)
+    assert not amounts.is_quick
+    assert amounts.total == (1 << 16) * Decimal("0.8000000000000001")
+
+
+@pytest.mark.parametrize("prices", [[1e-30, 1.0], [0.1, 1e15], [1e-12, 0.3]])
+def test_prices_too_far_apart_have_no_list(prices):
+    with pytest.raises(ValueError, match="prices must be of similar sizes"):
+        PriceList(np.array(prices))
