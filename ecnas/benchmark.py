@@ -594,7 +594,12 @@ class Benchmark:
         return np.where(lacking, "", words)
 
     def provenance_of(self, row: int, epochs: int, repeat: int | None = None) -> Provenance:
-        """What an evaluation of a cell is called: by the provenance of its weakest metric."""
+        """What an evaluation of a cell is called: by the provenance of its weakest metric.
+
+        Raises:
+            OutOfDomainError: There is no such row or epochs.
+        """
+        row, epochs = self.space.check_row(row), self.check_epochs(epochs)
         if not self._is_mixed:
             return self._provenances[epochs]
         rows = np.array([row])

@@ -331,20 +331,6 @@ if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def as_budget(budget: Budget | float | None) -> Budget | None:
-    """A budget, or a new one of a number of evaluations; None for none.
-
-    Raises:
-        ValueError: It is neither.
-    """
-    if budget is None or isinstance(budget, Budget):
-        return budget
-    try:
-        return Budget(evaluations=budget)
-    except ValueError as error:
-        raise ValueError(f"budget must be an ecnas.Budget or a number of evaluations: {error}") from None
-
-
 def _text(amount: Decimal) -> str:
     return repr(float(amount)).removesuffix(".0")
 

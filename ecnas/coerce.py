@@ -17,6 +17,8 @@ takes a name or an object. Objectives are checked by :func:`ecnas.objectives.che
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, overload
@@ -146,26 +148,27 @@ def benchmark_of(benchmark: Benchmark | str | os.PathLike[str]) -> Benchmark:
 
 
 @overload
-def budget_of(budget: Budget | int) -> Budget: ...
+def budget_of(budget: Budget | float) -> Budget: ...
 
 
 @overload
-def budget_of(budget: Budget | int | None) -> Budget | None: ...
+def budget_of(budget: Budget | float | None) -> Budget | None: ...
 
 
-def budget_of(budget: Budget | int | None) -> Budget | None:
+def budget_of(budget: Budget | float | None) -> Budget | None:
     """A budget; a new one for a number of evaluations; None for None.
 
     Raises:
-        ValueError: It is something else, or no number above zero.
+        ValueError: It is something else, or no finite whole number above zero.
     """
     from ecnas.budget import Budget
 
     if budget is None or isinstance(budget, Budget):
         return budget
-    number = as_whole(budget)
-    if number is None or number < 1:
-        raise ValueError(
-            f"budget must be an ecnas.Budget, a whole number of evaluations of at least 1 or None, got {shown(budget)}"
-        )
-    return Budget(evaluations=number)
+    with contextlib.suppress(ValueError):
+        made = Budget(evaluations=budget)
+        if math.isfinite(made.limits["evaluations"]):
+            return made
+    raise ValueError(
+        f"budget must be an ecnas.Budget, a whole number of evaluations of at least 1 or None, got {shown(budget)}"
+    )

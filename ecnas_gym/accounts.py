@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Final
 
-from ecnas.budget import Budget, as_budget
+from ecnas.budget import Budget
+from ecnas.coerce import budget_of
 
 _MAKERS_OF_MANY: Final = (
     "gymnasium.vector",
@@ -29,7 +30,7 @@ def account(budget: Budget | float | None) -> Budget | None:
     """
     if budget is None or isinstance(budget, Budget):
         return budget
-    created = as_budget(budget)
+    created = budget_of(budget)
     if maker := _maker_of_many():
         raise ValueError(
             f"budget must be an ecnas.Budget where {maker} makes several environments from the same arguments, got "

@@ -16,8 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ecnas import BudgetExhaustedError
 from ecnas.benchmark import Evaluations
-from ecnas.budget import as_budget
-from ecnas.coerce import shown, whole
+from ecnas.coerce import budget_of, shown, whole
 from ecnas.decimals import Amounts, PriceList
 from ecnas.encoding import to_frame
 from ecnas.table import COLUMNS
@@ -91,7 +90,7 @@ class _VectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
         self.max_episode_steps = None if max_episode_steps is None else whole("max_episode_steps", max_episode_steps, 1)
         # One environment checks the arguments, and is the source of all that is not an episode.
-        kwargs["budget"] = as_budget(kwargs.get("budget"))
+        kwargs["budget"] = budget_of(kwargs.get("budget"))
         self._env = env = self._single_env(**kwargs)
         self.cell_space, self.benchmark, self.epochs = env.cell_space, env.benchmark, env.epochs
         self.objectives, self.budget = env.objectives, env.budget
@@ -254,7 +253,7 @@ class _VectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
             if len(values) != self.num_envs or any(value is not values[0] for value in values):
                 raise ValueError(f"{name} must be the same for all {self.num_envs} environments, got {shown(values)}")
             values = values[0]
-        value = as_budget(values) if name == "budget" else values
+        value = budget_of(values) if name == "budget" else values
         setattr(self._env, name, value)
         if name == "budget":
             self.budget = value
@@ -408,11 +407,12 @@ class _VectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
 
     def _part(self, answers: NDArray[np.float64], rows: NDArray[np.int64]) -> Answers:
         rewards = answers[:, 2] if self._zeros().ndim == 1 else answers[:, 2 : 2 + len(self.objectives)]
-        amounts: Any = answers[:, 0], answers[:, 1]
-        if self._price_powers is not None:
-            limbs = answers[:, -4:-2], answers[:, -2:]  # in the same line of the processor's cache
-            amounts = map(Amounts, amounts, limbs, self._price_powers)
-        return Answers(rows, rewards, *amounts, None)
+        energy, seconds = answers[:, 0], answers[:, 1]
+        if self._price_powers is None:
+            return Answers(rows, rewards, energy, seconds, None)
+        limbs = answers[:, -4:-2], answers[:, -2:]  # in the same line of the processor's cache
+        amounts = [Amounts(*known) for known in zip((energy, seconds), limbs, self._price_powers, strict=True)]
+        return Answers(rows, rewards, amounts[0], amounts[1], None)
 
     @functools.cached_property
     def _all_answers(self) -> NDArray[np.float64]:

@@ -281,6 +281,7 @@ def test_a_row_that_is_none_is_refused_everywhere(synthetic_4v, row):
     budget = Budget(evaluations=1)
     for entry in (
         lambda: synthetic_4v.query_row(row, budget=budget),
+        lambda: synthetic_4v.provenance_of(row, 108),
         lambda: synthetic_4v.space[row],
         lambda: synthetic_4v.space.check_row(row),
     ):

@@ -6,7 +6,6 @@ import math
 import multiprocessing
 import os
 import pickle
-import re
 import threading
 from decimal import Decimal
 
@@ -16,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecnas import Budget, BudgetExhaustedError, BudgetProcessError
-from ecnas.budget import as_budget
+from ecnas.coerce import budget_of
 
 
 def charge(budget, epochs=4, energy=0.1, seconds=10.0, key=None):
@@ -277,7 +276,7 @@ def test_a_unique_account_is_not_copied():
 
 @pytest.mark.parametrize("number", [10, 10.0, np.int64(10), np.uint8(10), np.array(10), np.float32(10)])
 def test_a_number_may_be_of_any_type(number):
-    for budget in (Budget(evaluations=number), as_budget(number)):
+    for budget in (Budget(evaluations=number), budget_of(number)):
         assert budget.limits == {"evaluations": 10.0}
         assert budget.remaining.evaluations == 10
 
@@ -286,8 +285,8 @@ def test_a_number_may_be_of_any_type(number):
 def test_what_is_no_number(value):
     with pytest.raises(ValueError, match="evaluations must be above 0"):
         Budget(evaluations=value)
-    with pytest.raises(ValueError, match=re.escape(f"an ecnas.Budget or a number of evaluations: evaluations must be above 0 (or None for no limit), got {value!r}")):  # fmt: skip  # noqa: E501
-        as_budget(value)
+    with pytest.raises(ValueError, match="budget must be an ecnas.Budget, a whole number of evaluations of at least 1"):
+        budget_of(value)
 
 
 def test_exact_limits():
@@ -295,5 +294,28 @@ def test_exact_limits():
     charge(budget, energy=0.1, seconds=0.1)
     charge(budget, energy=0.2, seconds=0.4)
     assert budget.exhausted
-    assert as_budget(budget) is budget
-    assert as_budget(None) is None
+    assert budget_of(budget) is budget
+    assert budget_of(None) is None
+
+
+@pytest.mark.parametrize("number", [3, 3.0, np.int64(3), np.array(3)])
+def test_a_number_is_taken_wherever_a_budget_is(number, synthetic_4v):
+    """And what is no whole number above zero is refused everywhere, in the same words."""
+    import gymnasium as gym
+
+    import ecnas_gym  # noqa: F401  # registers the environments
+    from ecnas import runs, search
+
+    entries = {
+        "query": lambda budget: synthetic_4v.query_row(1, budget=budget),
+        "batch": lambda budget: synthetic_4v.query_rows([1, 2], budget=budget),
+        "run": lambda budget: runs.run(search.RandomSearch(), synthetic_4v, budget),
+        "environment": lambda budget: gym.make("ECNAS-4V-v0", budget=budget),
+        "native": lambda budget: gym.make_vec("ECNAS-4V-v0", 2, budget=budget),
+        "editing": lambda budget: gym.make("MO-ECNAS-4V-Edit-v0", budget=budget),
+    }
+    for entry in entries.values():
+        entry(number)
+        for wrong in (2.5, 0, "3", math.inf, True, [3]):
+            with pytest.raises(ValueError, match="budget must be an ecnas.Budget, a whole number of evaluations of at"):
+                entry(wrong)
