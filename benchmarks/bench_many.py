@@ -22,6 +22,8 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from ecnas_gym.agents.edit import Editing
+from ecnas_gym.agents.gp_edit import GaussianProcessEditing
+from ecnas_gym.agents.mcts import TreeSearch
 from ecnas_gym.agents.ppo_many import MaskedPPO, Rollout, Shape, initial, update
 from ecnas_gym.agents.pqt import PriorityQueueTraining
 from ecnas_gym.agents.qlearning import QLearning
@@ -123,7 +125,13 @@ def reinforce(rounds: int) -> None:
 
 def beside_one_by_one(rounds: int) -> None:
     """Methods whose many runs are those that they are one by one, through an environment."""
-    for name, method in (("editing", Editing()), ("Q-learning", QLearning())):
+    methods = {
+        "editing": Editing(),
+        "editing, Gaussian process": GaussianProcessEditing(),
+        "tree search": TreeSearch(),
+        "Q-learning": QLearning(),
+    }
+    for name, method in methods.items():
         contenders = {
             "one by one, by an environment": runs_of(OneByOne(method), 1, count()),
             "16 at once": runs_of(method, 16, count()),
