@@ -1,6 +1,6 @@
 """Damaged and hostile inputs of six kinds, drawn from seeds: what must be refused is refused, what is taken is right.
 
-    python tests/fuzz.py                     ten minutes of all kinds        (make fuzz)
+    python tests/fuzz.py                     ten minutes of all kinds        (make fuzz), longer on a slow machine
     python tests/fuzz.py --files 10000       so many of one kind
 
 Each case is made by a random generator of its own, seeded by its number, so a failure is repeated by
@@ -719,6 +719,9 @@ KINDS = {
     "episodes": one_episode,
 }
 
+LEAST = {"files": 10_000, "tables": 1_000, "records": 1_000, "sweeps": 1_000, "calls": 10_000, "episodes": 1_000}
+"""So many cases of each kind, however long it takes."""
+
 
 def run_case(kind: str, number: int, parent: Path | None = None) -> str:
     """One case by its number; raises WrongError, or whatever should not have been raised."""
@@ -745,7 +748,8 @@ def main() -> int:
     parent = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else None
     for kind in counts or KINDS:
         start, outcomes, number = time.monotonic(), Counter(), arguments.first
-        while (number < arguments.first + counts[kind]) if counts else time.monotonic() - start < shares[kind]:
+        least = arguments.first + (counts[kind] if counts else LEAST[kind])
+        while number < least or (not counts and time.monotonic() - start < shares[kind]):
             try:
                 outcomes[run_case(kind, number, parent)] += 1
             except Exception as error:

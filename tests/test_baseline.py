@@ -123,5 +123,5 @@ def test_the_commands(folder, stored, tmp_path, capsys):
     text = page.read_text(encoding="utf-8")
     assert "mine" in text
     assert "random search" in text
-    assert cli.main(["report", str(tmp_path / "mine"), "--baseline", "nothing", "-o", str(page)]) == cli.USER_ERROR
+    assert cli.main(["report", str(tmp_path / "mine"), "--baseline", "nothing", "-o", str(page)]) == 2
     assert "baseline must be one of" in capsys.readouterr().err

@@ -183,6 +183,17 @@ def test_a_closed_pipe_ends_quietly(arguments):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_a_closed_pipe_ends_a_controller_quietly():
+    pytest.importorskip("tyro", reason="the controllers need ecnas-gym[agents]")
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, ROOT / "agents" / "qlearning.py", "--help"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False, env=environment)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_ctrl_c_ends_quietly(tmp_path):
     """In the middle of a download from a source that gives nothing."""
     with socket.create_server(("127.0.0.1", 0)) as silent:

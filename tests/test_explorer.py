@@ -125,8 +125,8 @@ def test_command(runs, tmp_path, capsys):
     assert cli.main(["explore", "surrogate-4V", "--runs", str(runs), "-o", str(out), "--title", "<Mine>"]) == 0
     assert "91 cells, 4 runs" in capsys.readouterr().out
     assert "<h1>&lt;Mine&gt;</h1>" in out.read_text(encoding="utf-8")
-    assert cli.main(["explore", "surrogate-4V", "--epochs", "5"]) == cli.USER_ERROR
-    assert cli.main(["explore", "surrogate-4V", "--runs", str(tmp_path / "nothing")]) == cli.USER_ERROR
+    assert cli.main(["explore", "surrogate-4V", "--epochs", "5"]) == 2
+    assert cli.main(["explore", "surrogate-4V", "--runs", str(tmp_path / "nothing")]) == 2
 
 
 # ---------------------------------------------------------------------------------------------------------------------

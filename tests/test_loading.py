@@ -51,6 +51,12 @@ def changed(**columns):
         ("a.parquet", b"PAR1" + bytes(range(1, 100)), "it is a Parquet file"),
         ("a.npy", b"\x93NUMPY\x01\x00v\x00{'descr'", "it is a numpy array"),
         ("a.tfrecord", b"", "it is empty"),
+        # Shorter than the head of a record.
+        ("a.json", b"{}", "it is JSON"),
+        ("a.csv", b"a,b\n", "it is text"),
+        ("a.html", b"<html>", "it is a web page"),
+        ("a.pkl", b"\x80\x04N.", "it is a pickle"),
+        ("a.gz", b"\x1f\x8b", "it is compressed with gzip"),
         ("a.tfrecord", b"\xff" * 20, "$"),
     ],
 )

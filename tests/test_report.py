@@ -157,7 +157,7 @@ def test_damaged_records_do_not_stop_the_command(folder, tmp_path, capsys):
     assert str(damaged) in shown.err
     assert "'gone'" in shown.err
     assert "<h1>Mine</h1>" in out.read_text(encoding="utf-8")
-    assert cli.main(["report", str(tmp_path / "nothing")]) == cli.USER_ERROR
+    assert cli.main(["report", str(tmp_path / "nothing")]) == 2
     assert "no file or folder" in capsys.readouterr().err
 
 
@@ -222,6 +222,6 @@ def test_in_a_browser(page, tmp_path, width):
 
 def test_an_extra_that_is_not_installed_is_named(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    assert cli.main(["plot", "regret", str(folder / "a"), "--out", str(tmp_path / "chart")]) == cli.USER_ERROR
+    assert cli.main(["plot", "regret", str(folder / "a"), "--out", str(tmp_path / "chart")]) == 2
     assert "this needs matplotlib: pip install 'ecnas-gym[plots]'" in capsys.readouterr().err
     assert cli.main(["report", str(folder), "-o", str(tmp_path / "page.html")]) == 0  # pages need none

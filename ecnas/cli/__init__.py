@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import io
-import os
 import sys
 import textwrap
 import warnings
@@ -17,10 +16,7 @@ from collections.abc import Sequence
 from typing import Final, TextIO
 
 import ecnas
-from ecnas.errors import EXTRAS, ECNASError, MissingExtraError
-
-USER_ERROR: Final = 2
-INTERRUPTED: Final = 130
+from ecnas.endings import ending_of
 
 COMMANDS: Final = {
     "fetch": "fetch",
@@ -86,21 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 arguments.run(arguments)
             finally:
                 sys.stdout.flush()
-    except BrokenPipeError:  # the reader of the output, such as head, has closed the pipe
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except (ECNASError, ValueError, OSError) as error:
-        print(f"{command}: {error}", file=sys.stderr)
-        return USER_ERROR
-    except ImportError as error:
-        package = (error.name or "").partition(".")[0]
-        if package not in EXTRAS:
-            raise
-        print(f"{command}: {MissingExtraError(package)}", file=sys.stderr)
-        return USER_ERROR
-    except KeyboardInterrupt:
-        print(file=sys.stderr)
-        return INTERRUPTED
+    except (Exception, KeyboardInterrupt) as error:
+        return ending_of(error, command)
     return 0
 
 

@@ -25,7 +25,7 @@ _KINDS: Final = (
     (rb"SQLite format", "a database"),
     (rb"(?i)\s*<(!doctype|html|\?xml|head|body)", "a web page"),
     (rb"\s*[\[{]", "JSON: `ecnas import` reads measurements"),
-    (rb"(\xef\xbb\xbf)?[\t\r\n -~]{12,}$", "text: `ecnas import` reads measurements from CSV"),
+    (rb"(\xef\xbb\xbf)?[\t\r\n -~]+$", "text: `ecnas import` reads measurements from CSV"),
 )
 
 
@@ -45,9 +45,9 @@ def check_records(path: Path) -> None:
         head = file.read(HEAD_BYTES)
         file.seek(0, 2)
         size = file.tell()
-    length = struct.unpack_from("<Q", head)[0] if len(head) >= 8 else size
     # A record is its length, 4 bytes, its content and 4 bytes. A file that ends within it is a damaged one.
-    if size and length < LONGEST_RECORD:
-        return
     kind = kind_of(head) if size else "empty"
+    is_record = struct.unpack_from("<Q", head)[0] < LONGEST_RECORD if len(head) >= 8 else not kind
+    if is_record:
+        return
     raise CorruptFileError(f"{path} is no .tfrecord file in the published format" + (f"; it is {kind}" if kind else ""))

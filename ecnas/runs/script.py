@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 
 from ecnas.benchmark import DEFAULT_OBJECTIVES
 from ecnas.budget import Budget
-from ecnas.errors import ECNASError
+from ecnas.endings import ending_of
 from ecnas.loading import load
 from ecnas.objectives import ScalarisationName
 from ecnas.runs.method import Method, make_method, tuned_settings
@@ -30,9 +30,6 @@ DEFAULT_EVALUATIONS = 300
 """The default budget."""
 
 TUNED = "Start from the settings in tuned.toml beside the script; options override them."
-
-USER_ERROR = 2
-INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
@@ -145,15 +142,10 @@ def main(kind: type[Method], argv: Sequence[str] | None = None) -> None:
 @contextlib.contextmanager
 def user_errors() -> Iterator[None]:
     """Turns a user error raised within into one line on stderr and an exit code, without a traceback."""
-    program = Path(sys.argv[0]).name
     try:
-        yield
-    except (ECNASError, ValueError, OSError) as error:
-        print(f"{program}: {error}", file=sys.stderr)
-        sys.exit(USER_ERROR)
-    except ImportError as error:
-        print(f"{program}: {error} (pip install 'ecnas-gym[agents]')", file=sys.stderr)
-        sys.exit(USER_ERROR)
-    except KeyboardInterrupt:
-        print(file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except (Exception, KeyboardInterrupt) as error:
+        sys.exit(ending_of(error, Path(sys.argv[0]).name))
