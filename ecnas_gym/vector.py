@@ -103,6 +103,7 @@ class _VectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
         self._num_actions = int(env.action_space.n)
         self._is_fixed = not _is_random(env.repeat) and not isinstance(env.repeat, np.random.Generator)
 
+        self._everyone = np.ones(self.num_envs, dtype=np.bool_)
         self._num_asked = 0
         self._price_powers: list[int] | None = None
         self._ended = np.arange(self.num_envs)  # whose episode has ended and has no successor yet
@@ -205,7 +206,7 @@ class _VectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
             self._steps[started] = 0
             truncated = (self._steps >= self.max_episode_steps) & ~terminated
         info: dict[str, Any] = {}
-        if len(finished) or invalid.any():
+        if len(finished) or np.count_nonzero(invalid):
             info = self._judge(invalid, finished, rewards, terminated, truncated)
         self._ended = (terminated | truncated).nonzero()[0]
         self._fresh = len(started) > 0
@@ -293,7 +294,8 @@ class _VectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
             raise ValueError(
                 f"actions must be integers of shape ({self.num_envs},), got {choices.dtype} of shape {choices.shape}"
             )
-        largest = choices.view(f"u{choices.itemsize}").max()  # a negative number is a very large one
+        unsigned = np.uint64 if choices.itemsize == 8 else f"u{choices.itemsize}"
+        largest = np.maximum.reduce(choices.view(unsigned))  # a negative number is a very large one
         if largest >= self._num_actions:
             wrong = choices[(choices < 0) | (choices >= self._num_actions)][0]
             raise ValueError(f"actions must be from 0 to {self._num_actions - 1}, got {wrong}")
@@ -470,7 +472,7 @@ class _VectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
 
     def _with_masks(self, info: dict[str, Any], where: NDArray[np.intp] | None = None) -> dict[str, Any]:
         info["action_mask"] = self._masks()
-        info["_action_mask"] = np.ones(self.num_envs, dtype=np.bool_) if where is None else self._mask(where)
+        info["_action_mask"] = self._everyone.copy() if where is None else self._mask(where)
         return info
 
     def _zeros(self) -> NDArray[np.float64]:
