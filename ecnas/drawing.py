@@ -105,7 +105,10 @@ def is_alone(ax: Axes) -> bool:
 
 
 def legend_below(ax: Axes) -> None:
-    """Puts the legend under the axes, where it hides no data, in as many columns as there is room for."""
+    """Puts the legend below the axes, where it hides no data, in as many columns as there is room for.
+
+    A legend that takes more than a third of the figure's height makes the figure taller instead of squeezing the axes.
+    """
     from matplotlib import rcParams
 
     handles, labels = ax.get_legend_handles_labels()
@@ -113,12 +116,25 @@ def legend_below(ax: Axes) -> None:
         return
     figure, size = figure_of(ax), 0.85 * rcParams["font.size"]
     width = figure.get_figwidth() if is_alone(ax) else 0.9 * figure.get_figwidth() / len(figure.axes)
-    column = (4.5 + 0.56 * max(map(len, labels))) * size / 72
-    options: dict[str, Any] = {"fontsize": size, "ncols": max(1, min(4, len(labels), int(width / column)))}
+    beside = rcParams["legend.handlelength"] + rcParams["legend.handletextpad"] + rcParams["legend.columnspacing"]
+    column = text_width(labels, size) + beside * size / 72
+    columns = max(1, min(4, len(labels), int(width / column)))
+    options: dict[str, Any] = {"fontsize": size, "ncols": columns}
     if is_alone(ax):
+        height = math.ceil(len(labels) / columns) * (1 + rcParams["legend.labelspacing"]) * size / 72
+        figure.set_figheight(figure.get_figheight() + max(0.0, height - figure.get_figheight() / 3))
         figure.legend(handles, labels, loc="outside lower center", **options)
     else:
         ax.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, -0.15), **options)
+
+
+def text_width(texts: Sequence[str], size: float | None = None) -> float:
+    """Width in inches of the widest of some texts, in a font size in points; by default that of the style."""
+    from matplotlib import rcParams
+    from matplotlib.textpath import TextPath
+
+    size = rcParams["font.size"] if size is None else size
+    return float(max(TextPath((0, 0), text, size=size).get_extents().width for text in texts)) / 72
 
 
 def set_title(ax: Axes, text: str) -> None:

@@ -149,6 +149,38 @@ def test_charts_are_readable_in_a_column_too(name, width, single, double):
         assert_readable(drawing.figure_of(ax))
 
 
+@pytest.mark.parametrize("size", [(5.2, 4.2), (8 / 2.54, 7 / 2.54)])
+def test_axes_keep_their_room_beside_a_long_legend(size):
+    with drawing.style(size[0]):
+        ax = drawing.new_axes(None, *size)
+        for number in range(16):
+            ax.plot([0, 1], [number, 0], label=f"regularised evolution, population {number}")
+        drawing.legend_below(ax)
+        figure = drawing.figure_of(ax)
+        assert_readable(figure)
+        (legend,) = figure.legends
+        box = ax.get_window_extent()
+        assert box.height > 0.4 * size[1] * figure.dpi
+        assert legend.get_window_extent().y1 < box.y0
+        assert figure.get_figwidth() == pytest.approx(size[0])
+
+
+def test_a_short_legend_leaves_the_size_as_it_is(single):
+    (task,) = collect([single])
+    assert drawing.figure_of(charts.anytime(task)).get_size_inches() == pytest.approx((5.2, 4.2))
+
+
+def test_intervals_are_at_a_cost_that_all_methods_reached(tmp_path):
+    record_runs(tmp_path / "long", budget=40, methods={"long": search.RandomSearch()})
+    record_runs(tmp_path / "short", budget=15, methods={"short": search.LocalSearch(num_initial=3)})
+    (task,) = collect([tmp_path])
+    ax = charts.intervals(task)
+    assert "15 evaluations" in ax.get_xlabel().replace("\n", " ")
+    points = [line.get_xdata() for line in ax.lines]
+    assert len(points) == 4  # a bar and a point for each method
+    assert all(np.isfinite(values).all() for values in points)
+
+
 @pytest.mark.parametrize("name", CHARTS)
 def test_charts_draw_into_given_axes(name, single, double):
     figure = drawing.new_figure(8, 3)

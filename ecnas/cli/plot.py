@@ -58,7 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("inputs", nargs="*", metavar="INPUT", help="benchmarks, run records, or folders of run records")
     parser.add_argument("--out", type=Path, metavar="PATH", help="file to write (default: KIND.png and KIND.svg)")
-    parser.add_argument("--size", type=float, nargs=2, metavar=("W", "H"), help="width and height in cm")
+    parser.add_argument(
+        "--size", type=float, nargs=2, metavar=("W", "H"), help="width and height in cm; a long legend adds height"
+    )
     parser.add_argument("--title", help='title of the chart; "" for none')
     benchmarks = parser.add_argument_group("charts of a benchmark")
     benchmarks.add_argument("--epochs", type=int, help="epochs of training (default: the highest number)")

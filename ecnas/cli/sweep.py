@@ -114,7 +114,7 @@ def run(arguments: argparse.Namespace) -> None:
         for job, outcome in failures:
             if outcome.kind == "failed":
                 print(f"\nfailed: {job}\n{outcome.text}", file=sys.stderr)
-        raise ECNASError(f"{len(failures)} of {len(sweep.jobs())} runs failed (see above)")
+        raise ECNASError(f"{len(failures)} of {len(sweep.jobs())} runs were not completed (see above)")
 
 
 def _count(text: str) -> int:

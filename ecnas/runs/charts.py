@@ -249,11 +249,14 @@ def intervals(
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """A quantity at one cost, by default the largest budget: the statistic over runs (point) and its interval (bar)."""
+    """A quantity at one cost: the statistic over runs (point) and its interval (bar).
+
+    The cost is by default the smallest budget of the methods, which all of them have reached.
+    """
     methods = list(comparison.methods)
     ax = drawing.new_axes(ax, 5.2, 1.1 + 0.3 * len(methods))
     quantity = quantity or comparison.main
-    cost = comparison.checkpoints(currency)[-1] if cost is None else cost
+    cost = comparison.checkpoints(currency)[0] if cost is None else cost
     shown = looks(method.name for method in methods)
     ends = []
     for place, method in enumerate(methods):
@@ -268,10 +271,13 @@ def intervals(
     if log is None:
         log = QUANTITIES[quantity].sign < 0 and bool((known > 0).all())
     drawing.set_scale(ax, "x", known, log)
-    ax.set_yticks(range(len(methods)), [_label(method.name, labels) for method in methods])
+    names = [_label(method.name, labels) for method in methods]
+    ax.set_yticks(range(len(methods)), names)
     ax.invert_yaxis()
     ax.set_ylim(len(methods) - 0.5, -0.5)
-    drawing.set_labels(ax, f"{QUANTITIES[quantity].heading} at {tables.cost_text(cost, currency)}", "", part=0.45)
+    width = drawing.figure_of(ax).get_figwidth()
+    what = f"{QUANTITIES[quantity].heading} at {tables.cost_text(cost, currency)}"
+    drawing.set_labels(ax, what, "", part=0.9 - drawing.text_width(names) / width)
     _title(ax, comparison, f"{STATISTICS[statistic]}, {CONFIDENCE:.0%} interval", title)
     return ax
 
