@@ -12,6 +12,7 @@ from conftest import ROOT
 
 import ecnas
 from ecnas import Space, runs
+from ecnas.files import read_toml
 from ecnas.runs import analysis
 from ecnas.runs.run import begun, run_task
 from ecnas.task import Task
@@ -175,6 +176,19 @@ def test_a_run_is_of_its_values(values, tmp_path):
 def test_nothing_to_act_on():
     with pytest.raises(ValueError, match="fine_tune must be true without pretrained"):
         TransferredEditing(fine_tune=False)
+
+
+def test_the_sweeps_use_the_values_that_the_study_learns():
+    sys.path.append(str(ROOT / "benchmarks"))
+    import transfer_study
+
+    for section in transfer_study.SECTIONS:
+        algorithms = read_toml(ROOT / f"benchmarks/transfer_{section}.toml")["algorithm"]
+        files = {entry["pretrained"] for entry in algorithms if "pretrained" in entry}
+        assert files
+        assert files <= {f"runs/transfer/{name}.npz" for name in transfer_study.SOURCES}
+    for settings in transfer_study.SOURCES.values():
+        assert Pretraining(ROOT / "none.npz", **settings).searches == 24
 
 
 def program(*words, folder):
