@@ -19,13 +19,22 @@ from ecnas.search.variation import mutations
 
 def draw_by_matrix(space: Space, number: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Rows of cells drawn by a random matrix and random operations; what is no cell is drawn again."""
-    found = np.empty(0, dtype=np.int64)
-    while len(found) < number:
+    return draw_matrices(space, number, rng)[2]
+
+
+def draw_matrices(
+    space: Space, number: int, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Frame bits, operation codes and rows of random matrices with random operations; only cells, each (number,)."""
+    found = np.empty((3, 0), dtype=np.int64)
+    while found.shape[1] < number:
         size = max(64, 4 * number)
         adjacency = np.triu(rng.integers(2, size=(size, MAX_VERTICES, MAX_VERTICES)), k=1)
-        rows = space.rows(*batch_to_frame(adjacency, rng.integers(NUM_OPERATIONS, size=(size, MAX_INNER))))
-        found = np.concatenate([found, rows[rows >= 0]])
-    return found[:number]
+        bits, codes = batch_to_frame(adjacency, rng.integers(NUM_OPERATIONS, size=(size, MAX_INNER)))
+        rows = space.rows(bits, codes)
+        found = np.hstack([found, np.stack([bits, codes, rows])[:, rows >= 0]])
+    bits, codes, rows = found[:, :number]
+    return bits, codes, rows
 
 
 @dataclass(frozen=True)

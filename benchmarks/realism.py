@@ -2,8 +2,9 @@
 
 python benchmarks/realism.py [SECTION …] [--seeds 200]
 
-The sections are calibration, optimum, literature, small and fidelity; all by default. "calibration" needs the stages
-that ``make surrogate`` leaves in build/surrogate, and all but "literature" the measured figures in ../shared/data.
+The sections are calibration, optimum, literature, large, small and fidelity; all by default. "calibration" needs the
+stages that ``make surrogate`` leaves in build/surrogate, and all but "literature" the measured figures in
+../shared/data.
 """
 
 from __future__ import annotations
@@ -46,11 +47,17 @@ WORLDS: Final = 50
 PUBLISHED_BEST: Final = {"val_accuracy": 0.9506, "test_accuracy": 0.9432}
 """The best means of three trainings in NAS-Bench-101 (Ying et al. 2019, https://arxiv.org/abs/1902.09635)."""
 
+PARTS_OF_BEST: Final = (0.5, 0.9, 0.99, 0.999)
+PICKED: Final = (30, 100, 300, 1000)
+
 LITERATURE: Final = (
     "random search",
     "regularised evolution",
     "local search",
+    "local search, all neighbours",
+    "local search, moves on matrices",
     "BANANAS",
+    "BANANAS, ten parents",
     "REINFORCE",
     "random search, uniform",
 )
@@ -108,7 +115,9 @@ def calibration() -> str:
                 + " | ".join(f"{part:.1%}" for part in inside)
                 + f" | {' '.join(f'{100 * count / counts.sum():.0f}' for count in counts)} | {divergence:.4f} |"
             )
-    return "\n".join([*lines, "", *failures(test[:, -1], figures[:, target("test_108")], judged)])
+    return "\n".join(
+        [*lines, "", *failures(test[:, -1], figures[:, target("test_108")], judged), "", *orders(val, figures)]
+    )
 
 
 def epochs_of(name: str) -> int:
@@ -138,12 +147,41 @@ def failures(predicted: Figures, measured: Figures, judged: NDArray[np.bool_]) -
     ]
 
 
+def orders(predicted: Figures, figures: Figures) -> list[str]:
+    """Kendall's τ of expected validation accuracies with trainings: measured at unseen cells, and in worlds."""
+    table = ecnas.load("surrogate-7V")
+    large = np.arange(len(figures)) >= len(ecnas.Space("4V"))
+    rows = []
+    for position, epochs in enumerate(EPOCHS):
+        measured = figures[:, target(f"val_{epochs}")]
+        known = np.flatnonzero(large & np.isfinite(predicted[:, position]) & np.isfinite(measured))
+        expected = table.values("val_accuracy", epochs, rows=known)
+        taus = []
+        for seed in range(5):
+            world = ecnas.load("surrogate-7V", noise_seed=seed).table
+            trainings = np.stack([world.values("val_accuracy", epochs, repeat, known) for repeat in range(3)])
+            seen = trainings.max(axis=0) if epochs == EPOCHS[-1] else trainings[0]
+            taus.append([kendalltau(expected, against).statistic for against in (seen, trainings.mean(axis=0))])
+        of_seen, of_mean = np.mean(taus, axis=0)
+        tau = kendalltau(predicted[known, position], measured[known]).statistic
+        kind = "best of three" if epochs == EPOCHS[-1] else "one"
+        rows.append(f"| {epochs} | {len(known):,} | {kind} | {tau:.3f} | {of_seen:.3f} | {of_mean:.3f} |")
+    return [
+        "| epochs | unseen cells | trainings | τ, measured | τ, worlds | τ, means of three in worlds |",
+        "|---:|---:|---|---:|---:|---:|",
+        *rows,
+    ]
+
+
 def optimum() -> str:
-    """The best mean of three over worlds, and the distribution of single trainings."""
+    """The best mean of three over worlds, the distribution of single trainings, and cells that were picked."""
     best = {name: np.array([0.0] * WORLDS) for name in PUBLISHED_BEST}
-    measured = load_targets(DATA)[:, target("test_108")]
+    figures = load_targets(DATA)
+    measured = figures[:, target("test_108")]
+    twice = _measured_twice(figures)
     known = np.isfinite(measured)
     known[: len(ecnas.Space("4V"))] = False
+    picked = {"measured": [_of_picked(figures[twice, target("val_108")], measured[twice])], "worlds": []}
     parts = np.array([0.001, 0.005, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999])
     quantiles = np.zeros((WORLDS, len(parts)))
     for seed in tqdm(range(WORLDS), desc="worlds"):
@@ -151,6 +189,11 @@ def optimum() -> str:
         for name in best:
             best[name][seed] = world.table.values(name, 108).max()
         quantiles[seed] = np.quantile(world.table.values("test_accuracy", 108, repeat=0)[known], parts)
+        val, test = (
+            np.stack([world.table.values(name, 108, repeat, twice) for repeat in range(3)]) for name in PUBLISHED_BEST
+        )
+        one = np.random.default_rng(seed).integers(3, size=len(twice))
+        picked["worlds"].append(_of_picked(val.max(axis=0), test[one, np.arange(len(twice))]))
     table = ecnas.load("surrogate-7V")
     lines = [
         "| best of the table | predicted (no noise) | mean of three, over worlds | published |",
@@ -168,8 +211,31 @@ def optimum() -> str:
         "| without noise | "
         + " | ".join(f"{figure:.4f}" for figure in np.quantile(table.values("test_accuracy")[known], parts))
         + " |",
+        "",
+        f"| {len(twice):,} cells | best of three validation accuracies: "
+        + " | ".join(f"{part:.1%}" for part in PARTS_OF_BEST)
+        + " | the largest | test accuracy, one training, of the best "
+        + " | ".join(f"{number:,}" for number in PICKED)
+        + " by it |",
+        "|---|" + "---:|" * (len(PARTS_OF_BEST) + 1 + len(PICKED)),
+        *(
+            f"| {kind} | " + " | ".join(f"{figure:.4f}" for figure in np.mean(rows, axis=0)) + " |"
+            for kind, rows in picked.items()
+        ),
     ]
     return "\n".join(lines)
+
+
+def _measured_twice(figures: Figures) -> NDArray[np.int64]:
+    """Rows of which the best of three validation accuracies and one test accuracy were measured."""
+    known = np.isfinite(figures[:, target("val_108")]) & np.isfinite(figures[:, target("test_108")])
+    known[: len(ecnas.Space("4V"))] = False
+    return np.flatnonzero(known)
+
+
+def _of_picked(best: Figures, test: Figures) -> list[float]:
+    order = np.argsort(-best, kind="stable")
+    return [*np.quantile(best, PARTS_OF_BEST), best.max(), *(test[order[:number]].mean() for number in PICKED)]
 
 
 def literature(seeds: int, processes: int) -> str:
@@ -189,6 +255,56 @@ def literature(seeds: int, processes: int) -> str:
             f"| {name} | {len(picks)} | {both[0]} | {error:.3f} | {deviation:.3f} | {both[1]} | {expected:.3f} "
             f"| {luck:+.3f} |"
         )
+    return "\n".join(lines)
+
+
+LARGE: Final = (
+    "random search",
+    "regularised evolution",
+    "local search",
+    "local search, all neighbours",
+    "local search, moves on matrices",
+    "BANANAS",
+)
+"""Methods of :mod:`white` that search the measured trainings of the 7V space."""
+LARGE_BUDGETS: Final = (50, 150, 500)
+
+
+def best_seen(seed: int) -> Figures:
+    """The best test accuracy (%) that methods see, measured and in a world: shape (2, methods, budgets)."""
+    surrogate = ecnas.load("surrogate-7V")
+    drawn = ecnas.load("surrogate-7V", noise_seed=seed).table.values("test_accuracy", 108, repeat=0)
+    measured = load_targets(DATA)[:, target("test_108")]
+    measured[: len(ecnas.Space("4V"))] = np.nan  # means of three
+    tables = {"measured": np.where(np.isnan(measured), drawn, measured), "world": drawn}
+    found = np.zeros((len(tables), len(LARGE), len(LARGE_BUDGETS)))
+    for number, (kind, accuracy) in enumerate(tables.items()):
+        benchmark = _with_accuracy(accuracy, surrogate, frozenset(), kind)
+        for position, name in enumerate(LARGE):
+            record = runs.run(white.METHODS[name], benchmark, LARGE_BUDGETS[-1], seed, objectives=("val_accuracy",))
+            best = np.maximum.accumulate(record.column("val_accuracy"))
+            found[number, position] = [best[budget - 1] for budget in LARGE_BUDGETS]
+    return 100 * found
+
+
+def large(seeds: int, processes: int) -> str:
+    """Whether searchers see as good cells among the measured trainings of the 7V space as in worlds."""
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        found = np.stack(list(tqdm(pool.map(best_seen, range(seeds)), total=seeds, desc="large")))
+    means = found.mean(axis=0)
+    errors = np.sqrt(found.var(axis=0, ddof=1).sum(axis=0) / seeds)
+    lines = [
+        f"| best test accuracy seen, %; {seeds} runs each | "
+        + " | ".join(f"{budget}: measured | worlds | difference" for budget in LARGE_BUDGETS)
+        + " |",
+        "|---|" + "---:|" * 3 * len(LARGE_BUDGETS),
+    ]
+    for position, name in enumerate(LARGE):
+        cells = (
+            f"{measured:.3f} | {world:.3f} | {measured - world:+.3f} ± {error:.3f}"
+            for measured, world, error in zip(*means[:, position], errors[position], strict=True)
+        )
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -306,11 +422,13 @@ def main() -> None:
         "calibration": calibration,
         "optimum": optimum,
         "literature": lambda: literature(arguments.seeds, arguments.processes),
+        "large": lambda: large(arguments.large_seeds, arguments.processes),
         "small": lambda: small(arguments.small_seeds, arguments.processes),
         "fidelity": fidelity,
     }
     parser.add_argument("sections", nargs="*", choices=[*sections, []], help="which tables; all by default")
     parser.add_argument("--seeds", type=int, default=200, help="runs of each searcher")
+    parser.add_argument("--large-seeds", type=int, default=60, help="runs of each on the measured trainings of 7V")
     parser.add_argument("--small-seeds", type=int, default=50, help="runs of each searcher on small spaces")
     parser.add_argument("--processes", type=int, default=2, help="worlds to search in at once")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "realism.md", help="the page that is written")

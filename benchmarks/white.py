@@ -24,11 +24,12 @@ from ecnas_gym.agents.ppo_many import MaskedPPO
 from ecnas_gym.agents.pqt import PriorityQueueTraining
 from ecnas_gym.agents.qlearning import QLearning
 from ecnas_gym.agents.reinforce_many import CategoricalREINFORCE
-from peers import TPE, GaussianProcess, draw_by_matrix
+from peers import TPE, GaussianProcess, draw_by_matrix, draw_matrices
 from tqdm import tqdm
 
 import ecnas
 from ecnas import runs, search
+from ecnas.encoding import MAX_VERTICES, NUM_OPERATIONS, OP_WEIGHTS
 from ecnas.runs.run import run_task
 from ecnas.task import Task
 
@@ -71,14 +72,65 @@ class GrowingEvolution(search.RegularisedEvolution):
             population.append(evaluate(evaluate.mutate_anew(parent.cell, rng, self.expected_edges, self.expected_ops)))
 
 
+@dataclass(frozen=True)
+class MatrixLocalSearch:
+    """Local search with the moves of White et al.'s code: on matrices of seven vertices, some of which may be idle.
+
+    A neighbour differs in one edge or one operation. So a cell grows only by an edge that joins an idle vertex.
+    """
+
+    num_initial: int = 10
+
+    def run(self, evaluate: runs.Evaluator, rng: np.random.Generator) -> None:
+        """Climbs by first improvement from the best of ten random cells, and then from others."""
+        space = evaluate.benchmark.space
+        known: dict[int, float] = {}
+
+        def value(row: int) -> float:
+            known[row] = evaluate(space[row]).reward
+            return known[row]
+
+        while True:
+            drawn: list[tuple[float, int, int]] = []
+            while len(drawn) < self.num_initial:
+                bits, code, row = (int(values[0]) for values in draw_matrices(space, 1, rng))
+                if row not in known:
+                    drawn.append((value(row), bits, code))
+            current: tuple[float, int, int] | None = max(drawn)
+            while current is not None:
+                best, bits, code = current
+                current = None
+                for next_bits, next_code, row in _matrix_neighbours(space, bits, code, rng):
+                    if row not in known and value(row) > best:
+                        current = (known[row], next_bits, next_code)
+                        break
+
+
+def _matrix_neighbours(
+    space: ecnas.Space, bits: int, code: int, rng: np.random.Generator
+) -> Iterable[tuple[int, int, int]]:
+    """Frame bits, operation codes and rows of the neighbours that are cells, in random order."""
+    all_bits = [bits ^ (1 << edge) for edge in range(MAX_VERTICES * (MAX_VERTICES - 1) // 2)]
+    codes = [code] * len(all_bits)
+    for weight in OP_WEIGHTS:
+        op = code // weight % NUM_OPERATIONS
+        codes += [code + (other - op) * weight for other in range(NUM_OPERATIONS) if other != op]
+    all_bits += [bits] * (len(codes) - len(all_bits))
+    rows = space.rows(np.array(all_bits), np.array(codes))
+    return ((all_bits[at], codes[at], int(rows[at])) for at in rng.permutation(len(rows)).tolist() if rows[at] >= 0)
+
+
 METHODS: Final[Mapping[str, runs.Method]] = {
     "REINFORCE": CategoricalREINFORCE(),
     "TPE (Optuna)": TPE(),
     "random search": ByMatrix(search.RandomSearch()),
     "Gaussian process (scikit-learn)": GaussianProcess(),
     "regularised evolution": ByMatrix(GrowingEvolution()),
-    "local search": ByMatrix(search.LocalSearch()),
-    "BANANAS": ByMatrix(search.BANANAS()),
+    "local search": ByMatrix(search.LocalSearch(first_improvement=True)),
+    "local search, all neighbours": ByMatrix(search.LocalSearch()),
+    "local search, moves on matrices": MatrixLocalSearch(),
+    "BANANAS": ByMatrix(search.BANANAS(num_parents=2)),
+    "BANANAS, ten parents": ByMatrix(search.BANANAS()),
     "random search, uniform": search.RandomSearch(),
     "Q-learning": QLearning(),
     "masked PPO": MaskedPPO(),
