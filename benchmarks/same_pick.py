@@ -18,8 +18,7 @@ from typing import Final
 
 import numpy as np
 import tyro
-from ecnas_gym.agents.critic import cell_features
-from ecnas_gym.agents.gp_edit import Critic, GaussianProcessEditing
+from ecnas_gym.agents.gp_edit import GaussianProcessEditing
 from numpy.typing import NDArray
 from page import write_sections
 from tqdm import tqdm
@@ -52,14 +51,12 @@ def regrets(path: Path) -> NDArray[np.float64]:
     """Test regrets of a run in percentage points, shape (2, budgets): of its own pick and of the critic's."""
     record = RunRecord.load(path)
     benchmark = ecnas.load(BENCHMARK)
-    features = cell_features(benchmark.space)
     rows, seen = record.column("row").astype(np.int64), record.column(OBJECTIVE)
-    settings = GaussianProcessEditing()
-    critic = Critic(features.size, Task.of(benchmark, (OBJECTIVE,)), settings.least_quantile, settings.relevance)
+    critic = GaussianProcessEditing().make_critic(Task.of(benchmark, (OBJECTIVE,)))
     own = record.recommended_rows()
     chosen = []
     for number in range(1, max(BUDGETS) + 1):
-        critic.add(features(rows[number - 1 : number])[0], seen[:number, None])
+        critic.add(rows[:number], seen[:number, None])
         if number in BUDGETS:
             chosen.append((own[number - 1], rows[np.argmax(critic.fitted())]))
     test = benchmark.values("test_accuracy")
