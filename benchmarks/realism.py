@@ -59,6 +59,7 @@ LITERATURE: Final = (
     "BANANAS",
     "BANANAS, ten parents",
     "REINFORCE",
+    "REINFORCE, from raw accuracies",
     "random search, uniform",
 )
 """Methods of White et al.'s table (:mod:`white`) that are shown."""
