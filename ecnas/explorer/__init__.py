@@ -3,3 +3,7 @@
 from ecnas.explorer.page import load_runs, render
 
 __all__ = ["load_runs", "render"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -15,3 +15,7 @@ from ecnas.measured.store import store, stored_names
 from ecnas.measured.writing import export
 
 __all__ = ["Filled", "MeasurementsError", "Reading", "export", "fill", "read", "store", "stored_names"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -9,3 +9,7 @@ Needs Keras and a meter (``pip install 'ecnas-gym[network]'``), which are import
 from ecnas.network.model import build
 
 __all__ = ["build"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -18,3 +18,7 @@ __all__ = [
     "table_of_file",
     "table_of_published",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
