@@ -1,4 +1,4 @@
-"""Runs of anyone's methods: what a method is, one run, sweeps of many, and what is made of their records.
+"""Runs: the contract of a method, single runs, sweeps, and the analysis of their records.
 
 >>> from ecnas import runs, search
 >>> record = runs.run(search.RegularisedEvolution(), "surrogate-5V", budget=200, seed=0)

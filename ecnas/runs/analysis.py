@@ -1,9 +1,9 @@
-"""One run, as it is judged: what it had reached, in every quantity and at every cost.
+"""Judging one run: every quantity at every cost.
 
-A run chooses cells by what it saw. It is judged by what is *expected* of those cells: trainings differ, and luck is not
-to be rewarded. So a regret may rise, and may never reach 0. Whatever a run spends shows on the axis of cost, but only
-cells trained at the fidelity of the search count as found: a multi-fidelity run is charged for its cheap trainings and
-judged by its full ones.
+A run chooses cells by the trainings it saw. It is judged by the *expected* metrics of those cells, so that luck is not
+rewarded. So a regret may rise, and may never reach 0. Everything a run spends counts as cost, but only cells trained at
+the fidelity of the search count as found: a multi-fidelity run is charged for its cheap trainings and judged by its
+full ones.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from ecnas.runs.record import RunRecord
 
 
 class Quantity(NamedTuple):
-    """Something that a run has reached.
+    """A quantity by which runs are judged.
 
     Attributes:
-        label: What headings and axes call it.
+        label: Its name in headings and on axes.
         unit: Its unit; "" for none.
-        meaning: What it is, in a sentence.
+        meaning: Its definition, in one sentence.
         sign: 1 if more is better, −1 if less is, 0 if neither.
-        decimals: With which it is printed.
+        decimals: Number of decimals in tables.
     """
 
     label: str
@@ -104,17 +104,17 @@ QUANTITIES: Final = {
 
 
 class Judge:
-    """What runs of one task are judged by: the exact optimum and front, and what is expected of every cell.
+    """Judges runs of one task: by the exact optimum and front, and the expected metrics of every cell.
 
     Args:
-        benchmark: What the runs were on; they are judged by its expected metrics.
+        benchmark: The benchmark of the runs; they are judged by its expected metrics.
         task: The ``task`` of a run's header.
 
     Attributes:
         benchmark: The expected metrics.
-        objectives: What was optimised.
+        objectives: The objectives of the runs.
         epochs: The fidelity at which cells count.
-        quantities: Names of what a run can be judged by; the first ranks methods.
+        quantities: Names of the quantities; the first ranks methods.
     """
 
     def __init__(self, benchmark: Benchmark, task: Mapping[str, Any]) -> None:
@@ -268,7 +268,7 @@ def measure(record: RunRecord, benchmark: Benchmark) -> dict[str, NDArray[np.flo
 
 
 def front(record: RunRecord, benchmark: Benchmark) -> NDArray[np.float64]:
-    """The front that a run found, as it is expected, in natural units, ascending in the first objective: (n, m)."""
+    """The front that a run found, by expected metrics, in natural units, ascending in the first objective: (n, m)."""
     judge = Judge(benchmark, record.header["task"])
     return judge.fronts(judge.front_rows(record))
 
@@ -283,17 +283,17 @@ def best_seen_rows(record: RunRecord) -> NDArray[np.int64]:
 class Trace:
     """A judged run: its quantities at the evaluations at which one of them changes, and at the last.
 
-    Between these they hold their value, so nothing is lost on any axis of cost.
+    In between they are constant, so nothing is lost on any axis of cost.
 
     Attributes:
         seed: The run's seed.
-        world: Digest of the benchmark that answered.
-        evaluations: How many there were.
-        costs: What was spent up to and including each of the k evaluations, by currency; shape (k,) each.
+        world: Digest of the benchmark that was searched.
+        evaluations: Number of evaluations.
+        costs: Cumulative cost after each of the k evaluations, by currency; shape (k,) each.
         values: The quantities, by name; shape (k,) each.
-        recommended: Row of the cell that is recommended in the end.
-        front: Rows of the trained cells that no other dominates, as expected; empty with a single objective.
-        by_itself: Whether the method makes recommendations of its own.
+        recommended: Row of the cell recommended at the end.
+        front: Rows of the non-dominated trained cells, by expected metrics; empty with a single objective.
+        by_itself: Whether the method makes its own recommendations.
     """
 
     seed: int
@@ -347,7 +347,7 @@ class Trace:
 
 
 def on_grid(grid: NDArray[np.float64], spent: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A run's values at given costs: each holds until the next evaluation, the last for ever; NaN before the first.
+    """A run's values at given costs. Each holds until the next evaluation; NaN before the first.
 
     Args:
         grid: Costs, shape (g,).

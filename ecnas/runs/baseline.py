@@ -1,9 +1,9 @@
-"""Baselines: the judged runs of many methods in one small file, to stand one's own beside them.
+"""Baselines: the judged runs of many methods in one small file, for comparison with your own.
 
-A baseline is an ``.npz`` archive of plain arrays, without pickle. ``header`` holds JSON in bytes: the format, where the
-runs come from, and for every task and method what makes it. All runs' traces (:class:`ecnas.runs.analysis.Trace`) lie
-one after another in one array a column; ``length`` and ``seed`` have one entry a run. Those that ship with the package
-are in ``ecnas/data/baselines`` and go by their names.
+A baseline is an ``.npz`` archive of plain arrays, without pickle. ``header`` holds JSON in bytes: the format, the
+origin of the runs, and the definition of every task and method. The traces of all runs
+(:class:`ecnas.runs.analysis.Trace`) are concatenated, one array per column; ``length`` and ``seed`` have one entry per
+run. Baselines that ship with the package are in ``ecnas/data/baselines`` and are known by name.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ FOLDER: Final = Path(__file__).resolve().parents[1] / "data" / "baselines"
 
 
 class BaselineError(ECNASError, ValueError):
-    """There is no such baseline, or it is of other tasks than the runs."""
+    """There is no such baseline, or it has none of the runs' tasks."""
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """What a file of a baseline holds.
+    """The content of a baseline file.
 
     Attributes:
         name: Its name.
@@ -64,7 +64,7 @@ def save(comparisons: Sequence[Comparison], path: Path, name: str, made: str) ->
         comparisons: Tasks with their methods.
         path: The file to write (``.npz``).
         name: Its name.
-        made: How the runs were made, in words: commands, versions, what to keep in mind.
+        made: How the runs were made: commands, versions, caveats.
     """
     tasks, runs = [], []
     for comparison in comparisons:
@@ -189,10 +189,10 @@ def _decoded(header: Mapping[str, Any], columns: Mapping[str, NDArray[Any]]) -> 
 
 
 def add_baseline(comparisons: Sequence[Comparison], name_or_path: str | Path) -> list[Comparison]:
-    """Puts the methods of a baseline beside those of one's own, task by task.
+    """Adds the methods of a baseline to your own, task by task.
 
     Raises:
-        BaselineError: There is no such baseline, or none of its tasks is one of the runs'.
+        BaselineError: There is no such baseline, or it has none of the runs' tasks.
     """
     baseline = load_baseline(name_or_path)
     matching = [comparison for comparison in comparisons if comparison.key in baseline.tasks]
@@ -210,7 +210,7 @@ def add_baseline(comparisons: Sequence[Comparison], name_or_path: str | Path) ->
 
 
 def _mismatch(key: TaskKey, others: Sequence[TaskKey]) -> str:
-    """How a task differs from the nearest of a baseline's."""
+    """How a task differs from the most similar one of a baseline."""
     differing = [[name for name in TaskKey._fields if getattr(key, name) != getattr(other, name)] for other in others]
     names = min(differing, key=len)
     other = others[differing.index(names)]

@@ -1,8 +1,7 @@
 """Charts of runs: curves against cost, fronts, attainment, performance profiles, intervals.
 
-Each function draws into the axes it is given, or into a new figure, and returns them. Methods look as
-:mod:`ecnas.runs.looks` says, in every chart. Lines are the statistic that the title names, bands its bootstrap
-interval.
+Each function draws into the given axes, or into a new figure, and returns the axes. A method looks the same in every
+chart (:mod:`ecnas.runs.looks`). Lines are the statistic named in the title, bands its bootstrap interval.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 BAND_RESAMPLES: Final = 300
-"""Bootstrap samples of a band, which is looked at and not read."""
+"""Bootstrap samples of a band: fewer than for a number in a table."""
 
 
 def line_style(look: Look) -> dict[str, Any]:
@@ -45,7 +44,7 @@ def curves(
 ) -> dict[str, tuple[NDArray[np.float64], Estimate]]:
     """A quantity against cost for every method whose costs are known: the grid of costs, and the estimates on it.
 
-    All methods share one grid, each as far as its own budget.
+    All methods share one grid, each up to its own budget.
     """
     spans = {method.name: span for method in comparison.methods if (span := method.span(currency))}
     if not spans:
@@ -77,15 +76,15 @@ def anytime(
     """A quantity against cost: the statistic over runs (line) and its interval (band).
 
     Args:
-        comparison: A task and its methods, which are drawn in their order.
+        comparison: A task and its methods, drawn in their order.
         quantity: Its name; the task's first by default.
-        currency: What cost is.
+        currency: Unit of cost: "evaluations", "epochs", "energy" or "time".
         statistic: "iqm" or "mean".
         log: Draw the quantity on a log axis, on which 0 lies at the bottom; by default if it is a regret.
         log_costs: Draw costs on a log axis.
-        labels: What the legend calls methods, by name; their names by default.
+        labels: Labels in the legend, by method; the names of methods by default.
         title: Title of the chart; by default the task and the statistic.
-        ax: Where to draw.
+        ax: Axes to draw into.
     """
     ax = drawing.new_axes(ax, 5.2, 4.2)
     quantity = quantity or comparison.main
@@ -125,7 +124,7 @@ def anytime(
 def fronts(
     comparison: Comparison, labels: Mapping[str, str] | None = None, title: str | None = None, ax: Axes | None = None
 ) -> Axes:
-    """The front that each run found, as it is judged, and the exact one; in the runs' own two objectives."""
+    """The front that each run found, by expected metrics, and the exact one, in the runs' two objectives."""
     ax = drawing.new_axes(ax, 5.2, 4.2)
     names = _two_objectives(comparison)
     shown = looks(method.name for method in comparison.methods)
@@ -149,7 +148,7 @@ def fronts(
 def attainment(
     comparison: Comparison, labels: Mapping[str, str] | None = None, title: str | None = None, ax: Axes | None = None
 ) -> Axes:
-    """What methods attain in half of their runs (line), and between the best and the worst of all runs (band)."""
+    """Median attainment surfaces of methods (lines), and the range from best to worst run (bands)."""
     ax = drawing.new_axes(ax, 5.2, 4.2)
     names = _two_objectives(comparison)
     exact = comparison.judge.benchmark.pareto_front(names, comparison.judge.epochs).figures
@@ -203,7 +202,7 @@ def profile(
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Performance profiles: the part of the runs, over all tasks, whose loss at the end is at most so much.
+    """Performance profiles: the fraction of runs, over all tasks, whose final loss is at most τ.
 
     The loss is 1 − the normalised score: 0 is the best of the table, 1 its median cell.
     """
@@ -296,7 +295,7 @@ def ordered(methods: Sequence[MethodRuns], names: Sequence[str]) -> list[MethodR
 
 
 def best_first(comparison: Comparison, statistic: Statistic = "iqm") -> list[MethodRuns]:
-    """The methods, the best at the end of its budget first."""
+    """The methods, best final value first."""
     sign = QUANTITIES[comparison.main].sign
 
     def final(method: MethodRuns) -> float:
@@ -306,7 +305,7 @@ def best_first(comparison: Comparison, statistic: Statistic = "iqm") -> list[Met
 
 
 def _floor(values: Sequence[NDArray[np.float64]]) -> float:
-    """Where a log axis ends that has to show zeros: below the least value that is not 0."""
+    """The lower end of a log axis that must show zeros: below the smallest positive value."""
     known = np.concatenate(values)
     positive = known[known > 0]
     return float(positive.min()) / 2 if len(positive) else 1e-6

@@ -1,4 +1,4 @@
-"""Claims on runs: of all processes and machines that share a folder, one at a time works on a run."""
+"""Claims on runs: of all processes and machines that share a folder, only one works on a run at a time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def claimed(path: Path) -> Iterator[None]:
     """Holds the claim on the run whose record is at ``path``.
 
     The claim is a lock of the operating system on a file beside the record. It ends with the process that holds it,
-    however that ends, so the claim of a killed worker is free at once. Once the record is there, the file is removed.
+    even if that is killed, so the run is free again at once. When the record is complete, the lock file is removed.
 
     Raises:
         ClaimedError: Another process, of this machine or of one that shares the file system, holds it.

@@ -1,9 +1,9 @@
-"""Runs that can be compared, sorted into tasks and methods: the form of data behind every table, chart and page.
+"""Comparable runs, grouped by task and method: the data behind every table, chart and page.
 
-A *task* is what is judged alike: by the same expected metrics, for the same objectives, with the same scalarisation,
-fidelity and repeat. Runs in worlds of one benchmark, such as ``surrogate-7V~0`` and ``surrogate-7V~1``, are of one
-task. A *method* is what a sweep calls so; where one name stands for several settings or budgets, these are told apart
-by what differs between them. No two settings are ever merged.
+Runs of one *task* are judged alike: by the same expected metrics, for the same objectives, with the same scalarisation,
+fidelity and repeat. Runs in worlds of one benchmark, such as ``surrogate-7V~0`` and ``surrogate-7V~1``, share a task. A
+*method* is named by its sweep. If one name has several settings or budgets, these become separate methods, named by
+what differs. Different settings are never merged.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from ecnas.runs.record import RunRecord, benchmark_of
 
 
 class NoRecordsError(ECNASError):
-    """There is no complete run record where one was looked for."""
+    """No complete run record was found."""
 
 
 class _NoBenchmarkError(ECNASError):
-    """The benchmark of a record is not there."""
+    """The benchmark of a record is not available."""
 
 
 class TaskKey(NamedTuple):
-    """What makes a task.
+    """The identity of a task.
 
     Attributes:
         expected: Digest of the expected metrics.
         space: The search space: the embedded tables of all spaces are parts of one, with one digest.
-        noisy: Whether trainings differ from what is expected.
-        objectives: What was optimised.
+        noisy: Whether trainings scatter around the expected metrics.
+        objectives: The objectives.
         scalarisation: Its description, as JSON.
         epochs: The fidelity.
-        repeat: Which training answers, as JSON.
+        repeat: Which training a query returns, as JSON.
     """
 
     expected: str
@@ -60,12 +60,12 @@ class MethodRuns:
     """The runs of one method with one setting and one budget on one task.
 
     Attributes:
-        name: What it is called; no two methods of a task are called the same.
-        plain: What its sweep calls it, which chooses its colour.
-        header: Of one of its runs: ``method``, ``budget``, ``versions``.
+        name: Its name, unique within the task.
+        plain: Its name in the sweep, which determines its colour.
+        header: ``method``, ``budget`` and ``versions`` of one of its runs.
         traces: The runs, by world and seed.
-        empty: How many runs more have no evaluation at the fidelity, and so no value.
-        origin: Name of the baseline that the runs are from; "" for one's own.
+        empty: Number of further runs without an evaluation at the fidelity, and so without a value.
+        origin: Name of the baseline that the runs come from; "" for your own.
     """
 
     name: str
@@ -116,10 +116,10 @@ class Comparison:
     """Methods on one task.
 
     Attributes:
-        key: What makes the task.
-        judge: What judges the runs.
-        worlds: Names of the benchmarks that answered.
-        methods: Who searched, by name.
+        key: The identity of the task.
+        judge: Judges the runs.
+        worlds: Names of the benchmarks that were searched.
+        methods: The methods, by name.
     """
 
     key: TaskKey
@@ -173,13 +173,13 @@ class Comparison:
 
 
 def collect(paths: Iterable[Path], processes: int = 1, progress: bool = False) -> list[Comparison]:
-    """Reads and judges all complete records in folders, or named themselves.
+    """Reads and judges complete records, given as files or as folders.
 
-    Damaged records, and records whose benchmark is not there, are named on stderr and left out.
+    Damaged records, and records whose benchmark is not available, are reported on stderr and left out.
 
     Args:
-        paths: Folders, searched to the bottom, and files.
-        processes: How many read and judge; more than one pays from some hundred runs on.
+        paths: Files, and folders, which are searched recursively.
+        processes: Number of processes; more than one pays off from a few hundred runs on.
         progress: Show a progress bar.
 
     Raises:

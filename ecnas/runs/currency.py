@@ -1,4 +1,4 @@
-"""What budgets limit and costs are counted in."""
+"""The units in which budgets and costs are counted."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ class Currency(NamedTuple):
     """One kind of cost.
 
     Attributes:
-        name: What sweeps, plots and pages call it.
+        name: Its name in sweeps, plots and pages.
         limit: The argument of :class:`ecnas.Budget`, and the field of :class:`ecnas.Spending`.
         unit: Its unit; "" for counts.
-        label: What charts write at the axis.
-        column: The column of a run record that adds it up; None where the evaluations themselves are counted.
+        label: Its label on axes.
+        column: The column of a run record that is summed; None where evaluations are counted.
     """
 
     name: str
@@ -38,7 +38,7 @@ CURRENCIES: Final = {
 
 
 def currency_of(name: str) -> Currency:
-    """The currency of a name.
+    """The currency with a name.
 
     Raises:
         UnknownNameError: There is none.

@@ -1,4 +1,4 @@
-"""What a method sees of the world: a function that trains a cell, charges for it and writes it down."""
+"""A method's view of its run: a function that trains a cell, charges the budget and writes the record."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from ecnas.runs.tensorboard import Board
 
 FREE_QUERIES: Final = 1000
-"""With ``Budget(unique=True)``: this many queries in a row that cost nothing end a search, which goes in circles."""
+"""With ``Budget(unique=True)``, this many consecutive free queries end a search: it goes in circles."""
 
 FREE_QUERIES_OF_A_CELL: Final = 20
-"""So do this many for each cell that the benchmark has, where that is less."""
+"""So does this many per cell of the benchmark, if that is fewer."""
 
 PRESENT_TRIES: Final = 200
 """Draws in which :meth:`Evaluator.mutate` looks for a cell that the benchmark has."""
@@ -32,11 +32,11 @@ FRESH_TRIES: Final = 20
 
 
 class Candidate(NamedTuple):
-    """A cell and what its training gave.
+    """A cell and the result of its training.
 
     Attributes:
         cell: The cell.
-        evaluation: All metrics. Methods use ``reward`` and ``scores``, which know nothing of the test accuracy.
+        evaluation: All metrics. Methods use ``reward`` and ``scores``, which do not depend on the test accuracy.
         reward: The scalarised objectives, to be maximised.
         scores: The objectives, shape (m,), to be maximised; 1 is best and 0 worst on the exact front of the fidelity.
     """
@@ -51,19 +51,19 @@ class Evaluator:
     """Trains cells: queries the benchmark, charges the budget and writes the record.
 
     Args:
-        task: What is searched for.
-        budget: What is charged for every query.
-        record: Where every query is written.
-        rng: Draws the trainings that answer, where the task's ``repeat`` is "random".
+        task: The task.
+        budget: Charged for every query.
+        record: Records every query.
+        rng: Draws the repeat of each query if the task's ``repeat`` is "random".
         tick: Called with every candidate, to advance a progress bar.
-        board: Where the run's curves are drawn while it searches, if anywhere.
+        board: Receives the run's curves for TensorBoard, if given.
 
     Attributes:
         task: As above.
-        benchmark: What answers.
-        objectives: What candidates' scores hold.
+        benchmark: The benchmark.
+        objectives: Names of the scores.
         epochs: Fidelity of the search: epochs of training unless a method asks for others.
-        repeat: What the benchmark's queries take: "mean", the number of a training, or a generator.
+        repeat: Argument of the benchmark's queries: "mean", the number of a training, or a generator.
         budget: As above.
         record: As above.
         reference: Reference point of hypervolumes of scores, shape (m,).
@@ -113,7 +113,7 @@ class Evaluator:
         return self.add(cell, evaluation)
 
     def add(self, cell: Cell, evaluation: Evaluation) -> Candidate:
-        """Writes down an evaluation that the budget was already charged with, as by an environment of the run."""
+        """Records an evaluation for which the budget was already charged, as by an environment of the run."""
         judgement = self.task.judge(evaluation)
         candidate = Candidate(cell, evaluation, float(judgement.reward), judgement.scores)
         self._seen.add(cell.row)
@@ -129,20 +129,20 @@ class Evaluator:
         return candidate
 
     def recommend(self, cell: Cell) -> None:
-        """Says which cell the method would choose now; the best seen unless it ever says so.
+        """Recommends a cell. By default it is the best seen.
 
-        It holds from the last evaluation on, until another is recommended.
+        A recommendation holds from the last evaluation on, until the next one.
         """
         self.record.recommend(self.benchmark.space.row(cell))
 
     def log(self, values: Mapping[str, float]) -> None:
-        """Offers numbers of the method's own, such as a loss or an entropy, to TensorBoard.
+        """Logs numbers of the method, such as a loss or an entropy, to TensorBoard.
 
-        They stand beside the run's curves at the present number of evaluations; without TensorBoard they are dropped.
-        They are no part of the record.
+        They are logged at the current number of evaluations, beside the run's curves. Without TensorBoard they are
+        dropped. They are not part of the record.
 
         Args:
-            values: By name; ``"train/entropy"`` stands in the group ``train``.
+            values: Numbers by name; ``"train/entropy"`` belongs to the group ``train``.
         """
         if self._board is not None:
             self._board.add(values, len(self.record))
@@ -156,7 +156,7 @@ class Evaluator:
         num_cells = len(self.benchmark.space) - len(self.missing)
         most = min(FREE_QUERIES, FREE_QUERIES_OF_A_CELL * num_cells)
         if self._free_queries >= most:
-            raise BudgetExhaustedError(f"{most} queries in a row asked for what is already known")
+            raise BudgetExhaustedError(f"{most} consecutive queries asked for cells that are already known")
 
     def _count_free(self) -> None:
         charges = self.budget.num_charges
@@ -168,7 +168,7 @@ class Evaluator:
 
     @property
     def fraction_spent(self) -> float:
-        """The part of the budget that is spent, of the limit that is nearest; 0 without limits."""
+        """The spent fraction of the budget, for the limit closest to exhaustion; 0 without limits."""
         spent = self.budget.spent
         return max((getattr(spent, name) / limit for name, limit in self.budget.limits.items()), default=0.0)
 

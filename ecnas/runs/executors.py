@@ -42,17 +42,18 @@ def run_sweep(
     progress: bool = True,
     on_end: Callable[[Job, Outcome], object] | None = None,
 ) -> list[tuple[Job, Outcome]]:
-    """Carries out what is not there yet, together with whoever else works on the same sweep.
+    """Carries out the missing runs, together with all other processes that work on the same sweep.
 
     Args:
         sweep: The sweep.
-        executor: Where runs are carried out.
+        executor: Carries out the runs.
         rerun: Names of the algorithms whose records of other runs are replaced.
         progress: Show a progress bar.
         on_end: Called with each run that has ended.
 
     Returns:
-        What was not made and why: runs that failed, and those in whose place lies the record of another run.
+        The runs that were not completed, and why: those that failed, and those whose path holds the record of another
+        run.
     """
     todo: list[Job] = []
     failures: list[tuple[Job, Outcome]] = []

@@ -1,8 +1,8 @@
 """How methods look: the same colour, dashes and marker in every chart, page and document.
 
-Known methods have theirs in :data:`KNOWN`; any other gets one by a hash of its name, so it keeps it whoever stands
-beside it. Colours alone do not tell more than eight methods apart, least of all to colour-blind readers, so dashes and
-markers differ as well.
+The looks of known methods are in :data:`KNOWN`. Any other method gets one by a hash of its name, so it keeps its look
+in any company. Colours alone cannot distinguish more than eight methods, least of all for colour-blind readers, so
+dashes and markers differ as well.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ def evaluate_rows(
     Args:
         evaluates: The runs.
         rows: The cells' rows in the space, (N, K); −1 for a cell that the benchmark lacks.
-        epochs: Of each run's trainings, (N,); the fidelity of the search by default.
+        epochs: Epochs of each run's trainings, (N,); the fidelity of the search by default.
 
     Returns:
         Rewards, (N, K): NaN where the benchmark lacks the cell (an invalid episode, which costs nothing), and from the

@@ -1,4 +1,4 @@
-"""Methods: whoever searches, ours or anyone's. What one is, how it is named, and what makes it the same one.
+"""Methods: the contract that searchers and controllers fulfil, their names, and their identity.
 
 A method is a (frozen) dataclass whose fields are its settings, with a function ``run(evaluate, rng)``, and perhaps one
 that carries out many runs at once (:class:`ManyRuns`). It is named by
@@ -40,7 +40,7 @@ GROUP: Final = "ecnas.methods"
 
 
 class Method(Protocol):
-    """Whoever searches: a (frozen) dataclass whose fields are its settings."""
+    """A searcher or controller: a (frozen) dataclass whose fields are its settings."""
 
     def run(self, evaluate: Evaluator, rng: np.random.Generator) -> None:
         """Searches until ``evaluate`` raises :class:`~ecnas.errors.BudgetExhaustedError`.
@@ -53,18 +53,18 @@ class Method(Protocol):
 
 @runtime_checkable
 class ManyRuns(Protocol):
-    """A method that can carry out many runs at once, faster than one by one; sweeps then have it do so.
+    """A method that can carry out many runs at once, faster than one by one. Sweeps make use of it.
 
-    Every run must be the one that :meth:`Method.run` makes with the same evaluator and generator, whatever others
-    there are.
+    Every run must be identical to the one that :meth:`Method.run` makes with the same evaluator and generator,
+    whatever the other runs.
     """
 
     def run_many(self, evaluates: Sequence[Evaluator], rngs: Sequence[np.random.Generator]) -> None:
         """Searches until each evaluator has raised :class:`~ecnas.errors.BudgetExhaustedError`.
 
         Args:
-            evaluates: One a run. Their spaces and fidelities are the same; their benchmarks need not be.
-            rngs: One a run.
+            evaluates: One per run. Their spaces and fidelities are the same; their benchmarks may differ.
+            rngs: One per run.
         """
 
 
@@ -90,7 +90,7 @@ def _fields(method: Method) -> tuple[dataclasses.Field[Any], ...]:
 
 
 class MethodError(ECNASError, ValueError):
-    """What a name or settings say is no method."""
+    """A name or settings do not define a method."""
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -98,14 +98,14 @@ class MethodError(ECNASError, ValueError):
 
 
 def find_method(use: str, folder: Path | None = None) -> type[Method]:
-    """The class that a name stands for.
+    """The class with a name.
 
     Args:
         use: As in the module's docstring.
-        folder: Where relative paths begin; the working directory by default.
+        folder: The folder to which paths are relative; the working directory by default.
 
     Raises:
-        MethodError: There is no such module, file, class or entry point, or it is no method; the message says which.
+        MethodError: There is no such module, file, class or entry point, or it is not a method; the message says which.
     """
     place, colon, name = use.rpartition(":")
     if not colon:
@@ -192,7 +192,7 @@ def _of_file(path: Path) -> types.ModuleType:
 
 
 def make_method(kind: type[Method], settings: Mapping[str, Any]) -> Method:
-    """A method with settings as a TOML file gives them.
+    """A method with settings from a TOML file.
 
     Raises:
         MethodError: There are no such settings, or their values are of a wrong type or refused; all are named.
@@ -288,15 +288,15 @@ def _spelled(wanted: Any) -> str:
 
 
 def display_name(method: Method | type[Method]) -> str:
-    """What tables and plots call a method for which a sweep gives no name: its ``name``, or its class's."""
+    """Default name of a method in tables and plots: its ``name``, or that of its class."""
     kind = method if isinstance(method, type) else type(method)
     return str(getattr(kind, "name", kind.__name__))
 
 
 def describe_method(method: Method) -> dict[str, Any]:
-    """What makes a method, as plain JSON values: its class, the digest of its source, and all settings.
+    """The identity of a method, as plain JSON values: its class, the digest of its source, and all settings.
 
-    A file that a setting names is described by the digest of its content. Outputs (:data:`OUTPUT`) are left out.
+    A file named by a setting is described by the digest of its content. Outputs (:data:`OUTPUT`) are left out.
     """
     kind = type(method)
     return {
@@ -340,7 +340,7 @@ def source_digest(module: str) -> str:
 
 @functools.cache
 def versions(module: str) -> dict[str, str]:
-    """The versions on which a run of a module's method depends: ours, numpy's, Python's, and those of its imports."""
+    """Versions on which a run of a method depends: ours, numpy's, Python's, and those of its imports."""
     import ecnas
 
     found = {"python": platform.python_version(), "ecnas-gym": ecnas.__version__, "numpy": np.__version__}

@@ -1,7 +1,7 @@
-"""What came of one run: the cell it recommends against the optimum, the front it found against the exact one, the cost.
+"""The report of one run: the recommended cell against the optimum, the front found against the exact one, and the cost.
 
-Everything is told from the record and its benchmark alone. What the run saw of a cell is told apart from what is
-expected of it: where trainings differ, the best that was seen was also lucky.
+Everything is computed from the record and its benchmark. Observed and expected metrics of a cell are kept apart: with
+noise, the best cell seen was also lucky.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def report(record: RunRecord, folder: Path | None, show: bool) -> None:
-    """Tells what came of a run, and writes it beside the record.
+    """Reports the result of a run, and writes it beside the record.
 
     Args:
         record: The run.
@@ -42,7 +42,7 @@ def report(record: RunRecord, folder: Path | None, show: bool) -> None:
         show: Print the tables, and where the files are.
 
     Raises:
-        ECNASError: The benchmark of the run is not there.
+        ECNASError: The benchmark of the run is not available.
     """
     if not (len(record) and record.recommended_rows()[-1] >= 0):
         if show:
@@ -72,7 +72,7 @@ class Optimum:
 
 
 class Outcome:
-    """What a run found, beside what there was to find.
+    """The result of a run, compared with the optimum and the exact front.
 
     Args:
         record: The run, with one or more evaluations at its fidelity.

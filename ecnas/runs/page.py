@@ -1,10 +1,10 @@
-"""``ecnas report``: runs on one HTML page that needs neither a server nor a network.
+"""``ecnas report``: runs on one HTML page, which needs neither a server nor a network.
 
 The page has a section for each task: the leaderboard; curves of every quantity against every cost; the distribution
-over runs; who improves on whom; fronts, for two objectives; what it took to reach given levels; the recommended cells;
-and the protocol. A method is shown or hidden in all charts of its section at once, and looks as in all other charts
-(:mod:`ecnas.runs.looks`). ``page.css`` and ``page.js`` beside this file are its style and behaviour; the script that
-draws is plotly.js, which lies in ``ecnas/data/vendor``. Texts out of files are escaped.
+over runs; probabilities of improvement; fronts, for two objectives; costs of reaching given levels; the recommended
+cells; and the protocol. A method is shown or hidden in all charts of its section at once, and looks as in all other
+charts (:mod:`ecnas.runs.looks`). ``page.css`` and ``page.js`` beside this file are its style and behaviour; charts are
+drawn by plotly.js, in ``ecnas/data/vendor``. Text from files is escaped.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def render(comparisons: Sequence[Comparison], title: str = "Search leaderboard",
     Args:
         comparisons: Tasks with their methods.
         title: Its heading.
-        statistic: How runs become one number: "iqm" or "mean".
+        statistic: Aggregates runs: "iqm" or "mean".
     """
     sections = [_section(comparison, number, statistic) for number, comparison in enumerate(comparisons)]
     data = [_data(comparison, number, statistic) for number, comparison in enumerate(comparisons)]

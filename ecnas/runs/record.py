@@ -1,15 +1,15 @@
-"""The run record: what every run of every method leaves behind, one line an evaluation.
+"""The run record of every run of every method: a file with one line per evaluation.
 
 A record is a JSON Lines file::
 
     {"format": "ecnas-run", "version": 2, "name": …, "method": {…}, "task": {…}, "budget": {…}, "seed": 0, …}
-    {"index": 0, "hash": …, "row": …, "epochs": 108, "val_accuracy": …, …, "reward": …}      one line an evaluation
+    {"index": 0, "hash": …, "row": …, "epochs": 108, "val_accuracy": …, …, "reward": …}      one line per evaluation
     {"recommend": 20411}                                             the method's own choice, from here on
-    {"end": true, "evaluations": 500, …, "sha256": "…"}              of all lines before and of the mark itself
+    {"end": true, "evaluations": 500, …, "sha256": "…"}              of all lines before, and of the mark itself
 
-Its header holds everything that makes the run: two runs are the same run exactly if :func:`identity` says so. While a
-run goes on its file is called ``….jsonl.partial``; it gets its name when the run is complete. The end mark tells a
-whole record from one that was cut or damaged.
+The header contains everything that defines the run: two runs are the same if and only if their :func:`identity` is
+equal. During a run the file is called ``….jsonl.partial``; it gets its name when the run is complete. The end mark
+distinguishes a complete record from a truncated or damaged one.
 """
 
 from __future__ import annotations
@@ -67,13 +67,13 @@ _IDENTITY: Final[dict[str, tuple[str, ...]]] = {
 
 
 def identity(header: Mapping[str, Any]) -> dict[str, Any]:
-    """What makes a run, out of its header: two runs are the same run if this is equal."""
+    """The part of a header that defines the run: two runs are the same if it is equal."""
     parts = {entry: {key: header[entry].get(key) for key in keys} for entry, keys in _IDENTITY.items()}
     return {**parts, "budget": header["budget"], "seed": header["seed"], "versions": header["versions"]}
 
 
 def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """What makes two runs different runs, from their headers, in a few words each; nothing if they are the same."""
+    """The differences between two runs, from their headers, in a few words each; none if they are the same run."""
     words = []
     for name, old, new in _leaves(identity(found), identity(wanted)):
         if name == "method.source":
@@ -93,16 +93,16 @@ def _leaves(old: Any, new: Any, name: str = "") -> list[tuple[str, Any, Any]]:
 class RunRecord:
     """The evaluations of one run, in memory and, if it has a path, line by line on disk.
 
-    Use it as a context manager: when the block ends without an error, the record is complete and gets its name.
+    Use it as a context manager: if the block ends without an error, the record is complete and gets its name.
 
     Args:
-        header: What makes the run (:func:`ecnas.runs.make_header`): plain JSON values.
-        path: Where the record is written (``.jsonl``); kept in memory alone by default.
+        header: The definition of the run (:func:`ecnas.runs.make_header`): plain JSON values.
+        path: File for the record (``.jsonl``); by default it is only kept in memory.
 
     Attributes:
         header: As above.
         path: As above.
-        invalid_episodes: Episodes that ended outside of the mask. They are not charged.
+        invalid_episodes: Number of episodes that ended with a forbidden action. They are not charged.
     """
 
     def __init__(self, header: Mapping[str, Any], path: Path | None = None) -> None:
@@ -122,7 +122,7 @@ class RunRecord:
 
     @property
     def name(self) -> str:
-        """What tables, plots and pages call the method."""
+        """Name of the method in tables, plots and pages."""
         return str(self.header["name"])
 
     @property
@@ -132,7 +132,7 @@ class RunRecord:
 
     @property
     def objectives(self) -> tuple[str, ...]:
-        """What was optimised."""
+        """The objectives."""
         return tuple(self.header["task"]["objectives"])
 
     @property
@@ -141,7 +141,7 @@ class RunRecord:
         return int(self.header["task"]["epochs"])
 
     def append(self, cell: Cell, evaluation: Evaluation, reward: float) -> None:
-        """Adds an evaluation, and what the agent was rewarded with for it."""
+        """Adds an evaluation and its reward."""
         metrics = {name: getattr(evaluation, name) for name in _METRICS}
         self._account.charge(epochs=evaluation.epochs, energy=evaluation.energy, seconds=evaluation.training_time)
         spent = self._account.spent
@@ -160,7 +160,7 @@ class RunRecord:
         self._write(row)
 
     def recommend(self, row: int) -> None:
-        """Notes that from the last evaluation on the method itself would choose the cell of this row."""
+        """Notes the row of the cell that the method recommends from the last evaluation on."""
         self._take_recommendation(row)
         self._write({"recommend": row})
 
@@ -169,12 +169,12 @@ class RunRecord:
         return np.array(self._numbers[name])
 
     def costs(self, currency: str = "evaluations") -> NDArray[np.float64]:
-        """What was spent up to and including each evaluation, shape (evaluations,)."""
+        """Cumulative cost after each evaluation, shape (evaluations,)."""
         column = currency_of(currency).column
         return np.arange(1.0, len(self) + 1) if column is None else self.column(column)
 
     def best_seen(self) -> NDArray[np.int64]:
-        """After each evaluation the index of the best so far by reward at the fidelity; −1 before there is one."""
+        """Index of the best evaluation so far, by reward at the fidelity, after each evaluation; −1 for none."""
         seen = np.where(self.column("epochs") == self.epochs, self.column("reward"), -np.inf)
         best = np.maximum.accumulate(seen)
         improves = seen > np.concatenate(([-np.inf], best[:-1]))
@@ -182,9 +182,9 @@ class RunRecord:
         return indices
 
     def recommended_rows(self) -> NDArray[np.int64]:
-        """After each evaluation the row of the cell that the method would choose; −1 before there is one.
+        """Row of the recommended cell after each evaluation; −1 for none.
 
-        Its own choice where it makes one, otherwise :meth:`best_seen`.
+        The method's own recommendation if it makes one, otherwise :meth:`best_seen`.
         """
         best = self.best_seen()
         rows = np.where(best >= 0, self.column("row").astype(np.int64)[np.maximum(best, 0)], -1)
@@ -193,11 +193,11 @@ class RunRecord:
 
     @property
     def recommends(self) -> bool:
-        """Whether the method makes recommendations of its own."""
+        """Whether the method makes its own recommendations."""
         return any(row >= 0 for row in self._recommended)
 
     def row(self, index: int) -> dict[str, Any]:
-        """All metrics of an evaluation by name, as its line on disk has them; NaN where there is none."""
+        """All metrics of an evaluation by name, as in its line on disk; NaN for missing ones."""
         words = {"hash": self._hashes[index], "provenance": self._provenances[index]}
         row: dict[str, Any] = {key: words[key] if key in words else self._numbers[key][index] for key in _KEYS}
         return row | {key: int(row[key]) for key in _COUNTS if not math.isnan(row[key])}
@@ -273,9 +273,9 @@ class RunRecord:
             self._file.write(line)
 
     def close(self, complete: bool = True) -> None:
-        """Ends writing; a complete record gets its end mark and its name, another stays ``.partial``.
+        """Closes the file. A complete record gets its end mark and its name, an incomplete one stays ``.partial``.
 
-        Beside a complete record lies the recommended cell (:func:`cell_path`).
+        The recommended cell is written beside a complete record (:func:`cell_path`).
         """
         if self._file is None or self.path is None:
             return
@@ -341,15 +341,15 @@ class RunRecord:
 
 
 def cell_path(record: Path) -> Path:
-    """Where the cell that a run recommends lies: ``cell.json`` beside ``record.jsonl``, else named like the record."""
+    """Path of the recommended cell: ``cell.json`` beside ``record.jsonl``, otherwise named like the record."""
     return record.with_name("cell.json") if record.stem == "record" else record.with_suffix(".cell.json")
 
 
 def benchmark_of(header: Mapping[str, Any]) -> Benchmark:
-    """The benchmark that a run was on: by its name, or by the path of its table.
+    """The benchmark of a run: by its name, or by the path of its table.
 
     Raises:
-        ECNASError: It is not there, or holds other metrics than the run was on.
+        ECNASError: It is not available, or its metrics are not those of the run.
     """
     from ecnas.loading import load
 

@@ -25,7 +25,7 @@ from ecnas.task import Repeat, Task
 
 
 class OtherRunError(ECNASError, ValueError):
-    """A record is in the way that is of another run."""
+    """The path holds the record of another run."""
 
 
 def run(
@@ -46,26 +46,26 @@ def run(
     """Searches until the budget is spent. The same arguments give the same run.
 
     Args:
-        method: Who searches: a searcher of ``ecnas.search``, a controller, or one's own (:class:`Method`).
-        benchmark: What trains the cells; a name will do.
-        budget: What may be spent; a number is one of evaluations. None is for methods that end by themselves (those
-            with a field ``generations`` that is not None).
-        seed: The seed of all randomness.
-        objectives: What is optimised.
-        scalarisation: Makes one reward of the objectives: a name or an object, as for
+        method: A searcher of ``ecnas.search``, a controller, or your own method (:class:`Method`).
+        benchmark: A benchmark, or its name.
+        budget: A budget, or a number of evaluations. None is for methods that end by themselves (those with a field
+            ``generations`` that is not None).
+        seed: Seed of all randomness.
+        objectives: The objectives.
+        scalarisation: Combines the objectives into one reward: a name or an object, as for
             :meth:`ecnas.Benchmark.scalarisation`.
         epochs: Fidelity; the highest by default.
-        repeat: Which training of a cell answers: "mean", the number of one, or "random".
-        name: What tables and plots call the method; its own name by default.
-        path: Where the record is written. A complete record of the same run that is already there is read instead.
+        repeat: Which training of a cell a query returns: "mean", the number of one, or "random".
+        name: Name of the method in tables and plots; its own name by default.
+        path: File for the record. If it already holds a complete record of the same run, that is read instead.
         progress: Show a progress bar.
-        tensorboard: Folder for curves that TensorBoard shows (:class:`ecnas.runs.tensorboard.Board`).
+        tensorboard: Folder for TensorBoard logs (:class:`ecnas.runs.tensorboard.Board`).
 
     Returns:
-        The record: one row an evaluation.
+        The record, with one row per evaluation.
 
     Raises:
-        ValueError: There is no limit to the search.
+        ValueError: Nothing limits the search.
         OtherRunError: ``path`` holds another run.
         ClaimedError: Another process is writing this record.
 
@@ -91,16 +91,16 @@ def run_task(
     progress: bool = False,
     tensorboard: Path | None = None,
 ) -> RunRecord:
-    """Searches as :func:`run` does; the task is one object.
+    """Like :func:`run`, with the task as one object.
 
     Args:
         method: As for :func:`run`.
-        task: What is searched for.
+        task: The task.
         budget: As for :func:`run`.
         seed: As for :func:`run`.
         name: As for :func:`run`.
         path: As for :func:`run`.
-        replace: Put the new record in the place of one of another run, once it is complete.
+        replace: Replace a record of another run by the new record, once that is complete.
         progress: As for :func:`run`.
         tensorboard: As for :func:`run`.
     """
@@ -168,7 +168,7 @@ def begun(
 
 
 def make_header(method: Method, task: Task, budget: Budget, seed: int, name: str | None = None) -> dict[str, Any]:
-    """Everything that makes a run, as the header of its record."""
+    """The definition of a run, as the header of its record."""
     return {
         "name": name or display_name(method),
         "method": describe_method(method),

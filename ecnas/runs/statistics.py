@@ -1,8 +1,8 @@
 """Statistics over runs and tasks: aggregates with stratified bootstrap intervals, improvement, performance profiles.
 
 Source: Agarwal et al. 2021, "Deep reinforcement learning at the edge of the statistical precipice",
-https://arxiv.org/abs/2108.13264, sections 4.1 to 4.3. The form of data is theirs as well: for every method one array of
-scores a task, of shape (runs, …). A task is a stratum: bootstrap samples draw runs within it, and every run of every
+https://arxiv.org/abs/2108.13264, sections 4.1 to 4.3. The data have the same form: for every method, one array of
+scores per task, of shape (runs, …). A task is a stratum: bootstrap samples draw runs within it, and every run of every
 task has the same weight.
 """
 
@@ -37,9 +37,9 @@ class Estimate(NamedTuple):
 def aggregate(values: NDArray[np.float64], statistic: Statistic = "iqm") -> NDArray[np.float64]:
     """A statistic over the first axis of values of shape (runs, …): NaN where a run has none.
 
-    The interquartile mean is that of the middle half: floor(n/4) are cut off at either end, as by
-    ``scipy.stats.trim_mean``. That has checks which take longer than the mean itself, a page has thousands of
-    bootstraps, and the table at the end of a sweep must not need more than numpy.
+    The interquartile mean is the mean of the middle half: floor(n/4) values are cut off at either end, as by
+    ``scipy.stats.trim_mean``. That function's checks take longer than the mean itself, a page has thousands of
+    bootstraps, and the table at the end of a sweep must need nothing but numpy.
     """
     if statistic == "iqm":
         runs = len(values)
@@ -57,9 +57,9 @@ def estimate(
 
     Args:
         strata: For each task the values of its runs, shape (runs, …) each.
-        statistic: How runs become one number.
-        resamples: Bootstrap samples. A band that is looked at needs fewer than a number that is read.
-        seed: Of the bootstrap.
+        statistic: Aggregates runs: "iqm" or "mean".
+        resamples: Bootstrap samples. A band in a chart needs fewer than a number in a table.
+        seed: Seed of the bootstrap.
 
     Returns:
         Shape (…).
@@ -160,7 +160,7 @@ def improvement(
 def profile(
     strata: Sequence[NDArray[np.float64]], levels: NDArray[np.float64], resamples: int = 500, seed: int = 0
 ) -> Estimate:
-    """The performance profile: the part of all runs that score at least each level, with a bootstrap band.
+    """The performance profile: the fraction of runs that score at least each level, with a bootstrap band.
 
     Args:
         strata: For each task the scores of its runs, more being better; shape (runs,) each.
@@ -176,7 +176,7 @@ def profile(
 
 
 def ranks(estimates: Mapping[str, Estimate], sign: int) -> dict[str, int]:
-    """Ranks of methods from 1: how many have an interval that is better as a whole, plus one.
+    """Ranks of methods: one plus the number of methods whose whole interval is better.
 
     Methods whose intervals overlap may share a rank. A method without a value is not ranked.
 
@@ -193,7 +193,7 @@ def ranks(estimates: Mapping[str, Estimate], sign: int) -> dict[str, int]:
 
 
 def best_apart(estimates: Mapping[str, Estimate], sign: int) -> str | None:
-    """The best method, if its interval is apart from all others'; otherwise None."""
+    """The best method, if its interval overlaps no other; otherwise None."""
     by_rank = ranks(estimates, sign)
     first = [name for name, rank in by_rank.items() if rank == 1]
     return first[0] if len(first) == 1 and len(by_rank) > 1 else None

@@ -1,16 +1,16 @@
-"""A sweep: methods × benchmarks × budgets × seeds out of one TOML file, with any searcher and any controller.
+"""A sweep: methods × benchmarks × budgets × seeds from one TOML file, for all searchers and controllers.
 
-A sweep file says where results go, what is searched, and who searches::
+A sweep file names the output folder, the tasks and the methods::
 
     out = "runs/mine"
     benchmarks = ["surrogate-7V"]        # or spaces = ["5V", "7V"] for the embedded benchmarks
     budgets = [500]
-    checkpoints = [150, 500]             # where the table looks; the budgets by default
+    checkpoints = [150, 500]             # costs at which the table compares; the budgets by default
     currency = "evaluations"             # of budgets and checkpoints (the default); or "epochs", "energy", "time"
     seeds = 100                          # 0 to 99; or [1000, 1010] for 1000 to 1009
     objectives = ["val_accuracy"]
     scalarisation = "linear"             # and weights = [0.8, 0.2]; "soft-cap" by default
-    epochs = 108                         # the benchmark's most by default
+    epochs = 108                         # the benchmark's highest number by default
     repeat = "mean"                      # or "random", or the number of a training
     noise = "per seed"                   # the run with seed s searches the world "surrogate-7V~s"
 
@@ -23,8 +23,8 @@ A sweep file says where results go, what is searched, and who searches::
     use = "mine.py:Mine"                 # relative to this file
 
 Any number of processes and machines may work on one sweep at once: each run is claimed by one of them and written
-once. A record that is there is reused if it is of the very same run. What is of another run is told, and left alone
-unless its method is to be run again. A damaged record is set aside, and run again.
+once. An existing record is reused if it belongs to exactly the same run. A record of another run is reported and kept,
+unless its method is to be run again. A damaged record is set aside, and its run repeated.
 """
 
 from __future__ import annotations
@@ -61,12 +61,12 @@ PER_SEED = "per seed"
 
 
 class SweepError(ECNASError, ValueError):
-    """A sweep file does not say what to run; the message has a line for each thing that is wrong."""
+    """A sweep file is invalid; the message has one line per problem."""
 
 
 @dataclass(frozen=True)
 class Algorithm:
-    """Who searches: an ``[[algorithm]]`` of a sweep file."""
+    """A method with its settings: an ``[[algorithm]]`` of a sweep file."""
 
     name: str
     use: str
@@ -75,12 +75,12 @@ class Algorithm:
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a sweep file says; its keys are explained in the module's docstring.
+    """The content of a sweep file; its keys are explained in the module's docstring.
 
     Attributes:
-        folder: Where the relative paths of methods begin.
-        out: Where records go.
-        algorithms: Who searches.
+        folder: The folder to which paths of methods are relative.
+        out: Folder for records.
+        algorithms: The methods.
     """
 
     folder: Path
@@ -100,14 +100,14 @@ class Sweep:
 
     @classmethod
     def load(cls, path: Path, out: Path | None = None) -> Sweep:
-        """Reads a sweep file, and checks all that it says before anything runs.
+        """Reads a sweep file and checks all of it before anything runs.
 
         Args:
             path: The file.
-            out: Where records go, instead of the file's own ``out``.
+            out: Folder for records, instead of the file's ``out``.
 
         Raises:
-            SweepError: Something is missing, unknown or of a wrong kind; all of it is named, once each.
+            SweepError: Something is missing, unknown or of the wrong type; the message names every problem once.
         """
         try:
             data = read_toml(path)
@@ -152,7 +152,7 @@ class Sweep:
         return Task.of(load(world), self.objectives, self.scalarisation, self.epochs, self.repeat, self.weights)
 
     def jobs(self) -> list[Job]:
-        """All runs, seed by seed, so that what is finished early is a fair picture."""
+        """All runs, seed by seed, so that partial results are balanced."""
         return [
             Job(self, algorithm, benchmark, budget, seed)
             for seed in self.seeds
@@ -196,12 +196,13 @@ class Job(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What came of a job.
+    """The result of a job.
 
     Attributes:
-        kind: "done" (by whomever), "claimed" (another process is working on it), "other" (its record is of another run)
-            or "failed".
-        text: What differs, or what went wrong.
+        kind: "done" (by any process), "claimed" (another process is working on it), "other" (its record belongs to
+        another
+            run) or "failed".
+        text: The differences, or the error.
     """
 
     kind: Literal["done", "claimed", "other", "failed"]

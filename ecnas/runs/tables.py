@@ -1,15 +1,15 @@
 """Leaderboards of runs, as Markdown, CSV, LaTeX (booktabs) and HTML.
 
-:func:`leaderboards` makes one table a task from folders of records::
+:func:`leaderboards` makes one table per task from folders of records::
 
     for table in leaderboards([Path("runs")], checkpoints=[150, 500], baseline="rl-nas"):
         print(table.markdown())
 
 One statistic runs through a table and is named in its title: the interquartile mean or the mean over runs, with a
 stratified bootstrap interval. Methods are ranked by the first quantity of the task (test regret for accuracy alone,
-hypervolume for several objectives) at the last checkpoint. A rank counts the methods whose interval is better as a
-whole, so methods that cannot be told apart share one; a best value is bold only if its interval is apart from all
-others.
+hypervolume for several objectives) at the last checkpoint. A rank is one plus the number of methods whose whole
+interval is better, so methods that cannot be told apart share a rank. The best value is bold only if its interval
+overlaps no other.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Number:
         centre: The number.
         low: Lower end of its interval; NaN for none.
         high: Upper end.
-        decimals: With which all three are printed.
-        bold: Whether it is the best of its column, apart from all others.
+        decimals: Number of decimals of all three.
+        bold: Whether it is the best of its column and its interval overlaps no other.
     """
 
     centre: float
@@ -80,10 +80,10 @@ class Table:
     """A table.
 
     Attributes:
-        title: What is compared, on what, and by which statistic.
+        title: Quantity, task and statistic.
         head: Headings of the columns, with units.
         rows: The entries.
-        notes: Sentences under it.
+        notes: Notes below the table.
     """
 
     title: str
@@ -229,7 +229,7 @@ def leaderboards(
 
     Raises:
         NoRecordsError: There is no record.
-        BaselineError: There is no such baseline, or it is of other tasks.
+        BaselineError: There is no such baseline, or it has other tasks.
     """
     comparisons = collect(paths)
     if baseline is not None:

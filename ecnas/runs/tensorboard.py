@@ -29,7 +29,7 @@ class Board:
 
     Args:
         folder: Where the event file goes. TensorBoard treats each folder as one run.
-        task: What is searched for.
+        task: The task.
         record: The run's record.
 
     Raises:
