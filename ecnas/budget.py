@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ecnas.decimals import EXACT, Amounts, ExactSum, decimal_of
-from ecnas.errors import BudgetExhaustedError, BudgetProcessError
+from ecnas.errors import BudgetExhaustedError, BudgetProcessError, shown
 
 _NOTHING: Final[Mapping[str, int]] = {}
 _FAR: Final = 0.99
@@ -59,7 +59,7 @@ class Budget:
         unique: Charge a cell that is queried again at the same number of epochs only once.
 
     Raises:
-        ValueError: A limit is not a number above zero, or a count is not whole.
+        ValueError: A limit is not a number above zero, a count is not whole, or ``unique`` is no truth value.
 
     Example:
         >>> budget = Budget(evaluations=2)
@@ -78,7 +78,9 @@ class Budget:
     ) -> None:
         limits = {"evaluations": evaluations, "epochs": epochs, "energy": energy, "seconds": seconds}
         self._limits = {name: _limit(name, limit) for name, limit in limits.items() if limit is not None}
-        self.unique = unique
+        if not isinstance(unique, (bool, np.bool_)):
+            raise ValueError(f"unique must be True or False, got {shown(unique)}")
+        self.unique = bool(unique)
         self._evaluations = self._epochs = 0
         self._sums = {"energy": ExactSum(), "seconds": ExactSum()}
         self._charged: set[Hashable] = set()

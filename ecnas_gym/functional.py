@@ -23,6 +23,7 @@ from gymnasium.experimental.functional import FuncEnv
 from numpy.typing import NDArray
 
 from ecnas import isomorphism
+from ecnas.coerce import shown
 from ecnas.encoding import MAX_INNER, NUM_OP_CODES, NUM_OPERATIONS, OP_WEIGHTS, to_frame
 from ecnas_gym.automaton import FINISHED, INVALID, START, automaton_of
 from ecnas_gym.builder import NUM_ACTIONS, decisions
@@ -130,8 +131,14 @@ class FuncCellEnv(FuncEnv[BuildState, Array, Array, Array, Array, Any, Tables]):
         return BuildState(start, nothing, nothing, nothing)
 
     def transition(self, state: BuildState, action: Array, rng: Any = None, params: Tables | None = None) -> BuildState:
-        """Carries out a decision. After an action outside of the mask the cell stays as it was."""
+        """Carries out a decision. After an action outside of the mask the cell stays as it was.
+
+        Raises:
+            ValueError: The action is of no integer type.
+        """
         xp, tables = self.xp, params or self._tables
+        if np.dtype(getattr(action, "dtype", type(action))).kind not in "iu":  # known before any value is, in JAX too
+            raise ValueError(f"action must be of an integer type, got {shown(action)}")
         in_space = (action >= 0) & (action < NUM_ACTIONS)
         action = xp.where(in_space, action, 0).astype(xp.int32)
         following = xp.where(in_space, tables.following[state.node + action], INVALID)

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ecnas import BudgetExhaustedError
 from ecnas.benchmark import Evaluations
-from ecnas.coerce import budget_of, shown, whole
+from ecnas.coerce import budget_of, one_of, shown, whole
 from ecnas.decimals import Amounts, PriceList
 from ecnas.encoding import to_frame
 from ecnas.table import COLUMNS
@@ -86,7 +86,10 @@ class _VectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
         **kwargs: Any,
     ) -> None:
         self.num_envs = whole("num_envs", num_envs, 1)
-        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        modes = {mode.value: mode for mode in AutoresetMode}
+        if not isinstance(autoreset_mode, AutoresetMode):
+            autoreset_mode = modes[one_of("autoreset_mode", autoreset_mode, modes)]
+        self.autoreset_mode = autoreset_mode
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
         self.max_episode_steps = None if max_episode_steps is None else whole("max_episode_steps", max_episode_steps, 1)
         # One environment checks the arguments, and is the source of all that is not an episode.

@@ -319,3 +319,9 @@ def test_a_number_is_taken_wherever_a_budget_is(number, synthetic_4v):
         for wrong in (2.5, 0, "3", math.inf, True, [3]):
             with pytest.raises(ValueError, match="budget must be an ecnas.Budget, a whole number of evaluations of at"):
                 entry(wrong)
+
+
+@pytest.mark.parametrize("value", ["yes", 1, None, np.array([True])], ids=repr)
+def test_unique_is_a_truth_value(value):
+    with pytest.raises(ValueError, match="unique must be True or False, got"):
+        Budget(unique=value)

@@ -210,3 +210,19 @@ def test_gymnasiums_vector_environment():
     peer.reset()
     reward = [peer.step(action)[1] for action in EPISODE_OF_4V][-1]
     np.testing.assert_array_equal(rewards, np.full(5, reward, dtype=np.float32))
+
+
+@pytest.mark.parametrize(
+    "action", [0.5, 1.0, True, "1", None, [0], np.float32(1), np.array([0.0, 1.0]), np.True_], ids=repr
+)
+def test_what_is_no_action(action):
+    """Out of the action space counts as outside of the mask; a fraction is never rounded."""
+    env = FuncCellEnv("4V")
+    with pytest.raises(ValueError, match="action must be of an integer type, got "):
+        env.transition(env.initial(), action)
+
+
+def test_whole_numbers_of_any_type_are_actions():
+    env = FuncCellEnv("4V")
+    for kind in (int, np.int8, np.uint64, np.array):
+        assert env.transition(env.initial(), kind(1)) == env.transition(env.initial(), 1)

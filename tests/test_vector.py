@@ -373,3 +373,8 @@ def test_documentation_examples_run():
     result = doctest.testmod(ecnas_gym.vector)
     assert result.attempted > 5
     assert not result.failed
+
+
+def test_a_mode_that_there_is_not():
+    with pytest.raises(ecnas.UnknownNameError, match="unknown autoreset_mode 'NextSteps'. Did you mean 'NextStep'?"):
+        gym.make_vec("ECNAS-4V-v0", num_envs=2, autoreset_mode="NextSteps")

@@ -1,8 +1,12 @@
 # /// script
 # dependencies = ["ecnas-gym", "torchrl", "torch"]
 # ///
-"""REINFORCE of its parts. `auto_register_info_dict` puts the masks into the data; a cast makes them bool."""
+"""REINFORCE of its parts. `auto_register_info_dict` puts the masks into the data; a cast makes them bool.
 
+Vector environments go into `GymWrapper`, with `autoreset_mode="Disabled"`; the same actor keeps to their masks.
+"""
+
+import gymnasium as gym
 import torch
 from tensordict.nn import (
     InteractionType,
@@ -10,7 +14,7 @@ from tensordict.nn import (
     ProbabilisticTensorDictSequential,
     TensorDictModule,
 )
-from torchrl.envs import GymEnv, RewardSum, TransformedEnv
+from torchrl.envs import GymEnv, GymWrapper, RewardSum, TransformedEnv
 from torchrl.modules import MLP, MaskedCategorical
 
 torch.manual_seed(0)
@@ -37,4 +41,11 @@ for _ in range(5):
     optimiser.zero_grad()
     loss.backward()
     optimiser.step()
-print(f"{len(returns)} cells, best {max(returns):.2f}")
+envs = gym.make_vec("ecnas_gym:ECNAS-7V-v0", num_envs=4, autoreset_mode="Disabled")
+envs = GymWrapper(envs, categorical_action_encoding=True).auto_register_info_dict()
+batch = envs.rollout(104, actor, break_when_any_done=False)
+rewards = batch["next", "reward"][batch["next", "done"]]
+print(
+    f"{len(returns)} cells, best {max(returns):.2f}; "
+    f"four at once: {len(rewards)} cells, best {rewards.max():.2f}, {int((rewards < 0).sum())} invalid"
+)
