@@ -280,7 +280,7 @@ def _draw(curves: Mapping[str, Curves]) -> None:
 SEARCHERS: Final[Mapping[str, tuple[runs.Method, int]]] = {
     "regularised evolution": (search.RegularisedEvolution(), 50_000),
     "local search": (search.LocalSearch(), 50_000),
-    "LaNAS": (LaNAS(), 3_000),
+    "LaNAS": (LaNAS(), 500),
     "tree search": (TreeSearch(), 3_000),
 }
 """By name: who searches, and after how many samples a run is given up."""

@@ -114,7 +114,7 @@ class Envelope:
             seed=int(rng.integers(2**31)),
             device="cpu",
         )
-        agent.train(10 * steps)  # the budget ends it
+        agent.train(10 * steps, num_eval_weights_for_front=2)  # the budget ends it; without a log nothing is evaluated
 
 
 @dataclass(frozen=True)
@@ -162,6 +162,7 @@ class GPILS:
                 10 * steps,
                 eval_env=Remembering(env),
                 ref_point=evaluate.reference,
+                num_eval_weights_for_front=2,  # for a log alone
                 num_eval_episodes_for_front=1,  # the policy draws nothing
                 timesteps_per_iter=self.episodes_per_iteration * episode,
                 checkpoints=False,
@@ -177,7 +178,7 @@ class PCN:
 
     hidden_units: int = 64
     """Units of each layer."""
-    learning_rate: float = 1e-2
+    learning_rate: float = 1e-3
     """Step size of Adam."""
     batch_size: int = 256
     """Decisions that an update replays."""
