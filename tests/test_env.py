@@ -304,7 +304,7 @@ def test_fewer_epochs():
         ({"objectives": ()}, ValueError, "one or more"),
         ({"scalarisation": "liner"}, ecnas.UnknownNameError, "linear"),
         ({"scalarisation": ecnas.Linear((1, 2, 3))}, ValueError, "weights must be 2 numbers"),
-        ({"budget": 0}, ValueError, "evaluations must be above 0"),
+        ({"budget": 0}, ValueError, "whole number of evaluations of at least 1"),
         ({"render_mode": "svg"}, ValueError, "render_mode must be one of"),
     ],
 )

@@ -202,7 +202,7 @@ def test_a_front_where_no_cell_has_both(lab, capsys):
     run(capsys, "import", "lab.csv", "-o", "apart")
     code, out, _ = run(capsys, "info", "apart")
     assert code == 0
-    assert "front:    none, since no cell has an accuracy and an energy at 4 epochs" in out
+    assert "front:    none, since no cell has both an accuracy and an energy at 4 epochs" in out
     with pytest.raises(ecnas.OutOfDomainError, match="no cell with all of val_accuracy, energy at 4 epochs"):
         ecnas.load("apart").pareto_front()
 

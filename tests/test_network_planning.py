@@ -146,7 +146,7 @@ def test_the_command(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "all 91 cells: 172 trainings of 4 epochs to do" in printed  # 91 × 2 less ten
     assert "the next 5 cells: 10 trainings" in printed
-    assert "on 2 cards" in printed
+    assert "on 2 GPUs" in printed
     cells = read_cells(tmp_path / "next.csv")
     assert [cell.row for cell in cells] == planning.next_rows(range(91), 5, ecnas.load(tmp_path / "lab").table)
 
