@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tyro
 from ecnas_gym.agents.transfer import Pretraining, pretrain
+from numpy.typing import NDArray
 from page import write_sections
 
-from ecnas import drawing
-from ecnas.runs import charts, tables
+from ecnas import Space, drawing
+from ecnas.runs import RunRecord, charts, tables
 from ecnas.runs.comparison import Comparison, NoRecordsError, collect
 from ecnas.runs.sweep import Sweep
 
@@ -84,6 +86,26 @@ def table(section: str, task: Comparison) -> str:
     return tables.leaderboard(task, sweep.checkpoints, sweep.currency, "mean", quantities).markdown()
 
 
+def shared(runs: Path) -> str:
+    """How often a cell of the source is recommended in 7V: a table for the section "space"."""
+    sweep = Sweep.load(HERE / "transfer_space.toml")
+    recommended: dict[str, list[NDArray[np.int64]]] = {}
+    for path in sorted((runs / "transfer-space").rglob("record.jsonl")):
+        record = RunRecord.load(path)
+        rows = record.recommended_rows()[np.array(sweep.checkpoints, dtype=np.int64) - 1]
+        recommended.setdefault(record.name, []).append(rows)
+    names = [algorithm.name for algorithm in sweep.algorithms if algorithm.name in recommended]
+    lines = [
+        "| method | cells of | " + " | ".join(f"at {count:g} evaluations" for count in sweep.checkpoints) + " |",
+        "|---|---|" + "---:|" * len(sweep.checkpoints),
+    ]
+    for name, space in ((name, space) for space in ("5V", "4V") for name in names):
+        if space in name or name == "from scratch":
+            parts = (np.stack(recommended[name]) < len(Space(space))).mean(axis=0)
+            lines.append(f"| {name} | {space} | " + " | ".join(f"{part:.0%}" for part in parts) + " |")
+    return "\n".join(lines)
+
+
 def draw(tasks: dict[str, Comparison], path: Path) -> None:
     """One panel for each task in :data:`SHOWN`."""
     shown = [section for section in SHOWN if section in tasks]
@@ -105,6 +127,8 @@ def main(args: Args) -> None:
     if args.figure is not None:
         draw(tasks, args.figure)
     made = {section: table(section, task) for section, task in tasks.items()}
+    if "space" in made:
+        made["shared"] = shared(args.runs)
     if args.write is None:
         print("\n\n".join(made.values()))
     else:
