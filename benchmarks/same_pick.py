@@ -18,9 +18,9 @@ from typing import Final
 
 import numpy as np
 import tyro
-from ecnas_gym.agents.gp_edit import GaussianProcessEditing
 from numpy.typing import NDArray
 from page import write_sections
+from picks import smoothed
 from tqdm import tqdm
 
 import ecnas
@@ -52,13 +52,8 @@ def regrets(path: Path) -> NDArray[np.float64]:
     record = RunRecord.load(path)
     benchmark = ecnas.load(BENCHMARK)
     rows, seen = record.column("row").astype(np.int64), record.column(OBJECTIVE)
-    critic = GaussianProcessEditing().make_critic(Task.of(benchmark, (OBJECTIVE,)))
-    own = record.recommended_rows()
-    chosen = []
-    for number in range(1, max(BUDGETS) + 1):
-        critic.add(rows[:number], seen[:number, None])
-        if number in BUDGETS:
-            chosen.append((own[number - 1], rows[np.argmax(critic.fitted())]))
+    task, own = Task.of(benchmark, (OBJECTIVE,)), record.recommended_rows()
+    chosen = [(own[n - 1], rows[smoothed(task, rows[:n], seen[:n])]) for n in BUDGETS]
     test = benchmark.values("test_accuracy")
     found: NDArray[np.float64] = 100 * (test.max() - test[np.array(chosen).T])
     return found
