@@ -6,6 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 
+def publish(sections: Mapping[str, str], path: Path | None) -> None:
+    """Writes the sections to a page; prints them if there is none."""
+    if path is None:
+        print("\n\n".join(sections.values()))
+    else:
+        write_sections(path, sections)
+
+
 def write_sections(path: Path, sections: Mapping[str, str]) -> None:
     """Replaces what stands between the marks of each section.
 

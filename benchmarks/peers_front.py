@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tyro
-from page import write_sections
+from page import publish
 
 from ecnas.runs import tables
 from ecnas.runs.comparison import Comparison, collect
@@ -41,10 +41,7 @@ def table(task: Comparison, budget: int) -> tables.Table:
 def main(args: Args) -> None:
     (task,) = collect(args.runs)
     made = {f"front-{budget}": table(task, budget).markdown() for budget in BUDGETS}
-    if args.write is None:
-        print("\n\n".join(made.values()))
-    else:
-        write_sections(args.write, made)
+    publish(made, args.write)
 
 
 if __name__ == "__main__":

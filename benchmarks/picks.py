@@ -11,13 +11,17 @@ accuracies, or expected test accuracies.
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import numpy as np
-from ecnas_gym.agents.gp_edit import Critic, GaussianProcessEditing
+import tyro
+from ecnas_gym.agents.gp_edit import GaussianProcessEditing
 from numpy.typing import NDArray
+from page import publish
+from tqdm import tqdm
 
 from ecnas.benchmark import Benchmark
 from ecnas.runs.record import RunRecord, benchmark_of
@@ -28,8 +32,7 @@ Array = NDArray[np.float64]
 
 def smoothed(task: Task, rows: NDArray[np.int64], accuracies: Array) -> int:
     """Which of some cells the critic expects most of, from their accuracies."""
-    how = GaussianProcessEditing()
-    critic = Critic(task, how.least_quantile, how.relevance)
+    critic = GaussianProcessEditing().make_critic(task)
     for n in range(1, len(rows) + 1):
         critic.add(rows[:n], accuracies[:n, None])
     return int(np.argmax(critic.fitted()))
@@ -52,33 +55,46 @@ def picks(record: RunRecord, expected: Benchmark, evaluations: int) -> dict[str,
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--evaluations", type=int, nargs="+", default=[150, 500])
-    parser.add_argument("--most", type=int, help="read no more runs than this")
-    args = parser.parse_args()
+@dataclass
+class Args:
+    """Judge what a method recommends beside picks that know more."""
+
+    folder: Annotated[Path, tyro.conf.Positional]
+    """Folder of the method's runs."""
+    evaluations: tuple[int, ...] = (150, 500)
+    """How many evaluations to pick from."""
+    most: int | None = None
+    """Read no more runs than this."""
+    write: Path | None = None
+    """Markdown file between whose marks the table goes; it is printed by default."""
+
+
+def main(args: Args) -> None:
     found: dict[tuple[str, int], list[float]] = {}
-    paths = sorted(args.folder.rglob("record.jsonl"))[: args.most]
-    for path in paths:
+    for path in tqdm(sorted(args.folder.rglob("record.jsonl"))[: args.most], unit=" runs"):
         record = RunRecord.load(path)
         expected = benchmark_of(record.header).expected
         test = expected.values("test_accuracy")
         for evaluations in args.evaluations:
             for name, row in picks(record, expected, evaluations).items():
                 found.setdefault((name, evaluations), []).append(100 * float(np.nanmax(test) - test[row]))
-    print(f"True test regret in percentage points, mean and standard error of {len(paths)} runs; pick by\n")
-    print("| pick by |", " | ".join(f"{number} evaluations" for number in args.evaluations), "|")
-    print("|---|" + "---:|" * len(args.evaluations))
-    for name in dict.fromkeys(name for name, _ in found):
-        print(f"| {name} |", " | ".join(_spelled(found[name, number]) for number in args.evaluations), "|")
+    lines = [
+        "| picked among the evaluated cells by | " + " | ".join(f"{n} evaluations" for n in args.evaluations) + " |",
+        "|---|" + "---:|" * len(args.evaluations),
+    ]
+    lines += [
+        f"| {name} | " + " | ".join(_spelled(found[name, number]) for number in args.evaluations) + " |"
+        for name in dict.fromkeys(name for name, _ in found)
+    ]
     best = int(np.nanargmax(expected.values("val_accuracy")))
-    print(f"\nExpected validation accuracy, of all cells: {100 * float(np.nanmax(test) - test[best]):.3f}")
+    of_all = 100 * float(np.nanmax(test) - test[best])
+    lines += ["", f"By expected validation accuracy, among all cells of the space: {of_all:.3f}."]
+    publish({"picks": "\n".join(lines)}, args.write)
 
 
-def _spelled(regrets: Any) -> str:
-    return f"{np.mean(regrets):.3f} ± {np.std(regrets) / np.sqrt(len(regrets)):.3f}"
+def _spelled(regrets: Sequence[float]) -> str:
+    return f"{np.mean(regrets):.3f} ± {np.std(regrets, ddof=1) / np.sqrt(len(regrets)):.3f}"
 
 
 if __name__ == "__main__":
-    main()
+    main(tyro.cli(Args))

@@ -16,7 +16,7 @@ from typing import Annotated
 import numpy as np
 import tyro
 from numpy.typing import NDArray
-from page import write_sections
+from page import publish
 from tqdm import tqdm
 
 import ecnas
@@ -76,11 +76,7 @@ def main(args: Args) -> None:
         columns = zip(*estimate([found], "mean"), strict=True)
         cells = [f"{centre:.3f} [{low:.3f}, {high:.3f}]" for centre, low, high in columns]
         lines.append(f"| {name} | {len(found)} | " + " | ".join(cells) + " |")
-    text = "\n".join(lines)
-    if args.write is None:
-        print(text)
-    else:
-        write_sections(args.write, {"repeats": text})
+    publish({"repeats": "\n".join(lines)}, args.write)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tyro
 from numpy.typing import NDArray
-from page import write_sections
+from page import publish
 
 import ecnas
 from ecnas import drawing
@@ -223,10 +223,7 @@ def main(args: Args) -> None:
     made = {"landscape": optima(chosen), "sizes": sizes(embedded), "candidates": candidates(chosen)}
     tables = {name: "\n".join(lines) for name, lines in made.items()}
     draw(chosen, args.figure)
-    if args.write is None:
-        print("\n\n".join(tables.values()))
-    else:
-        write_sections(args.write, tables)
+    publish(tables, args.write)
     print(f"\n{args.figure}")
 
 

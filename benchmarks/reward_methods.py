@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import tyro
 from numpy.typing import NDArray
-from page import write_sections
+from page import publish
 
 import ecnas
 from ecnas.runs import RunRecord
@@ -123,11 +123,7 @@ def main(args: Args) -> None:
             sweep = sweep_of(args, scalarisation, slow)
             if sweep.seeds:
                 run_sweep(sweep, on_processes(args.processes))
-    lines = "\n".join(table(args))
-    if args.write is None:
-        print(lines)
-    else:
-        write_sections(args.write, {"methods": lines})
+    publish({"methods": "\n".join(table(args))}, args.write)
 
 
 if __name__ == "__main__":

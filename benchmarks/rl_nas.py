@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tyro
-from page import write_sections
+from page import publish
 
 from ecnas import drawing
 from ecnas.runs import baseline, charts, tables
@@ -119,10 +119,7 @@ def main(args: Args) -> None:
     if args.figure is not None:
         draw(args, tasks, args.figure)
     made = dict(sections(args, tasks))
-    if args.write is None:
-        print("\n\n".join(made.values()))
-    else:
-        write_sections(args.write, made)
+    publish(made, args.write)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 import tyro
 from numpy.typing import NDArray
-from page import write_sections
+from page import publish
 from picks import smoothed
 from tqdm import tqdm
 
@@ -81,11 +81,7 @@ def main(args: Args) -> None:
     with ProcessPoolExecutor(args.processes, mp_context=get_context("spawn")) as pool:
         judged = iter(tqdm(pool.map(regrets, jobs, chunksize=20), total=len(jobs), desc="runs"))
         found = {RunRecord.load(some[0]).name: np.stack([next(judged) for _ in some]) for some in paths}
-    text = table(found)
-    if args.write is None:
-        print(text)
-    else:
-        write_sections(args.write, {"same-pick": text})
+    publish({"same-pick": table(found)}, args.write)
 
 
 def _first(folder: Path, seeds: int) -> Sequence[Path]:

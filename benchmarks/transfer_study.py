@@ -18,7 +18,7 @@ import numpy as np
 import tyro
 from ecnas_gym.agents.transfer import Pretraining, pretrain
 from numpy.typing import NDArray
-from page import write_sections
+from page import publish
 
 from ecnas import Space, drawing
 from ecnas.runs import RunRecord, charts, tables
@@ -129,10 +129,7 @@ def main(args: Args) -> None:
     made = {section: table(section, task) for section, task in tasks.items()}
     if "space" in made:
         made["shared"] = shared(args.runs)
-    if args.write is None:
-        print("\n\n".join(made.values()))
-    else:
-        write_sections(args.write, made)
+    publish(made, args.write)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,17 @@ import pytest
 import ecnas
 from ecnas.table import Column, columns_digest
 
+PACKAGES = (
+    "ecnas",
+    "ecnas.explorer",
+    "ecnas.measured",
+    "ecnas.network",
+    "ecnas.official",
+    "ecnas.runs",
+    "ecnas.search",
+    "ecnas_gym",
+)
+"""Those that are public."""
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("ECNAS_TEST_DATA", ROOT.parent / "shared" / "data"))
 

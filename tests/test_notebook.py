@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from conftest import synthetic_table
+from conftest import PACKAGES, synthetic_table
 
 import ecnas
 import ecnas.runs
@@ -76,18 +76,7 @@ def test_a_run_shows_what_it_recommends():
     assert re.search(r">20<", page)
 
 
-PACKAGES = [
-    "ecnas",
-    "ecnas.explorer",
-    "ecnas.measured",
-    "ecnas.network",
-    "ecnas.official",
-    "ecnas.runs",
-    "ecnas.search",
-]
-
-
-@pytest.mark.parametrize("name", [*PACKAGES, "ecnas_gym"])
+@pytest.mark.parametrize("name", PACKAGES)
 def test_completion_offers_what_is_public(name):
     module = importlib.import_module(name)
     public = dir(module)

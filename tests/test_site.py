@@ -11,21 +11,10 @@ import zlib
 
 import pytest
 from browser import open_browser
-from conftest import ROOT
+from conftest import PACKAGES, ROOT
 
 pytest.importorskip("mkdocstrings", reason="the site needs ecnas-gym[docs]")
 pytest.importorskip("material", reason="the site needs ecnas-gym[docs]")
-
-PACKAGES = (
-    "ecnas",
-    "ecnas.explorer",
-    "ecnas.measured",
-    "ecnas.network",
-    "ecnas.official",
-    "ecnas.runs",
-    "ecnas.search",
-    "ecnas_gym",
-)
 
 
 @pytest.fixture(scope="module")
