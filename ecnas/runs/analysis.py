@@ -241,7 +241,7 @@ class Judge:
 
     @property
     def scale(self) -> float:
-        """How much the first quantity loses with a cell of the middle: regret of the median cell, or 100 %."""
+        """How much the first quantity loses with a cell of the middle: regret of the median cell, or 100%."""
         first = self.quantities[0]
         if first == "hypervolume":
             return 100.0
