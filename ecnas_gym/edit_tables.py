@@ -19,8 +19,9 @@ from ecnas.encoding import NUM_OP_CODES, NUM_OPERATIONS, OP_WEIGHTS, code_to_ops
 from ecnas.isomorphism import NO_GRAPH, SELECTION_BITS, load_index, recode_table
 from ecnas_gym.editor import Edits, seatings
 
-# How numbers are packed: the actions of 7V are 37, its words have 36 bits.
-_ACTIONS: Final = 37
+# How numbers are packed: 7V has 21 edges and 326 · 243 ways to choose and order operations; its words have 36 bits.
+_EDGES: Final = 21
+_CHOICE: Final = 17
 _WORD: Final = 36
 _CODE: Final = 8
 _COUNT: Final = 10
@@ -34,10 +35,12 @@ class EditTables(NamedTuple):
         kept: The bits of a word that an edit keeps, where edit 0 changes nothing and edit k + 1 is action k; int64,
             (actions + 1,).
         flipped: The bits that it then flips; int64, (actions + 1,).
-        codes: The op code of the operations of a word; uint8, (2^num_ops,).
-        graphs: By edge bits, what the labelled graph prunes to, above the actions that are allowed if no operation
-            is set: ``pruned · 243 << 37 | actions``; int64, (2^edges,).
-        rows: The row of a pruned graph with an op code; int32, (pruned graphs · 243,).
+        spent: How many edits it is, 0 or 1; int64, (actions + 1,).
+        codes: The op code of the operations of a word; int64, (2^num_ops,).
+        graphs: By edge bits, the canonical graph and the choice of its vertices (:mod:`ecnas.isomorphism`), above the
+            edges that may be flipped: ``graph · 243 << 38 | choice · 243 << 21 | edges``; int64, (2^edges,).
+        recoded: The op code after a choice of vertices; uint8, (choices · 243,).
+        rows: The row of a canonical graph with an op code; int64, (graphs · 243,).
         homes: By row, ``first placement << 18 | number of placements << 8 | op code``; int64, (cells,).
         placements: Words without the operations of the cell, below its seating: ``seating · 243 << 36 | word``; int64.
         seated: The operations of a word, by seating and op code; int64, (seatings · 243,).
@@ -46,28 +49,38 @@ class EditTables(NamedTuple):
     num_ops: int
     kept: NDArray[np.int64]
     flipped: NDArray[np.int64]
-    codes: NDArray[np.uint8]
+    spent: NDArray[np.int64]
+    codes: NDArray[np.int64]
     graphs: NDArray[np.int64]
-    rows: NDArray[np.int32]
+    recoded: NDArray[np.uint8]
+    rows: NDArray[np.int64]
     homes: NDArray[np.int64]
     placements: NDArray[np.int64]
     seated: NDArray[np.int64]
 
+    @property
+    def num_bits(self) -> int:
+        """Bits of a word."""
+        return self.num_ops + len(self.graphs).bit_length() - 1
+
     def split(self, words: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Edge bits and op codes of words, int64 of shape (B,) each."""
-        codes = self.codes.take(words & ((1 << self.num_ops) - 1))
-        return words >> self.num_ops, codes.astype(np.int64)
+        return words >> self.num_ops, self.codes.take(words & ((1 << self.num_ops) - 1))
 
-    def look(self, words: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-        """The edits that stay in the space, and to stop, as bits; and the rows of placed cells; each shape (B,)."""
+    def look(self, words: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The rows of placed cells; and the edits that stay in the space, and to stop, as bits; each shape (B,)."""
         ops = words & ((1 << self.num_ops) - 1)
         graphs = self.graphs.take(words >> self.num_ops)
-        found = graphs >> _ACTIONS
-        found += self.codes.take(ops)
-        graphs &= (1 << _ACTIONS) - 1
-        ops <<= len(self.kept) - 2 - self.num_ops  # the actions that set operations are the last but to stop
-        graphs ^= ops
-        return graphs, self.rows.take(found)
+        chosen = graphs >> _EDGES
+        chosen &= (1 << _CHOICE) - 1
+        chosen += self.codes.take(ops)
+        found = graphs >> (_EDGES + _CHOICE)
+        found += self.recoded.take(chosen)
+        graphs &= (1 << _EDGES) - 1
+        ops ^= (2 << self.num_ops) - 1  # all operations but those that are set, and to stop
+        ops <<= len(self.kept) - 2 - self.num_ops
+        graphs |= ops
+        return self.rows.take(found), graphs
 
     def place(self, rows: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
         """Cells in random placements, with random operations at the vertices that they do not use; words, (B,)."""
@@ -94,20 +107,22 @@ def edit_tables(space: Space) -> EditTables:
     flipped[num_edges + 1 : stop + 1] = 1 << np.arange(num_ops)
     kept[num_edges + 1 : stop + 1] = ~np.repeat(0b111 << NUM_OPERATIONS * np.arange(num_inner), NUM_OPERATIONS)
 
+    spent = np.ones(stop + 2, dtype=np.int64)
+    spent[[0, stop + 1]] = 0
+
     digits = code_to_ops(np.arange(NUM_OP_CODES)).astype(np.int64)
     op_codes = np.arange(0, NUM_OP_CODES, NUM_OPERATIONS ** (len(OP_WEIGHTS) - num_inner))
-    codes = np.zeros(1 << num_ops, dtype=np.uint8)
+    codes = np.zeros(1 << num_ops, dtype=np.int64)
     codes[_one_hot(range(num_inner), digits)[op_codes]] = op_codes
 
     patterns = index.patterns[to_frame(space.num_vertices, np.arange(1 << num_edges))]
     valid = patterns != NO_GRAPH
-    pruned, number = _numbered(patterns[valid])
+    known = patterns[valid].astype(np.int64)
     graphs = np.zeros(len(patterns), dtype=np.int64)
     for bit in range(num_edges):
         graphs |= valid.reshape(-1, 2, 1 << bit)[:, ::-1].reshape(-1).astype(np.int64) << bit
-    graphs |= (1 << stop + 1) - (1 << num_edges)
-    graphs[valid] |= number * NUM_OP_CODES << _ACTIONS
-    rows = index.rows[(pruned >> SELECTION_BITS)[:, None], recode_table()[pruned & ((1 << SELECTION_BITS) - 1)]]
+    choices = (known & ((1 << SELECTION_BITS) - 1)) * NUM_OP_CODES
+    graphs[valid] |= ((known >> SELECTION_BITS) * NUM_OP_CODES << _CHOICE | choices) << _EDGES
 
     # Placements of all canonical graphs, those of a graph together, in the order of the rows.
     packed = index.cells[: len(space)].astype(np.int64)
@@ -133,15 +148,18 @@ def edit_tables(space: Space) -> EditTables:
         counts[chosen] = forward.sum(axis=1) * words.shape[2]
     homes = ((np.cumsum(counts) - counts) << _COUNT | counts)[graph_of] << _CODE | packed >> 21 & 0xFF
     return EditTables(
-        num_ops, kept, flipped, codes, graphs, rows.ravel(), homes, np.concatenate(placements), np.concatenate(seated)
+        num_ops,
+        kept,
+        flipped,
+        spent,
+        codes,
+        graphs,
+        recode_table().ravel(),
+        index.rows.ravel().astype(np.int64),
+        homes,
+        np.concatenate(placements),
+        np.concatenate(seated),
     )
-
-
-def _numbered(values: NDArray[np.unsignedinteger]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """As ``np.unique`` with the inverse, for many small numbers: without sorting them."""
-    there = np.zeros(int(values.max()) + 1, dtype=np.bool_)
-    there[values] = True
-    return np.flatnonzero(there), (np.cumsum(there) - 1)[values]
 
 
 def _one_hot(vertices: Sequence[int], ops: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -68,13 +68,17 @@ class EditVectorEnv(_VectorEnv):
         self._tables = edit_tables(self.cell_space)
         self._words = np.zeros(self.num_envs, dtype=np.int64)  # the placed cells (ecnas_gym.edit_tables)
         self._edits_left = np.zeros(self.num_envs, dtype=np.int64)
-        self._cell_rows = np.zeros(self.num_envs, dtype=np.int32)
+        self._cell_rows = np.zeros(self.num_envs, dtype=np.int64)
         self._known_start = np.full(self.num_envs, _NONE, dtype=np.int64)  # the row that it began with, if evaluated
         self._allowed = np.zeros(self.num_envs, dtype=np.int64)  # sets of actions, as bits
-        # What may be done without edits left, and with some; then the same where the cell is the one to begin with.
+        # What may be done by twice the edits that are left, and one more where the cell is the one to begin with: that
+        # would be paid for again and tell nothing; but an episode must be able to end.
         every, stop = (1 << self._num_actions) - 1, 1 << self.edits.stop
-        self._limits = np.array([stop, every, stop, every - stop])
-        self._forget(np.arange(self.num_envs))
+        self._limits = np.array([stop, stop, *[every, every - stop] * self.max_edits])
+        # An observation is a word and above it, one-hot, how many edits are left.
+        self._seen_size = self._tables.num_bits + self.max_edits + 1
+        self._counters = np.left_shift(1, self._tables.num_bits + np.arange(self.max_edits + 1))
+        self._forget()
 
     @property
     def placed(self) -> Placed:
@@ -86,15 +90,17 @@ class EditVectorEnv(_VectorEnv):
     ) -> tuple[Observations, dict[str, Any]]:
         """As :meth:`ecnas_gym.vector.CellVectorEnv.reset`; a seed begins a new run, without incumbents."""
         if self._seeded(seed) is not None:
-            self._forget(np.arange(self.num_envs))
+            self._forget()
         return super().reset(seed=seed, options=options)
 
     def _restart(self, chosen: NDArray[np.intp]) -> None:
         self._begin(chosen)
-        self._look(chosen)
+        self._cell_rows[chosen], self._allowed[chosen] = self._look(
+            self._words[chosen], self._edits_left[chosen], self._known_start[chosen]
+        )
 
     def _begin(self, chosen: NDArray[np.intp]) -> None:
-        """Places cells to start from."""
+        """Places cells to start from; nothing is allowed yet."""
         rows = self._incumbents(chosen)
         self._known_start[chosen] = rows
         unknown = (rows < 0).nonzero()[0]
@@ -103,67 +109,61 @@ class EditVectorEnv(_VectorEnv):
             rows[unknown] = drawn if self._choices is None else self._choices.take(drawn)
         self._words[chosen] = self._tables.place(rows, self.np_random)
         self._edits_left[chosen] = self.max_edits
+        self._allowed[chosen] = 0
 
     def _advance(self, choices: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
-        tables, stop, ended = self._tables, self.edits.stop, self._ended
-        allowed = self._allowed >> choices  # nothing where an episode has ended
+        tables, words, ended = self._tables, self._words, self._ended
+        if len(ended):
+            self._begin(ended)
+        allowed = self._allowed >> choices
         allowed &= 1
         edits = choices + 1
         edits *= allowed
-        edited = allowed.astype(np.bool_)
-        stopped = choices == stop
-        stopped &= edited
-        invalid = ~edited
+        words &= tables.kept.take(edits)
+        words ^= tables.flipped.take(edits)
+        self._edits_left -= tables.spent.take(edits)
+        self._cell_rows, self._allowed = self._look(words, self._edits_left, self._known_start)
+        invalid = allowed == 0
         invalid[ended] = False
-        edited ^= stopped
-        self._words &= tables.kept.take(edits)
-        self._words ^= tables.flipped.take(edits)
-        self._edits_left -= edited
-        if len(ended):
-            self._begin(ended)
-        self._look(slice(None))
-        edited[ended] = True
-        self._allowed *= edited  # nothing more where an episode ends
-        return invalid, stopped.nonzero()[0]
+        finished = (edits == self._num_actions).nonzero()[0]
+        self._allowed[finished] = 0
+        self._allowed[invalid.nonzero()[0]] = 0
+        return invalid, finished
 
-    def _look(self, chosen: Any) -> None:
-        """Finds rows and allowed actions of some environments."""
-        allowed, rows = self._tables.look(self._words[chosen])
-        if self._present is None:
-            goes_on = self._edits_left[chosen] > 0  # an operation can always be set
-        else:
-            edge_bits, op_codes = self._tables.split(self._words[chosen])
-            masks = self.edits.masks(edge_bits, op_codes, self._edits_left[chosen], self._present)
-            allowed, goes_on = masks @ (1 << np.arange(self._num_actions)), masks[:, :-1].any(axis=1)
-        # The unchanged incumbent would be paid for again and tell nothing; but an episode must be able to end.
-        limits = (rows == self._known_start[chosen]).view(np.int8)
-        limits *= 2
-        limits += goes_on
-        allowed &= self._limits.take(limits)
-        self._cell_rows[chosen], self._allowed[chosen] = rows, allowed
+    def _look(
+        self, words: NDArray[np.int64], edits_left: NDArray[np.int64], known_start: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Finds rows and allowed actions of some environments, each of shape (B,)."""
+        rows, actions = self._tables.look(words)
+        if self._present is not None:
+            masks = self.edits.masks(*self._tables.split(words), edits_left, self._present)
+            actions = masks @ (1 << np.arange(self._num_actions))
+            edits_left = edits_left * masks[:, :-1].any(axis=1)  # nothing but to stop is as if none were left
+        limits = edits_left << 1
+        limits += rows == known_start
+        actions &= self._limits.take(limits)
+        return rows, actions
 
     def _rows(self, finished: NDArray[np.intp]) -> NDArray[np.int64]:
-        return self._cell_rows.take(finished).astype(np.int64)
+        return self._cell_rows.take(finished)
 
     def _masks(self) -> Masks:
-        return _unpacked(self._allowed)[:, : self._num_actions].view(np.int8)
+        return _unpacked(self._allowed, self._num_actions).view(np.int8)
 
     def _observe(self) -> Observations:
-        return self._seen(slice(None))
+        return self._seen(self._words, self._edits_left)
 
     def _kept(self, chosen: NDArray[np.intp]) -> Callable[[], Observations]:
-        observations = self._seen(chosen)
+        observations = self._seen(self._words[chosen], self._edits_left[chosen])
         return lambda: observations
 
-    def _seen(self, chosen: Any) -> Observations:
-        num_before = self._tables.num_ops + self.edits.num_edges
-        words, left = self._words[chosen], self._edits_left[chosen] + num_before
-        size = num_before + self.max_edits + 1
+    def _seen(self, words: NDArray[np.int64], edits_left: NDArray[np.int64]) -> Observations:
+        num_bits, size = self._tables.num_bits, self._seen_size
         if size <= _WORD:
-            return _unpacked(words | np.left_shift(1, left))[:, :size].astype(np.float32)
-        observations = np.zeros((len(left), size), dtype=np.float32)
-        observations[:, :num_before] = _unpacked(words)[:, :num_before]
-        observations[np.arange(len(left)), left] = 1.0
+            return _unpacked(words | self._counters.take(edits_left), size).astype(np.float32)
+        observations = np.zeros((len(words), size), dtype=np.float32)
+        observations[:, :num_bits] = _unpacked(words, num_bits)
+        observations[np.arange(len(words)), num_bits + edits_left] = 1.0
         return observations
 
     def _builders(self) -> list[CellBuilder]:
@@ -177,8 +177,8 @@ class EditVectorEnv(_VectorEnv):
 
     # What the incumbents are.
 
-    def _forget(self, chosen: NDArray[np.intp]) -> None:
-        """Forgets what some environments have evaluated."""
+    def _forget(self) -> None:
+        """Forgets all that was evaluated."""
         self._best_rows = np.full(self.num_envs, _NONE, dtype=np.int64)
         self._best_rewards = np.full(self.num_envs, -np.inf)
 
@@ -187,9 +187,10 @@ class EditVectorEnv(_VectorEnv):
         return self._best_rows.take(chosen)
 
     def _remember(self, finished: NDArray[np.intp], rows: NDArray[np.int64], rewards: NDArray[np.float64]) -> None:
-        better = rewards > self._best_rewards[finished]
-        self._best_rows[finished[better]] = rows[better]
-        self._best_rewards[finished[better]] = rewards[better]
+        better = (rewards > self._best_rewards.take(finished)).nonzero()[0]
+        chosen = finished.take(better)
+        self._best_rows[chosen] = rows.take(better)
+        self._best_rewards[chosen] = rewards.take(better)
 
 
 class MOEditVectorEnv(_MOVectorEnv, EditVectorEnv):
@@ -197,48 +198,59 @@ class MOEditVectorEnv(_MOVectorEnv, EditVectorEnv):
 
     _single_env = MOEditEnv
 
-    def _forget(self, chosen: NDArray[np.intp]) -> None:
-        # Fronts of the environments side by side, in as many places as the largest has members.
+    def _forget(self) -> None:
+        # Fronts side by side, in as many places as the largest has members. A place without one is never compared.
         self._front_sizes = np.zeros(self.num_envs, dtype=np.int64)
-        self._front_rows = np.full((self.num_envs, 4), _NONE, dtype=np.int64)
-        self._front_rewards = np.full((self.num_envs, 4, len(self.objectives)), -np.inf)
+        self._front_rows = np.full((4, self.num_envs), _NONE, dtype=np.int64)
+        self._front_rewards = np.full((len(self.objectives), 4, self.num_envs), np.nan)
 
     def _incumbents(self, chosen: NDArray[np.intp]) -> NDArray[np.int64]:
         members = (self.np_random.random(len(chosen)) * self._front_sizes.take(chosen)).astype(np.int64)
-        members += chosen * self._front_rows.shape[1]
+        members *= self.num_envs
+        members += chosen
         return self._front_rows.take(members)
 
     def _remember(self, finished: NDArray[np.intp], rows: NDArray[np.int64], rewards: NDArray[np.float64]) -> None:
-        fronts = self._front_rewards[finished]
-        joins = ~np.any(np.all(fronts >= rewards[:, None], axis=2), axis=1)  # neither dominated nor equal
-        if not joins.any():
+        rewards = rewards.T[:, None]  # (objectives, 1, B)
+        fronts = self._front_rewards.take(finished, axis=2)
+        surpassed = np.logical_or.reduce(_at_least(fronts, rewards))
+        joins = (~surpassed).nonzero()[0]
+        if not len(joins):
             return
-        places, rows, rewards = finished[joins], rows[joins], rewards[joins]
-        sizes = self._front_sizes[places]
-        leaves = (rewards[:, None] >= fronts[joins]).all(axis=2)
-        leaves &= np.arange(fronts.shape[1]) < sizes[:, None]
-        loses = leaves.any(axis=1)
-        if loses.any():
-            sizes[loses] -= self._remove(places[loses], leaves[loses])
-        if sizes.max() == fronts.shape[1]:
-            more = ((0, 0), (0, fronts.shape[1]))
+        chosen, rewards = finished.take(joins), rewards.take(joins, axis=2)
+        leaves = _at_least(rewards, fronts.take(joins, axis=2))
+        loses = np.logical_or.reduce(leaves).nonzero()[0]
+        if len(loses):
+            self._remove(chosen.take(loses), leaves.take(loses, axis=1))
+        sizes = self._front_sizes.take(chosen)
+        if sizes.max() == len(leaves):
+            more = ((0, len(leaves)), (0, 0))
             self._front_rows = np.pad(self._front_rows, more, constant_values=_NONE)
-            self._front_rewards = np.pad(self._front_rewards, (*more, (0, 0)), constant_values=-np.inf)
-        self._front_rows[places, sizes] = rows
-        self._front_rewards[places, sizes] = rewards
-        self._front_sizes[places] = sizes + 1
+            self._front_rewards = np.pad(self._front_rewards, ((0, 0), *more), constant_values=np.nan)
+        self._front_rows[sizes, chosen] = rows.take(joins)
+        self._front_rewards[:, sizes, chosen] = rewards[:, 0]
+        self._front_sizes[chosen] = sizes + 1
 
-    def _remove(self, places: NDArray[np.intp], leaves: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Removes members, bool of shape (B, members), from the fronts of some environments; how many of each."""
-        order = np.argsort(leaves, axis=1, kind="stable")  # who stays moves up
-        rewards = np.where(leaves[:, :, None], -np.inf, self._front_rewards[places])
-        self._front_rows[places] = np.take_along_axis(self._front_rows[places], order, axis=1)
-        self._front_rewards[places] = np.take_along_axis(rewards, order[:, :, None], axis=1)
-        counts: NDArray[np.int64] = leaves.sum(axis=1)
-        return counts
+    def _remove(self, chosen: NDArray[np.intp], leaves: NDArray[np.bool_]) -> None:
+        """Removes members, bool of shape (members, B), from the fronts of some environments."""
+        places = leaves.argsort(axis=0, kind="stable")  # who stays moves up
+        places *= self.num_envs
+        places += chosen
+        stays = np.arange(len(leaves))[:, None] < len(leaves) - leaves.sum(axis=0)
+        self._front_rows[:, chosen] = np.where(stays, self._front_rows.take(places), _NONE)
+        rewards = self._front_rewards.reshape(len(self.objectives), -1).take(places, axis=1)
+        self._front_rewards[:, :, chosen] = np.where(stays, rewards, np.nan)
+        self._front_sizes[chosen] -= leaves.sum(axis=0)
 
 
-def _unpacked(words: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """The bits of words, shape (B,), as bytes: (B, 64)."""
-    little = words.astype("<i8", copy=False)
-    return np.unpackbits(little.view(np.uint8), bitorder="little").reshape(-1, _WORD)
+def _at_least(these: NDArray[np.float64], those: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether rewards dominate or equal others, in all objectives; arrays of shape (objectives, …) that broadcast."""
+    found: NDArray[np.bool_] = np.logical_and.reduce(these >= those)
+    return found
+
+
+def _unpacked(words: NDArray[np.int64], count: int) -> NDArray[np.uint8]:
+    """The lowest bits of words, shape (B,), as bytes: (B, count)."""
+    size = 32 if count <= 32 else 64
+    little = words.astype(f"<u{size // 8}", copy=False)
+    return np.unpackbits(little.view(np.uint8), bitorder="little").reshape(-1, size)[:, :count]

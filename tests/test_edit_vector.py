@@ -31,7 +31,7 @@ def incumbents(env):
 
 def incumbents_of(envs, number):
     if hasattr(envs, "_front_rows"):
-        return set(envs._front_rows[number, : envs._front_sizes[number]].tolist())
+        return set(envs._front_rows[: envs._front_sizes[number], number].tolist())
     return {int(envs._best_rows[number])} - {-2}
 
 
@@ -113,7 +113,7 @@ def test_look_ups_are_what_edits_say(name):
     ops = np.eye(3, dtype=np.int64)[op_codes[:, None] // np.array([81, 27, 9, 3, 1][: space.num_vertices - 2]) % 3]
     words = edge_bits << tables.num_ops | ops.reshape(len(ops), -1) @ (1 << np.arange(tables.num_ops))
     np.testing.assert_array_equal(tables.split(words), (edge_bits, op_codes))
-    actions, rows = tables.look(words)
+    rows, actions = tables.look(words)
     np.testing.assert_array_equal(rows, edits.rows(edge_bits, op_codes))
     masks = edits.masks(edge_bits, op_codes, np.ones_like(edge_bits))
     np.testing.assert_array_equal(actions[:, None] >> np.arange(edits.num_actions) & 1, masks)
@@ -160,7 +160,9 @@ def test_fronts_are_those_of_all_that_was_evaluated():
         front = rewards[pareto.non_dominated(rewards)]
         size = envs._front_sizes[number]
         assert size > 4
-        np.testing.assert_array_equal(np.unique(envs._front_rewards[number, :size], axis=0), np.unique(front, axis=0))
+        np.testing.assert_array_equal(
+            np.unique(envs._front_rewards[:, :size, number].T, axis=0), np.unique(front, axis=0)
+        )
         assert size == len(np.unique(front, axis=0))
 
 
@@ -172,6 +174,19 @@ def test_any_number_of_edits_is_observed(max_edits):
     assert observations in envs.observation_space
     placed = tuple(int(field[1]) for field in envs.unwrapped.placed)
     np.testing.assert_array_equal(single.reset(options={"placed": placed})[0], observations[1])
+
+
+def test_the_step_that_begins_an_episode_ignores_its_action():
+    """Even after an episode that was only out of time, and would have allowed the action."""
+    envs = gym.make_vec("ECNAS-4V-Edit-v0", num_envs=3, max_episode_steps=1)
+    _, info = envs.reset(seed=0)
+    truncated, info = envs.step(info["action_mask"][:, :-1].argmax(axis=1))[3:]
+    assert truncated.all()
+    assert info["action_mask"][:, -1].all()
+    observations, rewards, terminated, truncated, _ = envs.step(np.full(3, envs.single_action_space.n - 1))
+    assert not rewards.any()
+    assert not (terminated | truncated).any()
+    assert observations[:, -1].all()  # all edits are left
 
 
 def test_a_new_seed_is_a_new_run():
