@@ -277,7 +277,7 @@ def report(first: str, a: Any, second: str, b: Any) -> None:
     verdict = "equivalent" if low > -MARGIN and high < MARGIN else "not shown to be equivalent"
     print(f"{first}: {len(a)} runs, mean regret {a.mean():.4f} percentage points")
     print(f"{second}: {len(b)} runs, mean regret {b.mean():.4f} percentage points")
-    print(f"difference {b.mean() - a.mean():+.4f}, 90 % interval [{low:+.4f}, {high:+.4f}], ±{MARGIN}: {verdict}\n")
+    print(f"difference {b.mean() - a.mean():+.4f}, 90% interval [{low:+.4f}, {high:+.4f}], ±{MARGIN}: {verdict}\n")
 
 
 def _accuracies(task: Task, seeds: range) -> list[Any]:

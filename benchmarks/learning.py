@@ -129,7 +129,7 @@ def _mean(values: NDArray[np.float64]) -> str:
 
 
 def draw(rewards: dict[tuple[str, str], NDArray[np.float64]], names: list[str], args: Args) -> None:
-    """Running means of the rewards: mean over seeds and its 95 % bootstrap interval."""
+    """Running means of the rewards: mean over seeds and its 95% bootstrap interval."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,11 +1,11 @@
-"""Published results on NAS-Bench-101's space, run again on the embedded one: what docs/literature.md shows.
+"""Published comparisons on NAS-Bench-101's space, repeated on the embedded benchmark: the tables of docs/literature.md.
 
     python benchmarks/literature.py [SECTION …] [--seeds 200]
 
 The sections are queries (White et al. 2021: test error after 150 queries), seconds
 (Ying et al. 2019: regret against simulated time) and optimum (Wang et al. 2018: samples until the best cell); all by
-default. What was run is kept in runs/literature and not run again. Needs the extras [agents] and [search], and for two
-peers optuna and scikit-learn.
+default. Runs are kept in runs/literature and are not repeated. Needs the extras [agents] and [search], and optuna and
+scikit-learn for two peers.
 """
 
 from __future__ import annotations
@@ -50,10 +50,12 @@ CHEAP: Final = (
     "priority-queue training",
 )
 PEERS: Final = ("TPE (Optuna)", "Gaussian process (scikit-learn)")
+LABELS: Final = {"tree search, endings by lot": "tree search, random endings"}
+"""What the table calls a method, where the name of its records is not plain enough."""
 
 
 def queries(arguments: argparse.Namespace) -> str:
-    """Test errors after 150 queries, in the order of ours."""
+    """Test errors after 150 queries, sorted by ours."""
     seeds = dict.fromkeys(white.METHODS, arguments.dear_seeds)
     seeds |= dict.fromkeys(CHEAP, arguments.seeds) | dict.fromkeys(PEERS, arguments.peer_seeds)
     found = white.picks(seeds, arguments.runs / "white", arguments.processes)
@@ -71,7 +73,7 @@ def queries(arguments: argparse.Namespace) -> str:
         both = f"{published:.3f} | {error:.3f} | {deviation:.3f} | {error - published:+.3f}" if published else ""
         both = both or f"– | {error:.3f} | {deviation:.3f} | –"
         own = f"{recommended:.3f}" if abs(recommended - expected) > 1e-9 else "–"
-        lines.append(f"| {name} | {len(picks)} | {both} | {expected:.3f} | {own} |")
+        lines.append(f"| {LABELS.get(name, name)} | {len(picks)} | {both} | {expected:.3f} | {own} |")
     others = ", ".join(f"{name} {error:.3f}" for name, error in white.OTHERS.items())
     return "\n".join([*lines, "", f"Published, and not run here: {others}."])
 
@@ -87,7 +89,7 @@ SHOWN: Final = (1e5, 1e6, 1e7)
 TICKS: Final = (0.4, 0.6, 0.8, 1.0, 1.4)
 """Regrets that the figure's axis names."""
 AT_ONCE: Final = 25
-"""Trials of a job, each in a world of its own."""
+"""Trials per job, each in its own world."""
 
 
 class Trainings(NamedTuple):
@@ -283,11 +285,11 @@ SEARCHERS: Final[Mapping[str, tuple[runs.Method, int]]] = {
     "LaNAS": (LaNAS(), 500),
     "tree search": (TreeSearch(), 3_000),
 }
-"""By name: who searches, and after how many samples a run is given up."""
+"""Methods by name, and the number of samples after which a run is stopped."""
 
 
 WITHIN: Final = {"5V": (0.0,), "6V": (0.0, 0.001), "7V": (0.001,)}
-"""By space: how far below the best validation accuracy a cell may be that is found."""
+"""By space: how far below the best validation accuracy a cell may be to count as found."""
 
 
 def _table_of(space: str) -> ecnas.Benchmark:

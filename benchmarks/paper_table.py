@@ -189,7 +189,7 @@ def fair_table(benchmark: ecnas.Benchmark, runs: list[dict[str, RunRecord]]) -> 
 
 def shares_of_cells(runs: list[dict[str, RunRecord]]) -> str:
     rows = np.concatenate([run["random search"].column("row") for run in runs])
-    return f"Of the published random search's valid queries {100 * np.mean(rows == 0):.0f} % are the 2-vertex cell.\n"
+    return f"Of the published random search's valid queries {100 * np.mean(rows == 0):.0f}% are the 2-vertex cell.\n"
 
 
 def main() -> None:

@@ -93,7 +93,7 @@ def errors(
 
 
 def table(random: dict[str, NDArray[np.float64]], planned: dict[str, NDArray[np.float64]]) -> list[str]:
-    """Mean errors in per cent; of chance the mean over seeds and, in brackets, how often the plan was better."""
+    """Mean errors in percent; of chance the mean over seeds and, in brackets, how often the plan was better."""
     shown = [SIZES.index(size) for size in (6, 10, 20, 30, 50)]
     lines = [
         "| card | choice | " + " | ".join(f"{SIZES[i]} cells" for i in shown) + " |",
@@ -102,8 +102,8 @@ def table(random: dict[str, NDArray[np.float64]], planned: dict[str, NDArray[np.
     for card, name in CARDS.items():
         seeds = len(random[card])
         for number, what in enumerate(("mean error", "median error")):
-            by_chance = [f"{100 * random[card][:, i, number].mean():.1f} %" for i in shown]
-            by_plan = [f"{100 * planned[card][i, number]:.1f} %" for i in shown]
+            by_chance = [f"{100 * random[card][:, i, number].mean():.1f}%" for i in shown]
+            by_plan = [f"{100 * planned[card][i, number]:.1f}%" for i in shown]
             better = [f"{int((random[card][:, i, number] > planned[card][i, number]).sum())}" for i in shown]
             lines.append(f"| {name}, {what} | random | " + " | ".join(by_chance) + " |")
             cells = [f"{error} ({count})" for error, count in zip(by_plan, better, strict=True)]
@@ -125,12 +125,12 @@ def draw(random: dict[str, NDArray[np.float64]], planned: dict[str, NDArray[np.f
         ax.plot(SIZES, runs.mean(axis=0), color=drawing.ORANGE, label="random, mean")
         ax.fill_between(
             SIZES, *np.percentile(runs, [10, 90], axis=0), color=drawing.ORANGE, alpha=0.25, linewidth=0,
-            label="random, 10 to 90 %",
+            label="random, 10 to 90%",
         )  # fmt: skip
         ax.plot(SIZES, 100 * planned[card][:, 0], color=drawing.BLUE, marker=".", label="planned")
         ax.set(title=name, xlabel="measured cells", yscale="log")
-        ax.yaxis.set_major_formatter("{x:g} %")
-        ax.yaxis.set_minor_formatter("{x:g} %")
+        ax.yaxis.set_major_formatter("{x:g}%")
+        ax.yaxis.set_minor_formatter("{x:g}%")
         ax.tick_params(axis="y", which="both", labelsize=7)
     axes[0].set_ylabel("mean error of the other cells")
     axes[-1].legend(fontsize=7, frameon=False)

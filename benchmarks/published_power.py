@@ -31,7 +31,7 @@ def main(paths: list[Path]) -> None:
         factor = drawn[:, 0] * JOULES_PER_KWH / drawn[:, 1:].sum(axis=1)
         low, middle, high = np.percentile(factor, [0, 50, 100])
         part = np.median(drawn[:, 2] / drawn[:, 1:].sum(axis=1))
-        print(f"| {path.stem} | {len(drawn):,} | {low:.4f}, {middle:.4f}, {high:.4f} | {100 * part:.0f} % |")
+        print(f"| {path.stem} | {len(drawn):,} | {low:.4f}, {middle:.4f}, {high:.4f} | {100 * part:.0f}% |")
 
 
 def records(path: Path) -> Iterator[Row]:

@@ -2,9 +2,9 @@
 
 python benchmarks/realism.py [SECTION …] [--seeds 200]
 
-The sections are calibration, optimum, literature, large, small and fidelity; all by default. "calibration" needs the
-stages that ``make surrogate`` leaves in build/surrogate, and all but "literature" the measured figures in
-../shared/data.
+The sections are calibration, few, optimum, literature, large, small and fidelity; all by default. "calibration" and
+"few" need the stages that ``make surrogate`` leaves in build/surrogate, and all but "literature" the measured figures
+in ../shared/data.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Final
 
 import numpy as np
 import white
+from few_epochs import EARLY, few_epochs
 from numpy.typing import NDArray
 from page import write_sections
 from scipy.special import ndtr, rel_entr
@@ -27,7 +28,7 @@ from tqdm import tqdm
 
 import ecnas
 from ecnas import runs, search
-from ecnas.noise import LUCKS, Residuals
+from ecnas.noise import LUCKS, REPEATS, Residuals, noise_model
 from ecnas.surrogate import noise
 from ecnas.surrogate.data import EPOCHS, load_targets, target
 from ecnas.surrogate.graph_network import Hyperparameters
@@ -172,6 +173,23 @@ def orders(predicted: Figures, figures: Figures) -> list[str]:
         "|---:|---:|---|---:|---:|---:|",
         *rows,
     ]
+
+
+def few() -> str:
+    """How much of the residuals at few epochs belongs to the cell, and what order of means of three follows."""
+    figures = load_targets(DATA)
+    unseen = unseen_predictions(network_predictions(DATA, WORK, Hyperparameters()), TRAINED_FOLDS)
+    predicted = accuracies(DATA, unseen, calibrations(unseen, figures))[0][:, : len(EARLY)]
+    measured = figures[:, [target(f"val_{epochs}") for epochs in EARLY]]
+    number = len(ecnas.Space("4V"))
+    unseen_4v = np.isfinite(predicted[:number]).all(axis=1)
+    large = number + np.flatnonzero(np.isfinite(predicted[number:] + measured[number:]).all(axis=1))
+    repeats = ecnas.load(DATA / "official" / "energy_4V9E_4epochs.tfrecord").table
+    trainings = np.stack(
+        [[repeats.values("val_accuracy", epochs, repeat) for repeat in range(REPEATS)] for epochs in EARLY]
+    ).transpose(2, 0, 1)
+    model = [noise_model().val_accuracy[epochs] for epochs in EARLY]
+    return few_epochs(predicted[large], measured[large], predicted[:number][unseen_4v], trainings[unseen_4v], model)
 
 
 def optimum() -> str:
@@ -421,6 +439,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     sections: dict[str, Callable[[], str]] = {
         "calibration": calibration,
+        "few": few,
         "optimum": optimum,
         "literature": lambda: literature(arguments.seeds, arguments.processes),
         "large": lambda: large(arguments.large_seeds, arguments.processes),

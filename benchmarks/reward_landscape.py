@@ -59,7 +59,7 @@ def soft_cap(least: float, _: ecnas.Benchmark) -> ecnas.Scalarisation:
 
 
 CANDIDATES: dict[str, Callable[[ecnas.Benchmark], str | ecnas.Scalarisation]] = {
-    "linear, weights 0.5 and 0.5 (the default before)": lambda _: "linear",
+    "linear, weights 0.5 and 0.5 (the former default)": lambda _: "linear",
     "linear, 0.3 and 0.7": lambda _: ecnas.Linear((0.3, 0.7)),
     "linear, 0.7 and 0.3": lambda _: ecnas.Linear((0.7, 0.3)),
     "linear, 0.85 and 0.15": lambda _: ecnas.Linear((0.85, 0.15)),
@@ -104,7 +104,7 @@ def benchmarks() -> list[ecnas.Benchmark]:
 def optima(chosen: list[ecnas.Benchmark]) -> list[str]:
     """A line of the table for each benchmark: its front, and where on it the optimum is."""
     lines = [
-        "| benchmark | epochs | cap (kWh) | front | optimum is point | vertices | accuracy | kWh | reward "
+        "| benchmark | epochs | cap (kWh) | front | position of the optimum | vertices | accuracy | kWh | reward "
         f"| cells within {NEAR} | row | hash |",
         "|---" * 12 + "|",
     ]

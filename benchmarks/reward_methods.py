@@ -109,7 +109,7 @@ def entries_of(runs: Runs) -> list[str]:
     means = [*runs.regrets.T, runs.trained[:, -1]]
     reached = np.isfinite(runs.needed).mean()
     median = f"{np.median(runs.needed):.0f}" if reached > 0.5 else "–"
-    return [*(text(estimate([values], "mean")) for values in means), f"{median} ({100 * reached:.0f} %)"]
+    return [*(text(estimate([values], "mean")) for values in means), f"{median} ({100 * reached:.0f}%)"]
 
 
 def text(found: Estimate) -> str:

@@ -90,7 +90,7 @@ def main(args: Args) -> None:
             drawing.set_labels(ax, "evaluations", "validation accuracy (%)" if ax is panels[0] else "", part=0.75 / 4)
             ax.set_title(f"{name}\n{len(method.traces)} worlds")
             seen, true = (values[-1] for values in of_both)
-            print(f"{name}: {seen:.3f} % seen, {true:.3f} % expected, best of the table {best:.3f} %")
+            print(f"{name}: {seen:.3f}% seen, {true:.3f}% expected, best of the table {best:.3f}%")
         panels[0].set_ylim(best - 1.6, best + 0.7)
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=3)

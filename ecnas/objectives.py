@@ -237,7 +237,7 @@ class PowerLaw:
 
     Args:
         target: Energy in kWh at which the reward is the accuracy.
-        exponent: What energy is worth; −0.07 as in the paper means that a cell of twice the energy must be about 5 %
+        exponent: What energy is worth; −0.07 as in the paper means that a cell of twice the energy must be about 5%
             more accurate.
     """
 

@@ -139,3 +139,28 @@ def test_the_page_s_controller_of_stable_baselines3(own):
     done = run("ecnas sweep sb3.toml", own)
     assert done.returncode == 0, done.stderr
     assert "my PPO" in done.stdout
+
+
+SPELLINGS = {
+    r"\d[  ]%": "5%",
+    r"\bper cent\b": "percent",
+    r"\b[Hh]yper-parameter": "hyperparameter",
+    r"\bNAS-?Bench 101|\bNASBench-101|\b[Nn]as-?bench-101": "NAS-Bench-101",
+    r"\bEC-NASBench|\bECNAS-Bench|\bEC-NAS Bench": "EC-NAS-Bench",
+}
+SOURCES = [
+    *PAGES,
+    *(
+        path
+        for folder in ("ecnas", "ecnas_gym", "agents", "benchmarks", "examples")
+        for path in (ROOT / folder).rglob("*.py")
+    ),
+    *(ROOT / "examples").rglob("*.ipynb"),
+]
+
+
+@pytest.mark.parametrize("variant", SPELLINGS)
+def test_each_word_has_one_spelling(variant):
+    for path in SOURCES:
+        found = re.search(variant, path.read_text(encoding="utf-8"))
+        assert found is None, f"{path.relative_to(ROOT)}: {found[0]!r} is written {SPELLINGS[variant]!r}"

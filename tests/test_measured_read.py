@@ -86,13 +86,13 @@ def spellings() -> dict[str, str | bytes]:
         "two files in one": (b"\xef\xbb\xbf" + "\n".join([header, *lines[1:3]]).encode() + b"\n")
         + (b"\xef\xbb\xbf" + "\n".join([header, *lines[3:]]).encode()),
         "everything quoted": "\n".join(",".join(f'"{value}"' for value in line.split(",")) for line in lines),
-        "per cent": "\n".join(
+        "percent": "\n".join(
             [
                 header.replace("val_accuracy", "Val. accuracy (%)"),
                 *(",".join([h, e, str(round(float(a) * 100, 6)), *rest]) for h, e, a, *rest in rows),
             ]
         ),
-        "per cent signs": "\n".join(
+        "percent signs": "\n".join(
             [header, *(",".join([h, e, f"{round(float(a) * 100, 6)} %", *rest]) for h, e, a, *rest in rows)]
         ),
         "Wh": "\n".join(
@@ -289,7 +289,7 @@ def test_per_cent_must_be_said(write):
 
 def test_per_cent_and_fractions_mixed(write):
     refused(write("row,epochs,val_accuracy\n5,4,0.93\n6,4,92\n"), "line 3", "92")
-    refused(write("row,epochs,val_accuracy_percent\n5,4,0.93\n6,4,92\n"), "line 2", "0.93 % here", "write 93")
+    refused(write("row,epochs,val_accuracy_percent\n5,4,0.93\n6,4,92\n"), "line 2", "0.93% here", "write 93")
     refused(write("row,epochs,val_accuracy_percent\n5,4,101\n6,4,92\n"), "line 2", "from 0 to 100, got 101")
     refused(write("row,epochs,val_accuracy\n5,4,-0.1\n"), "from 0 to 1, got -0.1")
     refused(write("row,epochs,val_accuracy\n5,4,inf\n"), "from 0 to 1, got inf")
@@ -453,7 +453,7 @@ def test_the_preview_says_what_was_understood(write):
     )
     for part in (
         "lab: 1 of the 91 cells of space 4V; epochs 4; 1 repeat; measured",
-        "validation accuracy, per cent",
+        "validation accuracy, percent",
         "0.815 … 0.815",
         "energy, Wh",
         "0.0032 … 0.0032 kWh",

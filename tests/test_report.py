@@ -97,7 +97,7 @@ def test_methods_look_as_in_charts(page):
 
 def test_tables_of_the_page(folder, page):
     for text in (
-        "interquartile mean over runs [95 % bootstrap interval]",
+        "interquartile mean over runs [95% bootstrap interval]",
         "test regret (pp) at 20 evaluations",
         "hypervolume (% of the exact front&#x27;s) at 30 evaluations",
         "Probability of improvement in test regret",
@@ -107,7 +107,7 @@ def test_tables_of_the_page(folder, page):
         "0–2",
     ):
         assert text in page
-    assert "mean over runs [95 %" in render(collect([folder]), statistic="mean")
+    assert "mean over runs [95%" in render(collect([folder]), statistic="mean")
     heads = re.findall(r"<th[^>]*>([^<]+)</th>", page)
     assert all(
         re.search(r"\(.+\)| at |over|^(rank|method|runs|source|class|budget|seeds|settings|versions)", h) for h in heads

@@ -122,7 +122,7 @@ def test_sampling_is_uniform_over_unique_cells():
     rows = [cell.row for cell in space.sample(np.random.default_rng(0), 91 * 200)]
     counts = np.bincount(rows, minlength=91)
     chi_square = ((counts - 200) ** 2 / 200).sum()
-    assert chi_square < 137  # 99.9 % of a chi-square with 90 degrees of freedom
+    assert chi_square < 137  # 99.9% of a chi-square with 90 degrees of freedom
     assert space.sample(np.random.default_rng(3)) == space.sample(np.random.default_rng(3))
 
 

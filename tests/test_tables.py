@@ -31,7 +31,7 @@ def column(table, heading):
 def test_a_leaderboard_has_the_numbers(folder):
     (table,) = leaderboards([folder], [10, 20])
     (task,) = collect([folder])
-    assert "interquartile mean over runs [95 % bootstrap interval]" in table.title
+    assert "interquartile mean over runs [95% bootstrap interval]" in table.title
     assert task.key.expected[:12] in table.title
     for point in (10, 20):
         shown = column(table, f"test regret (pp) at {point} evaluations")
@@ -102,7 +102,7 @@ TABLE = Table(
     "A_b & c",
     ["method", "regret (%)"],
     [["a|b\nc_1", Number(0.5, 0.25, 1.0, bold=True)], ["d", Number(float("nan"))]],
-    ["50 % of it."],
+    ["50% of it."],
 )
 
 
@@ -115,7 +115,7 @@ def test_markdown():
         "| a\\|b c_1 | **0.500** [0.250, 1.000] |",
         "| d | – |",
         "",
-        "50 % of it.",
+        "50% of it.",
     ]
 
 
@@ -129,7 +129,7 @@ def test_csv():
 
 def test_latex():
     text = TABLE.latex()
-    assert r"\caption{A\_b \& c. 50 \% of it.}" in text
+    assert r"\caption{A\_b \& c. 50\% of it.}" in text
     assert r"a|b c\_1 & \textbf{0.500} {\scriptsize [0.250, 1.000]} \\" in text
     assert r"\begin{tabular}{lr}" in text
     for rule in ("toprule", "midrule", "bottomrule"):

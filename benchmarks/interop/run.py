@@ -1,12 +1,12 @@
 """Runs a short training or search of each outside client in a virtual environment of its own.
 
-    python benchmarks/interop/run.py tianshou optuna     these; without names, all
+    python benchmarks/interop/run.py tianshou optuna     only these; all by default
     python benchmarks/interop/run.py --table             the table of docs/interop.md
 
 A client is a script ``with_NAME.py`` beside this file. Its head names what it needs, in the form of scripts with
-dependencies (PEP 723): this package, then the client, then others. Lines that are there for this package alone end with
-``# glue``. Its last line of output is what came of it; versions and outcomes are kept in ``results.json``. Environments
-are made in ``build/interop`` and kept, too.
+dependencies (PEP 723): this package, then the client, then others. Lines needed only for this package end with
+``# glue``. Its last line of output is the result. Versions and results are kept in ``results.json``, environments in
+``build/interop``.
 """
 
 from __future__ import annotations
@@ -41,24 +41,24 @@ def scripts() -> dict[str, Path]:
 
 
 def head(script: Path) -> dict[str, Any]:
-    """What the head of a script says."""
+    """The metadata in the head of a script."""
     text = script.read_text(encoding="utf-8").split("# ///")[1]
     found: dict[str, Any] = tomllib.loads("\n".join(line.removeprefix("# ") for line in text.splitlines()[1:]))
     return found
 
 
 def needs(script: Path) -> list[str]:
-    """What a script needs besides this package."""
+    """The requirements of a script besides this package."""
     return [need for need in head(script)["dependencies"] if need != "ecnas-gym"]
 
 
 def glue(script: Path) -> int:
-    """How many lines of a script are there for this package alone."""
+    """The number of lines that a script needs only for this package."""
     return sum(line.endswith("# glue") for line in script.read_text(encoding="utf-8").splitlines())
 
 
 def client_of(script: Path, python: Path) -> tuple[str, str | None]:
-    """Name and version of what a script tries: a package that is installed, or what the head says."""
+    """Name and version of the client: of the installed package, unless the head of the script names them."""
     told = head(script).get("tool", {}).get("interop")
     if told:
         return told["client"], told["version"]
@@ -69,7 +69,7 @@ def client_of(script: Path, python: Path) -> tuple[str, str | None]:
 
 
 def run(name: str) -> dict[str, Any]:
-    """Makes the environment, unless it is there, and runs the script."""
+    """Makes the environment if there is none, and runs the script."""
     script, folder = scripts()[name], ENVIRONMENTS / name
     python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
     constraints = str(ROOT / "constraints.txt")
@@ -101,9 +101,9 @@ def run(name: str) -> dict[str, Any]:
 
 
 def table() -> str:
-    """What was found, in Markdown."""
+    """The results as a Markdown table."""
     results = json.loads(RESULTS.read_text(encoding="utf-8"))
-    lines = ["| client | version | lines of glue | what to know | what came of it |", "|---|---|---:|---|---|"]
+    lines = ["| client | version | lines of glue | notes | result |", "|---|---|---:|---|---|"]
     for name, script in scripts().items():
         found = results[name]
         link = f"[{found['client']}](../benchmarks/interop/{script.name})"
@@ -115,14 +115,14 @@ def table() -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"out of {', '.join(scripts())}; all by default")
-    parser.add_argument("--table", action="store_true", help="print what was found, and run nothing")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(scripts())}; all by default")
+    parser.add_argument("--table", action="store_true", help="print the results without running anything")
     arguments = parser.parse_args()
     if arguments.table:
         print(table())
         return 0
     if unknown := set(arguments.names) - scripts().keys():
-        parser.error(f"NAME must be out of {', '.join(scripts())}, got {', '.join(sorted(unknown))}")
+        parser.error(f"NAME must be one of {', '.join(scripts())}, got {', '.join(sorted(unknown))}")
     failures = 0
     for name in arguments.names or scripts():
         results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}

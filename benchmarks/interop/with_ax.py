@@ -1,7 +1,7 @@
 # /// script
 # dependencies = ["ecnas-gym", "ax-platform", "torch"]
 # ///
-"""Quasi-random cells, then Bayesian optimisation; what is no cell is a failed trial."""
+"""Quasi-random cells, then Bayesian optimisation. An invalid cell is a failed trial."""
 
 import logging
 

@@ -4,10 +4,11 @@
 # client = "CleanRL"
 # version = "2.0.0b1, commit fe8d8a0"
 # ///
-"""Its ppo.py, unmodified: `--env-id ecnas_gym:ECNAS-7V-v0`. It knows no masks, and so gets −1 for long.
+"""Its ppo.py, unmodified: `--env-id ecnas_gym:ECNAS-7V-v0`. It ignores masks, so its reward stays at −1 for
+long.
 
-It was written for Gymnasium 0.29: under later versions it trains, but prints no returns, whatever the environment. It
-is a file, not a package: the variable CLEANRL names a checkout.
+It was written for Gymnasium 0.29. Under later versions it trains, but prints no returns in any environment. It is
+a file, not a package: the variable CLEANRL names a checkout.
 """
 
 import os

@@ -1,7 +1,7 @@
 # /// script
 # dependencies = ["ecnas-gym", "mo-gymnasium"]
 # ///
-"""Its maker, its vector environment, and wrappers that make one reward of many and keep returns."""
+"""Its `make`, its vector environment, and its wrappers that scalarise rewards and record returns."""
 
 import mo_gymnasium as mo_gym
 import numpy as np

@@ -1,7 +1,7 @@
 # /// script
 # dependencies = ["ecnas-gym", "morl-baselines", "torch"]
 # ///
-"""Envelope Q-learning, one network for all weights. None of its methods knows masks: `RepairActions`."""
+"""Envelope Q-learning, one network for all weights. All its methods ignore masks: use `RepairActions`."""
 
 import gymnasium as gym
 import numpy as np

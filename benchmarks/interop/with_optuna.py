@@ -1,7 +1,7 @@
 # /// script
 # dependencies = ["ecnas-gym", "optuna"]
 # ///
-"""Tree-structured Parzen estimator on two objectives; what is no cell is a pruned trial."""
+"""Tree-structured Parzen estimator on two objectives. An invalid cell is a pruned trial."""
 
 import optuna
 

@@ -1,7 +1,7 @@
 # /// script
 # dependencies = ["ecnas-gym", "pymoo"]
 # ///
-"""Evolution of mixed variables; what is no cell gets the worst there is."""
+"""Mixed-variable evolution. An invalid cell gets the worst values."""
 
 from pymoo.core.mixed import MixedVariableGA
 from pymoo.core.problem import ElementwiseProblem

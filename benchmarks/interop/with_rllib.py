@@ -1,9 +1,9 @@
 # /// script
 # dependencies = ["ecnas-gym", "ray[rllib]", "torch"]
 # ///
-"""PPO; a runner in another process finds `ecnas_gym:ECNAS-7V-v0` by itself. It knows no masks, and so gets −1.
+"""PPO. A runner in another process finds `ecnas_gym:ECNAS-7V-v0` by itself. It ignores masks, so its reward is −1.
 
-With `RepairActions`, registered under a name, it finishes cells. It installs Gymnasium 1.2.
+With `RepairActions`, registered under a name, it finishes cells. RLlib installs Gymnasium 1.2.
 """
 
 import logging

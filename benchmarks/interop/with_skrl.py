@@ -1,7 +1,7 @@
 # /// script
 # dependencies = ["ecnas-gym", "skrl[torch]", "torch"]
 # ///
-"""PPO on a vector environment. It knows no masks: `RepairActions`."""
+"""PPO on a vector environment. It ignores masks: use `RepairActions`."""
 
 import logging
 

@@ -1,7 +1,7 @@
 # /// script
 # dependencies = ["ecnas-gym", "stable-baselines3", "torch"]
 # ///
-"""PPO, A2C and DQN know no masks: `RepairActions`. For many environments: `ecnas_gym.sb3.CellVecEnv`."""
+"""PPO, A2C and DQN ignore masks: use `RepairActions`. For many environments use `ecnas_gym.sb3.CellVecEnv`."""
 
 import gymnasium as gym
 from stable_baselines3 import A2C, DQN, PPO

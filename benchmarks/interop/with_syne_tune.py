@@ -1,7 +1,7 @@
 # /// script
 # dependencies = ["ecnas-gym", "syne-tune[basic]"]
 # ///
-"""Regularised evolution, asked and told in one process; what is no cell is told to be the worst."""
+"""Regularised evolution through ask and tell, in one process. An invalid cell is reported as the worst."""
 
 import datetime
 

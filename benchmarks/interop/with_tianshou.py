@@ -1,7 +1,7 @@
 # /// script
 # dependencies = ["ecnas-gym", "tianshou", "torch"]
 # ///
-"""PPO and DQN of Tianshou 2. It takes masks as a part of the observation alone: `RepairActions`."""
+"""PPO and DQN of Tianshou 2. It reads masks only from the observation: use `RepairActions`."""
 
 import gymnasium as gym
 import torch

@@ -1,9 +1,9 @@
 # /// script
 # dependencies = ["ecnas-gym", "torchrl", "torch"]
 # ///
-"""REINFORCE of its parts. `auto_register_info_dict` puts the masks into the data; a cast makes them bool.
+"""REINFORCE from its components. `auto_register_info_dict` adds the masks to the data; a cast makes them bool.
 
-Vector environments go into `GymWrapper`, with `autoreset_mode="Disabled"`; the same actor keeps to their masks.
+Vector environments work in `GymWrapper`, with `autoreset_mode="Disabled"`; the same actor respects their masks.
 """
 
 import gymnasium as gym

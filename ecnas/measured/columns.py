@@ -131,7 +131,7 @@ def understand(
         names: The columns' names.
         source: What is read, for errors.
         renamed: What a column is to be called instead, by its name; "ignore" to leave it out.
-        percent: Whether accuracies whose column does not say it are in per cent.
+        percent: Whether accuracies whose column does not say it are in percent.
 
     Raises:
         MeasurementsError: A name can be understood in several ways, or two columns mean the same.

@@ -218,7 +218,7 @@ def _judged(fit: Fit, rows: NDArray[np.int64], metrics: Floats) -> str:
     error = np.median(np.abs(predicted - known) / np.where(known > 0, known, 1))
     ordered = np.sign(known[:, None] - known) * np.sign(predicted[:, None] - predicted)
     agreement = ordered[np.triu_indices(len(known), 1)].mean()
-    return f"held-out cells: median error {100 * error:.2g} %, Kendall's tau {agreement:.2f}"
+    return f"held-out cells: median error {100 * error:.2g}%, Kendall's tau {agreement:.2f}"
 
 
 def _fit_learned(epochs: int, seed: int) -> Fit:

@@ -1,4 +1,4 @@
-"""Numbers as people and spreadsheets write them: decimal commas, thousands, per cent, and words for "nothing"."""
+"""Numbers as people and spreadsheets write them: decimal commas, thousands, percent, and words for "nothing"."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def read_number(value: Any, mark: Mark = "point") -> float:
 
 
 def times(number: float, factor: Fraction) -> float:
-    """A number in another unit, as if it had been written in it: 93.1 % is 0.931, and not 0.9309999999999999."""
+    """A number in another unit, as if it had been written in it: 93.1% is 0.931, and not 0.9309999999999999."""
     return number if factor == 1 else float(Fraction(Decimal(repr(number))) * factor)
 
 

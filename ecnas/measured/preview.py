@@ -153,7 +153,7 @@ def _meaning(column: Column) -> str:
     title, unit = _TITLES[column.meaning], column.unit
     at = f" after {column.epochs} epochs" if column.epochs is not None else ""
     if column.meaning.endswith("accuracy"):
-        return f"{title}{at}, {'per cent' if unit == '%' else 'fraction'}"
+        return f"{title}{at}, {'percent' if unit == '%' else 'fraction'}"
     said = "" if column.said_unit else " (the name's usual unit)"
     return f"{title}{at}, {unit}{said}"
 

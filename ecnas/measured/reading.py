@@ -49,7 +49,7 @@ def read(
         name: The table's name; the file's stem by default.
         epochs: Epochs of all trainings, where no column says it.
         columns: What columns mean whose names do not say it: ``{"acc": "val_accuracy", "row": "ignore"}``.
-        percent: Accuracies whose column does not say it are in per cent.
+        percent: Accuracies whose column does not say it are in percent.
         decimal: "point" or "comma", where the numbers do not show it.
         space: "4V", "5V" or "7V"; the smallest that holds all cells by default.
         provenance: Where metrics come from for which no column says it.
@@ -302,10 +302,10 @@ def _check_accuracy(number: float, factor: Fraction, percent: bool) -> None:
     if not math.isfinite(number) or not 0 <= number * factor <= 1:
         hint = ""
         if factor == 1 and 1 < number <= 100:
-            hint = "; if it is in per cent, say so: a column called …_accuracy_percent (or --percent; percent=True)"
+            hint = "; if it is in percent, say so: a column called …_accuracy_percent (or --percent; percent=True)"
         raise ValueError(f"must be from 0 to {1 / factor}, got {number:g}{hint}")
     if percent and 0 < number <= 1:
         raise ValueError(
-            f"{number:g} would be {number:g} % here; if it is a fraction, write {100 * number:g}, or call the column "
+            f"{number:g} would be {number:g}% here; if it is a fraction, write {100 * number:g}, or call the column "
             "…_accuracy"
         )

@@ -55,7 +55,7 @@ _SCALED: Final = (
     "number of epochs; accuracies are NAS-Bench-101's means of three trainings."
 )
 _OVERESTIMATE: Final = (
-    " For cells that were really trained to 12–108 epochs the scaled energy is 11–17 % too high on average."
+    " For cells that were really trained to 12–108 epochs the scaled energy is 11–17% too high on average."
 )
 _GPUS: Final = " Energies of different files cannot be compared as if they were of one machine."
 

@@ -80,15 +80,14 @@ QUANTITIES: Final = {
     "hypervolume": Quantity(
         "hypervolume",
         "% of the exact front's",
-        "Hypervolume of the cells that were trained, judged by what is expected of them, in percent of the exact "
-        "front's.",
+        "Hypervolume of all trained cells, computed from expected metrics, in percent of the exact front's.",
         1,
         2,
     ),
     "seen_hypervolume": Quantity(
         "hypervolume of the front as seen",
         "% of the exact front's",
-        "As hypervolume, of those cells alone that were on the front as the run saw it: luck hides others.",
+        "Hypervolume of only those cells that were on the front as the run saw it, computed from expected metrics.",
         1,
         2,
     ),
@@ -241,7 +240,7 @@ class Judge:
 
     @property
     def scale(self) -> float:
-        """How much the first quantity loses with a cell of the middle: regret of the median cell, or 100 %."""
+        """How much the first quantity loses with a cell of the middle: regret of the median cell, or 100%."""
         first = self.quantities[0]
         if first == "hypervolume":
             return 100.0

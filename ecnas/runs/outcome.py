@@ -157,7 +157,7 @@ class Outcome:
             "",
             f"Front of {' and '.join(OBJECTIVES[name].label for name in names)}: the run found {len(self.front)} "
             f"cells, {len(np.intersect1d(self.front, self.exact))} of them among the {len(self.exact)} of the exact "
-            f"front; {100 * self.hypervolume:.2f} % of its hypervolume.",
+            f"front; {100 * self.hypervolume:.2f}% of its hypervolume.",
             "",
             "| " + " | ".join(metric_label(name) for name in names) + " | reward | on the exact front |",
             "|---" * (len(names) + 2) + "|",

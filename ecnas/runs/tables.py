@@ -252,7 +252,7 @@ def task_text(comparison: Comparison) -> str:
 
 def statistic_text(statistic: Statistic) -> str:
     """How a table says which statistic it shows."""
-    return f"{STATISTICS[statistic]} over runs [95 % bootstrap interval]"
+    return f"{STATISTICS[statistic]} over runs [95% bootstrap interval]"
 
 
 def runs_text(method: MethodRuns) -> Entry:
@@ -374,7 +374,7 @@ def improvements(comparison: Comparison, currency: str = "evaluations") -> Table
             row.append(Number.of(found, 2, bold=bool(found.low > 0.5)))
         rows.append(row)
     return Table(
-        f"Probability of improvement in {QUANTITIES[comparison.main].label} at {cost_text(cost, currency)} [95 % "
+        f"Probability of improvement in {QUANTITIES[comparison.main].label} at {cost_text(cost, currency)} [95% "
         "bootstrap interval]",
         ["method", *(f"over {number + 1}" for number in range(len(names)))],
         rows,

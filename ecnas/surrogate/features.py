@@ -3,7 +3,7 @@
 Costs follow the network that a cell stands for (:mod:`ecnas.cost`), with one liberty: where the channels of the output
 do not divide evenly among the vertices that feed it, the real-valued share is taken. The exact split gives the
 remainder to the first vertices and so depends on the labelling; leaving it aside changes the parameters of a cell by at
-most 0.8 %, and makes every metric here invariant under isomorphism.
+most 0.8%, and makes every metric here invariant under isomorphism.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ def fit_table(unseen: Figures, figures: Figures) -> str:
 
 
 def good_cells(unseen: Figures, figures: Figures) -> str:
-    """Order among the really trained cells above 93 % test accuracy, as Markdown."""
+    """Order among the really trained cells above 93% test accuracy, as Markdown."""
     predicted, measured = unseen[:, target("test_108")], figures[:, target("test_108")]
     rows = np.flatnonzero((measured > GOOD) & np.isfinite(predicted))
     predicted, measured = predicted[rows], measured[rows]

@@ -50,8 +50,8 @@ def fold_of_cells(num_cells: int) -> NDArray[np.int64]:
 def standardise(metrics: Metrics) -> tuple[Metrics, Callable[[Metrics], Metrics]]:
     """Targets on the scale that the network learns on, and the way back.
 
-    Accuracies after 36 and 108 epochs become −log(1.002 − accuracy), which spreads the crowded top: between 93 % and
-    94 % lies as much as between 86 % and 88 %. All are then centred and scaled by their median and median deviation.
+    Accuracies after 36 and 108 epochs become −log(1.002 − accuracy), which spreads the crowded top: between 93% and
+    94% lies as much as between 86% and 88%. All are then centred and scaled by their median and median deviation.
     """
     scaled = metrics.copy()
     scaled[:, _ERROR_SCALE] = -np.log(_PERFECT - metrics[:, _ERROR_SCALE])
