@@ -1,6 +1,6 @@
 """The tables and the chart of docs/rl-nas.md, and the baseline that ships, from the runs of the sweeps in this folder.
 
-    for sweep in benchmarks/{leaderboard,rl_nas*}.toml; do ecnas sweep $sweep --processes 2; done
+    for sweep in benchmarks/{leaderboard*,rl_nas*}.toml; do ecnas sweep $sweep --processes 2; done
     python benchmarks/rl_nas.py [--runs runs] [--write docs/rl-nas.md] [--figure docs/images/rl-nas.png]
     python benchmarks/rl_nas.py --publish "seeds 0 to 499 of benchmarks/rl_nas*.toml"
 
@@ -27,6 +27,7 @@ from ecnas.runs.sweep import Sweep
 HERE = Path(__file__).parent
 SECTIONS = {
     "worlds": ("leaderboard.toml", "leaderboard"),
+    "long": ("leaderboard_long.toml", "leaderboard-long"),
     "reward": ("leaderboard_reward.toml", "leaderboard-reward"),
     "worlds-front": ("leaderboard_front.toml", "leaderboard-front"),
     "noise": ("leaderboard_ablation.toml", "leaderboard-ablation"),
@@ -38,6 +39,7 @@ SECTIONS = {
 }
 """By section of the page: the sweep that says where to look, and the folder of its runs."""
 QUANTITIES = {
+    "long": ("test_regret", "seen_regret"),
     "reward": ("reward_regret",),
     "parts": ("val_regret", "test_regret"),
     "epochs": ("val_regret", "test_regret"),

@@ -139,18 +139,31 @@ METHODS: Final[Mapping[str, runs.Method]] = {
     "REINFORCE, −log regret": CategoricalREINFORCE(log_regret=True),
     "priority-queue training": PriorityQueueTraining(),
     "tree search, plain UCT": TreeSearch(network=False),
-    "tree search, endings by lot": TreeSearch(best_ending=False),
+    "tree search, random endings": TreeSearch(best_ending=False),
     "tree search": TreeSearch(),
     "editing": Editing(),
     "editing, Gaussian process": GaussianProcessEditing(),
 }
+
+SETTINGS: Final[Mapping[str, str]] = {
+    "REINFORCE": "Ying et al.",
+    "REINFORCE, from raw accuracies": "Ying et al.",
+    "TPE (Optuna)": "Optuna",
+    "random search": "–",
+    "random search, uniform": "–",
+    "regularised evolution": "theirs",
+    "local search": "theirs",
+    "local search, moves on matrices": "theirs",
+    "BANANAS": "theirs, small networks",
+}
+"""Whose settings: those of White et al.'s program ("theirs") or of another source; of what is not named, ours."""
 
 PUBLISHED: Final[Mapping[str, float]] = {
     "REINFORCE": 6.436,
     "TPE (Optuna)": 6.415,
     "random search": 6.341,
     "Gaussian process (scikit-learn)": 6.267,
-    "tree search, endings by lot": 6.233,
+    "tree search, random endings": 6.233,
     "regularised evolution": 6.109,
     "local search": 5.932,
     "BANANAS": 5.923,

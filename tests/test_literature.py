@@ -148,3 +148,10 @@ def test_samples_are_told_as_bounds_where_a_run_was_given_up():
     histories = [np.array([0.1, 0.9]), np.array([0.1, 0.2, 0.3, 0.4])]
     assert literature._samples_text(histories, 0.9, 30.0) == "2 | 50% | over 3 | – | over 3 | under 10.0"
     assert literature._samples_text(histories, 0.3, 30.0) == "2 | 100% | 2 | 0 | 2 | 12.0"
+
+
+def test_the_table_tells_settings_and_published_errors_of_methods_that_it_has():
+    assert white.SETTINGS.keys() <= white.METHODS.keys()
+    assert white.PUBLISHED.keys() <= white.METHODS.keys()
+    assert set(literature.PEERS) <= white.METHODS.keys()
+    assert not white.OTHERS.keys() & white.METHODS.keys()
