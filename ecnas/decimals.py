@@ -80,6 +80,11 @@ class ExactSum:
         return self._total
 
     def _add_up(self) -> None:
+        if not self._arrays and len(self._single) < _FEW:  # as when the sum is asked for after every addition
+            for amount in self._single:
+                self._total = EXACT.add(self._total, decimal_of(amount))
+            self._single.clear()
+            return
         amounts = np.concatenate([self._single, *self._arrays])
         self._single, self._arrays, self._num_waiting = [], [], 0
         for start in range(0, len(amounts), _WAITING):  # no more at once than the processor's cache holds

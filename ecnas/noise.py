@@ -42,6 +42,9 @@ IMAGES: Final = 10_000
 LUCKS: Final = np.linspace(-4.0, 4.0, 33)
 """The standard normal variates at which :class:`Residuals` are tabulated."""
 
+PART: Final = 1 << 15
+"""Cells that are drawn at once: few enough for what is computed on the way to stay in a cache."""
+
 MODEL_FILE: Final = Path(__file__).parent / "data" / "noise.json"
 
 Array = NDArray[np.float64]
@@ -87,10 +90,14 @@ class Failures:
     least_vertices: int
     accuracies: Array
 
-    def draw(self, expected: Table, val: Array, cell: _Draws, training: _Draws) -> tuple[NDArray[np.bool_], Array]:
-        """Which trainings of the cells of a table fail, shape (cells,), and the accuracies of those that do."""
+    def risk(self, val: Array, num_vertices: NDArray[np.integer]) -> Array:
+        """How likely a training of each cell fails, by its expected validation accuracy and its vertices; all (n,)."""
         risk = np.interp(val, self.levels, self.probability)
-        risk[expected.space.cells.num_vertices < self.least_vertices] = 0.0
+        risk[num_vertices < self.least_vertices] = 0.0
+        return risk
+
+    def draw(self, risk: Array, cell: _Draws, training: _Draws) -> tuple[NDArray[np.bool_], Array]:
+        """Which trainings of cells fail, by their risks (n,): shape (n,); and the accuracies of those that do."""
         always = self.always * risk
         failed = (cell.uniform("failure") < always) | (training.uniform("failure") < (risk - always) / (1 - always))
         steps = np.linspace(0.0, 1.0, len(self.accuracies))
@@ -131,33 +138,12 @@ class NoiseModel:
         Returns:
             Columns of shape (cells, 1, :data:`REPEATS`).
         """
-        val, test, time, energy = (
-            expected.values(name, epochs) for name in ("val_accuracy", "test_accuracy", "training_time", "energy")
-        )
-        failures = self.failures.get(epochs)
-        val_scatter = _Scatter(self.val_accuracy[epochs], val)
-        test_scatter = _Scatter(self.test_accuracy, test) if epochs == expected.epochs[-1] else val_scatter
-        number = len(val)
-        cell = _Draws(f"{world} {epochs}", number)
-        common = cell.normal("accuracy")[0]
+        number = len(expected.space)
         accuracies = np.empty((2, number, 1, REPEATS), np.uint16)
         costs = np.empty((2, number, 1, REPEATS), np.float32)
-        for repeat in range(REPEATS):
-            training = _Draws(f"{world} {epochs} {repeat}", number)
-            luck, other = training.normal("accuracy")
-            metrics = [
-                val + val_scatter(common, luck),
-                test + test_scatter(common, correlated(luck, other, val_scatter.together)),
-            ]
-            if failures:
-                failed, accuracy = failures.draw(expected, val, cell, training)
-                for metric in metrics:
-                    metric[failed] = accuracy
-            for stored, metric in zip(accuracies, metrics, strict=True):
-                stored[:, 0, repeat] = np.rint(np.clip(metric, 0.0, 1.0) * IMAGES)
-            luck, other = training.normal("cost")
-            costs[0, :, 0, repeat] = time * lognormal(self.time, luck)
-            costs[1, :, 0, repeat] = energy * lognormal(self.energy, correlated(luck, other, self.cost_together))
+        for start in range(0, number, PART):
+            rows = slice(start, min(start + PART, number))
+            self._draw_part(expected, world, epochs, rows, accuracies[:, rows, 0], costs[:, rows, 0])
         return {
             "val_accuracy": Column(accuracies[0], scale=1 / IMAGES),
             "test_accuracy": Column(accuracies[1], scale=1 / IMAGES),
@@ -165,6 +151,44 @@ class NoiseModel:
             "energy": Column(costs[1]),
             "co2": Column(costs[1], scale=expected.columns["co2"].scale / expected.columns["energy"].scale),
         }
+
+    def _draw_part(
+        self,
+        expected: Table,
+        world: str,
+        epochs: int,
+        rows: slice,
+        accuracies: NDArray[np.uint16],
+        costs: NDArray[np.float32],
+    ) -> None:
+        """Draws the trainings of the cells in some rows, into arrays (2, cells, :data:`REPEATS`)."""
+        val, test, time, energy = (
+            expected.values(name, epochs, rows=rows)
+            for name in ("val_accuracy", "test_accuracy", "training_time", "energy")
+        )
+        failures = self.failures.get(epochs)
+        if failures:
+            risk = failures.risk(val, expected.space.cells.num_vertices[rows])
+        val_scatter = _Scatter(self.val_accuracy[epochs], val)
+        test_scatter = _Scatter(self.test_accuracy, test) if epochs == expected.epochs[-1] else val_scatter
+        cell = _Draws(f"{world} {epochs}", rows)
+        common, _ = cell.normal("accuracy")
+        for repeat in range(REPEATS):
+            training = _Draws(f"{world} {epochs} {repeat}", rows)
+            luck, other = training.normal("accuracy")
+            metrics = [
+                val + val_scatter(common, luck),
+                test + test_scatter(common, correlated(luck, other, val_scatter.together)),
+            ]
+            if failures:
+                failed, accuracy = failures.draw(risk, cell, training)
+                for metric in metrics:
+                    metric[failed] = accuracy
+            for stored, metric in zip(accuracies, metrics, strict=True):
+                stored[:, repeat] = np.rint(np.clip(metric, 0.0, 1.0) * IMAGES)
+            luck, other = training.normal("cost")
+            costs[0, :, repeat] = time * lognormal(self.time, luck)
+            costs[1, :, repeat] = energy * lognormal(self.energy, correlated(luck, other, self.cost_together))
 
 
 def correlated(one: Array, other: Array, correlation: Array | float) -> Array:
@@ -216,13 +240,13 @@ def interpolate(quantiles: Array, level: NDArray[np.intp], upper: Array, luck: A
     return low
 
 
-def split_mix(start: int, number: int) -> NDArray[np.uint64]:
-    """The first outputs of the generator SplitMix64, uint64 of shape (number,).
+def split_mix(start: int, number: int, skipped: int = 0) -> NDArray[np.uint64]:
+    """Outputs of the generator SplitMix64 after some that are skipped: uint64 of shape (number,).
 
     Its state only counts, so that any output can be had without the others (Steele, Lea and Flood 2014,
     https://doi.org/10.1145/2660193.2660195, metric 15).
     """
-    bits = np.arange(1, number + 1, dtype=np.uint64)
+    bits = np.arange(skipped + 1, skipped + number + 1, dtype=np.uint64)
     bits *= np.uint64(0x9E3779B97F4A7C15)
     bits += np.uint64(start)
     bits ^= bits >> np.uint64(30)
@@ -234,15 +258,17 @@ def split_mix(start: int, number: int) -> NDArray[np.uint64]:
 
 
 class _Draws:
-    """Random numbers of n rows, each of which depends on a key, on what it is for, and on its row."""
+    """Random numbers of the n cells in some rows, each of which depends on a key, on what it is for, and on its row."""
 
-    def __init__(self, key: str, number: int) -> None:
-        self._key, self._number = key, number
+    def __init__(self, key: str, rows: slice) -> None:
+        self._key, self._first, self._number = key, rows.start, rows.stop - rows.start
 
     def uniform(self, purpose: str) -> Array:
         """Uniform over [0, 1), shape (n,)."""
         start = hashlib.blake2b(f"{self._key} {purpose}".encode(), digest_size=8).digest()
-        uniform: Array = (split_mix(int.from_bytes(start, "little"), self._number) >> np.uint64(11)) * 2.0**-53
+        uniform: Array = (
+            split_mix(int.from_bytes(start, "little"), self._number, self._first) >> np.uint64(11)
+        ) * 2.0**-53
         return uniform
 
     def normal(self, purpose: str) -> tuple[Array, Array]:

@@ -60,7 +60,12 @@ def oriented(names: Sequence[str], metrics: NDArray[np.float64]) -> NDArray[np.f
         column = metrics[..., position]
         column = np.log(column) if OBJECTIVES[name].log else column
         columns.append(column if OBJECTIVES[name].maximise else -column)
-    return np.stack(columns, axis=-1)
+    return _along_last_axis(columns)
+
+
+def _along_last_axis(columns: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Columns of shape (...,) side by side: (..., m). Those of a single evaluation take a fraction of the time."""
+    return np.stack(columns, axis=-1) if columns[0].ndim else np.array(columns)
 
 
 def metrics_of(evaluation: Any) -> dict[str, NDArray[np.float64]]:
@@ -101,7 +106,7 @@ class Normalisation:
 
     def select(self, metrics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
         """The objectives out of metrics by name (:func:`metrics_of`): shape (..., m)."""
-        return np.stack([metrics[name] for name in self.names], axis=-1)
+        return _along_last_axis([metrics[name] for name in self.names])
 
     def rewards(self, metrics: NDArray[np.float64]) -> NDArray[np.float64]:
         """Scores, but 0 where they are below it, so that one failed training does not outweigh all that was learned."""

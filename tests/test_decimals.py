@@ -113,3 +113,13 @@ def test_too_many_amounts_for_one_pass_are_added_up_as_decimals():
 def test_prices_too_far_apart_have_no_list(prices):
     with pytest.raises(ValueError, match="prices must be of similar sizes"):
         PriceList(np.array(prices))
+
+
+def test_a_sum_that_is_asked_for_in_between_is_the_same():
+    often, seldom = ExactSum(), ExactSum()
+    for number, amount in enumerate(SAMPLES["of all sizes"][:300].tolist(), start=1):
+        often.add(amount)
+        seldom.add(amount)
+        assert often.total >= decimal_of(amount)
+        if number % 37 == 0:
+            assert often.total == seldom.total

@@ -10,6 +10,7 @@ import pytest
 from conftest import needs_official
 
 import ecnas
+from ecnas import noise
 from ecnas.noise import IMAGES, REPEATS, split_mix
 from ecnas.table import COLUMNS, open_table
 
@@ -35,6 +36,15 @@ def test_split_mix():
         4593380528125082431,
         16408922859458223821,
     ]
+    assert split_mix(1234567, 2, skipped=3).tolist() == [4593380528125082431, 16408922859458223821]
+
+
+def test_cells_are_drawn_the_same_however_many_at_once(monkeypatch):
+    table = ecnas.load("surrogate-5V").table
+    whole = noise.noise_model().draw(table, "a world", 108)
+    monkeypatch.setattr(noise, "PART", 1000)
+    parts = noise.noise_model().draw(table, "a world", 108)
+    assert all(np.array_equal(whole[name].values, parts[name].values) for name in whole)
 
 
 def test_names():

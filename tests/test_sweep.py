@@ -19,7 +19,7 @@ from ecnas.cli import main
 from ecnas.files import read_toml
 from ecnas.runs import RunRecord, benchmark_of
 from ecnas.runs.claim import claimed
-from ecnas.runs.executors import begin_worker, on_processes, on_ray, run_sweep
+from ecnas.runs.executors import Queue, begin_worker, blocks, on_processes, on_ray, run_sweep
 from ecnas.runs.method import find_method, make_method
 from ecnas.runs.sweep import Sweep, SweepError, batches, execute
 
@@ -552,6 +552,19 @@ def test_batches_keep_the_order_of_seeds(folder, many):
     seeds = [(batch[0].algorithm.name, [job.seed for job in batch]) for batch in made]
     assert [where for name, where in seeds if name == "many"] == [[0, 1, 2], [3, 4, 5], [6]]
     assert seeds.index(("many", [3, 4, 5])) > seeds.index(("mine.py:Mine", [2]))
+
+
+def test_the_runs_of_a_seed_are_for_one_process_while_there_are_other_seeds(folder, many):
+    text = many.read_text().replace("seeds = 5", "seeds = 7") + '\n[[algorithm]]\nuse = "mine.py:Mine"\n'
+    jobs = Sweep.load(write(folder, text)).jobs()
+    queue = Queue(blocks(jobs, 3), 2)
+    taken = [(process, queue.take(process)) for process in [0, 1] * len(jobs)]
+    done = [(process, batch) for process, batch in taken if batch]
+    assert sorted(map(str, jobs)) == sorted(str(job) for _, batch in done for job in batch)
+    assert [{job.seed for job in batch} for process, batch in done if process == 0][:4] == [{0, 1, 2}, {0}, {1}, {2}]
+    assert [{job.seed for job in batch} for process, batch in done if process == 1][:4] == [{3, 4, 5}, {3}, {4}, {5}]
+    assert {job.seed for _, batch in done[8:] for job in batch} == {6}
+    assert {process for process, _ in done[8:]} == {0, 1}  # who has nothing else to do helps
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.toml")), ids=lambda path: path.stem)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import math
 import multiprocessing
 import os
@@ -11,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -102,11 +101,31 @@ def on_processes(processes: int) -> Executor:
         # Inherited: sums keep their order, and runs do not share cores.
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-        attempts = {job.path: 0 for job in jobs}
-        waiting = batches(jobs, _share(jobs, processes))[::-1]
-        while waiting:
-            with _pool(processes) as pool:
-                yield from _until_it_breaks(pool, processes, waiting, attempts)
+        attempts = Counter[Path]()
+        queue = Queue(blocks(jobs, _share(jobs, processes)), processes)
+        with _pools(processes) as pools:
+            idle = [*range(processes)]
+            running: dict[Future[list[Outcome]], tuple[int, list[Job]]] = {}
+            while True:
+                for process in idle:
+                    if batch := queue.take(process):
+                        running[pools[process].submit(execute, batch)] = process, batch
+                if not running:
+                    return
+                idle = []
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    process, batch = running.pop(future)
+                    idle.append(process)
+                    try:
+                        yield from zip(batch, future.result(), strict=True)
+                    except BrokenProcessPool:
+                        pools[process] = _pool()
+                        for lost in batch:  # which of them killed it is found out one by one
+                            attempts[lost.path] += 1
+                            if attempts[lost.path] < MAX_ATTEMPTS:
+                                queue.give_back(process, [lost])
+                            else:
+                                yield lost, Outcome("failed", f"its process died {MAX_ATTEMPTS} times")
 
     return carry_out
 
@@ -117,41 +136,61 @@ def _share(jobs: Sequence[Job], processes: int) -> int:
     return min(MOST_AT_ONCE, math.ceil(largest / processes))
 
 
-def _until_it_breaks(
-    pool: ProcessPoolExecutor, processes: int, waiting: list[list[Job]], attempts: dict[Path, int]
-) -> Results:
-    """Takes batches from the end of a list until it is empty, or a process has died and took the pool with it."""
-    running: dict[Future[list[Outcome]], list[Job]] = {}
-    while waiting or running:
-        while waiting and len(running) < processes:
-            batch = waiting.pop()
-            for job in batch:
-                attempts[job.path] += 1
-            running[pool.submit(execute, batch)] = batch
-        for future in wait(running, return_when=FIRST_COMPLETED).done:
-            batch = running.pop(future)
-            try:
-                yield from zip(batch, future.result(), strict=True)
-            except BrokenProcessPool:
-                for lost in itertools.chain(batch, *running.values()):  # which of them killed it cannot be told
-                    if attempts[lost.path] < MAX_ATTEMPTS:
-                        waiting.append([lost])
-                    else:
-                        yield lost, Outcome("failed", f"its process died {MAX_ATTEMPTS} times")
-                return
+def blocks(jobs: Sequence[Job], num_seeds: int) -> list[list[list[Job]]]:
+    """Batches of jobs: in a block those of one benchmark and so many seeds.
+
+    A process that carries out a block draws the worlds of its seeds once, for all methods.
+    """
+    place = {seed: number // num_seeds for number, seed in enumerate(dict.fromkeys(job.seed for job in jobs))}
+    made: dict[tuple[int, str], list[Job]] = {}
+    for job in jobs:
+        made.setdefault((place[job.seed], job.benchmark), []).append(job)
+    return [batches(block, num_seeds) for block in made.values()]
+
+
+class Queue:
+    """Hands batches out to processes: each gets a block of its own, until no block is left and it helps others.
+
+    Args:
+        of_blocks: The batches of each block.
+        processes: Number of processes.
+    """
+
+    def __init__(self, of_blocks: Sequence[Sequence[list[Job]]], processes: int) -> None:
+        self._blocks = deque(map(deque, of_blocks))
+        self._begun: list[deque[list[Job]]] = [deque() for _ in range(processes)]
+
+    def take(self, process: int) -> list[Job] | None:
+        """The next batch for a process; None if nothing is left."""
+        if not self._begun[process] and self._blocks:
+            self._begun[process] = self._blocks.popleft()
+        if self._begun[process]:
+            return self._begun[process].popleft()
+        longest = max(self._begun, key=len)
+        return longest.pop() if longest else None
+
+    def give_back(self, process: int, batch: list[Job]) -> None:
+        """Puts a batch where its process finds it last."""
+        self._begun[process].append(batch)
 
 
 @contextlib.contextmanager
-def _pool(processes: int) -> Iterator[ProcessPoolExecutor]:
-    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=begin_worker)
+def _pools(processes: int) -> Iterator[list[ProcessPoolExecutor]]:
+    """Pools of one process each, so that it is known which process has what, and of which run one dies."""
+    pools = [_pool() for _ in range(processes)]
     try:
-        yield pool
+        yield pools
     except BaseException:  # above all Ctrl-C: what is running is not waited for
         for process in multiprocessing.active_children():
             process.terminate()
         raise
     finally:
-        pool.shutdown(cancel_futures=True)
+        for pool in pools:
+            pool.shutdown(cancel_futures=True)
+
+
+def _pool() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=begin_worker)
 
 
 def begin_worker() -> None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import operator
 import sys
 import time
 from array import array
@@ -29,8 +30,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecnas.benchmark import Benchmark, Evaluation
-from ecnas.budget import Budget
 from ecnas.cell import Cell
+from ecnas.decimals import ExactSum
 from ecnas.errors import CorruptFileError, ECNASError
 from ecnas.files import write_text
 from ecnas.runs.currency import currency_of
@@ -48,6 +49,7 @@ _METRICS: Final = (
     "training_time",
     "trainable_parameters",
 )
+_metrics_of = operator.attrgetter(*_METRICS)
 _CUMULATIVE: Final = ("cumulative_epochs", "cumulative_energy", "cumulative_time")
 NUMBERS: Final = ("index", "row", "epochs", *_METRICS, *_CUMULATIVE, "wall_clock", "reward")
 """The numeric columns of a record: :meth:`RunRecord.column` gives each as an array."""
@@ -111,7 +113,7 @@ class RunRecord:
         self.path = path
         self.invalid_episodes = 0
         self._make_columns()
-        self._account = Budget()  # without limits: adds up exactly
+        self._epochs, self._energy, self._seconds = 0, ExactSum(), ExactSum()
         self._start = time.perf_counter()
         self._file: IO[bytes] | None = None
         self._hash = hashlib.sha256()
@@ -142,17 +144,17 @@ class RunRecord:
 
     def append(self, cell: Cell, evaluation: Evaluation, reward: float) -> None:
         """Adds an evaluation and its reward."""
-        metrics = {name: getattr(evaluation, name) for name in _METRICS}
-        self._account.charge(epochs=evaluation.epochs, energy=evaluation.energy, seconds=evaluation.training_time)
-        spent = self._account.spent
+        self._epochs += evaluation.epochs
         row = {
             "index": len(self),
             "hash": cell.hash,
             "row": cell.row,
             "epochs": evaluation.epochs,
             "provenance": evaluation.provenance,
-            **metrics,
-            **dict(zip(_CUMULATIVE, (spent.epochs, spent.energy, spent.seconds), strict=True)),
+            **dict(zip(_METRICS, _metrics_of(evaluation), strict=True)),
+            "cumulative_epochs": self._epochs,
+            "cumulative_energy": _added(self._energy, evaluation.energy),
+            "cumulative_time": _added(self._seconds, evaluation.training_time),
             "wall_clock": round(time.perf_counter() - self._start, 6),
             "reward": float(reward),
         }
@@ -419,6 +421,13 @@ def _parsed(lines: list[bytes], path: Path) -> list[dict[str, Any]]:
     raise CorruptFileError(f"{path}: damaged run record (a line holds more than one value)")
 
 
+def _added(total: ExactSum, amount: float) -> float:
+    """Adds an amount, unless it is NaN, and returns the sum."""
+    if amount == amount:
+        total.add(amount)
+    return float(total.total)
+
+
 def _drawn(cell: Cell) -> dict[str, Any]:
     return {"adjacency": cell.adjacency.tolist(), "ops": list(cell.ops)}
 
@@ -427,7 +436,10 @@ def _partial(path: Path) -> Path:
     return path.with_name(path.name + ".partial")
 
 
+_encode = json.JSONEncoder(allow_nan=False).encode
+
+
 def _line(values: Mapping[str, Any]) -> bytes:
     # JSON has no NaN: a metric that is missing is null.
     plain = {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in values.items()}
-    return json.dumps(plain, allow_nan=False).encode() + b"\n"
+    return _encode(plain).encode() + b"\n"
