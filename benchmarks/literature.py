@@ -29,6 +29,8 @@ from tqdm import tqdm
 
 import ecnas
 from ecnas import drawing, files, runs, search
+from ecnas.runs import charts
+from ecnas.runs.looks import looks
 from ecnas.runs.run import make_header
 from ecnas.task import Task
 
@@ -257,12 +259,14 @@ def _draw(curves: Mapping[str, Curves]) -> None:
     with drawing.style():
         figure = drawing.new_figure(6.0, 4.2)
         ax = figure.subplots()
+        shown = looks(curves)
         for name, (regrets, _, _) in curves.items():
             there = ~np.isnan(regrets).any(axis=0)
             mean = regrets[:, there].mean(axis=0)
             error = 1.96 * regrets[:, there].std(axis=0, ddof=1) / len(regrets) ** 0.5
-            (line,) = ax.plot(GRID[there], mean, label=name)
-            ax.fill_between(GRID[there], mean - error, mean + error, color=line.get_color(), alpha=0.2, linewidth=0)
+            style = charts.line_style(shown[name])
+            ax.plot(GRID[there], mean, **style, label=name)
+            ax.fill_between(GRID[there], mean - error, mean + error, color=shown[name].colour, alpha=0.2, linewidth=0)
         ax.set_xscale("log")
         ax.set_yscale("log")
         ax.set_yticks(TICKS, map(str, TICKS))

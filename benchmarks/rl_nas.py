@@ -46,8 +46,14 @@ QUANTITIES = {
 }
 """What the tables of some sections show, the quantity that ranks first; otherwise all that there is. Without noise the
 cell of the best validation accuracy is not that of the best test accuracy, so what is optimised tells who searches."""
-PUBLISHED = ("worlds", "accuracy", "front")
-"""Sections whose runs are the baseline."""
+PUBLISHED = {
+    "worlds": "accuracy, with noise",
+    "accuracy": "accuracy, without noise",
+    "front": "accuracy and energy, without noise",
+}
+"""Sections whose runs are the baseline, with the titles of their panels."""
+NARROW_PANEL = 3.1
+"""Width of a panel in inches."""
 SHOWN = (
     "editing, Gaussian process",
     "editing",
@@ -98,16 +104,18 @@ def sections(args: Args, tasks: dict[str, Comparison]) -> Iterator[tuple[str, st
 
 
 def draw(args: Args, tasks: dict[str, Comparison], path: Path) -> None:
-    """One chart a section that is published, beside each other."""
-    with drawing.style():
-        figure = drawing.new_figure(5.5 * len(PUBLISHED), 4.8)
-        for ax, section in zip(figure.subplots(1, len(PUBLISHED), squeeze=False).flat, PUBLISHED, strict=True):
+    """One panel for each published section, and one for the legend."""
+    with drawing.style(NARROW_PANEL):
+        figure = drawing.new_figure(6.3, 5.2)
+        *panels, free = figure.subplots(2, 2).flat
+        for ax, (section, title) in zip(panels, PUBLISHED.items(), strict=True):
             if section in tasks:
                 task = tasks[section]
                 known = {method.name: method for method in task.methods}
                 methods = [known[name] for name in SHOWN if name in known]
                 shown = replace(task, methods=task.methods if section == "front" else methods)
-                charts.anytime(shown, statistic=args.statistic, ax=ax)
+                charts.anytime(shown, statistic=args.statistic, title=title, ax=ax)
+        drawing.share_legend(panels, free)
         drawing.save(figure, path)
 
 

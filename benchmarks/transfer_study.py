@@ -48,11 +48,13 @@ QUANTITIES = {
 """What the tables of some sections show, the quantity that ranks first; otherwise all that there is. One training of
 each cell is all that measurements of 4 epochs hold, so what is seen is what counts."""
 SHOWN = {
-    "space": "validation accuracy, worlds of 7V",
-    "measured": "validation accuracy, measured 5V cells",
+    "space": "accuracy, worlds of 7V",
+    "measured": "accuracy, measured 5V cells",
     "reward": "default reward, worlds of 7V",
 }
 """Panels of the chart, and their titles."""
+PANEL = 2.4
+"""Width of a panel in inches."""
 
 
 @dataclass
@@ -107,14 +109,15 @@ def shared(runs: Path) -> str:
 
 
 def draw(tasks: dict[str, Comparison], path: Path) -> None:
-    """One panel for each task in :data:`SHOWN`."""
-    shown = [section for section in SHOWN if section in tasks]
-    with drawing.style():
-        figure = drawing.new_figure(4.6 * len(shown), 4.4)
-        for ax, section in zip(figure.subplots(1, len(shown), squeeze=False).flat, shown, strict=True):
-            task = tasks[section]
-            quantity = QUANTITIES.get(section, (task.main,))[0]
-            charts.anytime(task, quantity, statistic="mean", title=f"{SHOWN[section]}\nmean, 95% interval", ax=ax)
+    """One panel for each task in :data:`SHOWN`, and one for the legend."""
+    with drawing.style(PANEL):
+        figure = drawing.new_figure(2 * PANEL, 4.2)
+        *panels, free = figure.subplots(2, 2).flat
+        for ax, (section, title) in zip(panels, SHOWN.items(), strict=True):
+            if section in tasks:
+                quantity = QUANTITIES.get(section, (tasks[section].main,))[0]
+                charts.anytime(tasks[section], quantity, statistic="mean", title=title, ax=ax)
+        drawing.share_legend(panels, free)
         drawing.save(figure, path)
 
 

@@ -7,6 +7,7 @@ Reads the published baseline, or runs of ``benchmarks/leaderboard.toml``.
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,9 @@ from ecnas.runs.looks import looks
 
 BENCHMARK = "surrogate-7V"
 SHOWN = ("random search", "regularised evolution, population 100", "editing", "editing, Gaussian process")
-"""One panel each."""
+"""One panel each, two in a row."""
+PANEL = 2.4
+"""Width of a panel in inches."""
 FIRST = 5
 """Evaluations at which the curves begin."""
 
@@ -69,9 +72,9 @@ def main(args: Args) -> None:
     known = methods(args.runs)
     best = 100 * float(np.nanmax(ecnas.load(BENCHMARK).values("val_accuracy")))
     shown = looks(SHOWN)
-    with drawing.style():
-        figure = drawing.new_figure(3.0 * len(SHOWN), 3.6)
-        panels = figure.subplots(1, len(SHOWN), sharey=True)
+    with drawing.style(PANEL):
+        figure = drawing.new_figure(2 * PANEL, 4.2)
+        panels = list(figure.subplots(2, 2, sharex=True, sharey=True).flat)
         for ax, name in zip(panels, SHOWN, strict=True):
             method, colour = known[name], shown[name].colour
             span = method.span("evaluations")
@@ -79,16 +82,17 @@ def main(args: Args) -> None:
             grid = cost_grid(*span, "evaluations", 80)
             grid = grid[grid >= FIRST]
             of_both = []
-            looks_of = (("--", "as its training showed"), ("-", "as expected"))
+            looks_of = (("--", "as seen"), ("-", "as expected"))
             for values, (dashes, label) in zip(seen_and_expected(method, grid, best), looks_of, strict=True):
                 found = statistics.estimate([values], "mean", charts.BAND_RESAMPLES)
                 of_both.append(found.centre)
                 ax.fill_between(grid, found.low, found.high, color=colour, alpha=0.2, linewidth=0)
                 ax.plot(grid, found.centre, dashes, color=colour, linewidth=1.4, label=label)
-            ax.axhline(best, color=drawing.BLACK, linewidth=0.8, linestyle=":", label="best expected of the table")
+            ax.axhline(best, color=drawing.BLACK, linewidth=0.8, linestyle=":", label="best of the table")
             drawing.set_scale(ax, "x", grid, log=True, margin=0.01)
-            drawing.set_labels(ax, "evaluations", "validation accuracy (%)" if ax is panels[0] else "", part=0.75 / 4)
-            ax.set_title(f"{name}\n{len(method.traces)} worlds")
+            x, y = "evaluations" if ax in panels[2:] else "", "validation accuracy (%)" if ax in panels[::2] else ""
+            drawing.set_labels(ax, x, y)
+            ax.set_title(textwrap.fill(name, 26))
             seen, true = (values[-1] for values in of_both)
             print(f"{name}: {seen:.3f}% seen, {true:.3f}% expected, best of the table {best:.3f}%")
         panels[0].set_ylim(best - 1.6, best + 0.7)

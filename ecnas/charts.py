@@ -68,7 +68,7 @@ def scatter(benchmark: Benchmark, epochs: int | None = None, ax: Axes | None = N
     ax.set_ylim(floor, top + 0.04 * (top - floor))
     hidden = int(known.sum() - shown.sum())
     if hidden:
-        note = f"{hidden} of {int(known.sum())} cells lie below"
+        note = f"{hidden:,} of {int(known.sum()):,} cells lie below"
         ax.text(0.99, 0.015, note, transform=ax.transAxes, ha="right", va="bottom", fontsize=7.5, bbox=_NOTE)
     drawing.legend_below(ax)
     return ax

@@ -20,6 +20,7 @@ from ecnas.encoding import INPUT, OUTPUT
 from ecnas.objectives import OBJECTIVES
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -128,6 +129,18 @@ def legend_below(ax: Axes) -> None:
         ax.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, -0.15), **options)
 
 
+def share_legend(axes: Sequence[Axes], free: Axes) -> None:
+    """Moves the legends of several axes into free axes of their figure, as one that names each line once."""
+    named: dict[str, Artist] = {}
+    for ax in axes:
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+            named.setdefault(str(label), handle)
+        if (legend := ax.get_legend()) is not None:
+            legend.remove()
+    free.set_axis_off()
+    free.legend(named.values(), named.keys(), loc="center", handlelength=4)  # so long that dashes can be told apart
+
+
 def text_width(texts: Sequence[str], size: float | None = None) -> float:
     """Width in inches of the widest of some texts, in a font size in points; by default that of the style."""
     from matplotlib import rcParams
@@ -154,11 +167,14 @@ def set_labels(ax: Axes, x: str, y: str, part: float = 0.75) -> None:
         ax: Axes.
         x: Label of the horizontal axis.
         y: Label of the vertical axis.
-        part: How much of the figure's width the horizontal axis takes.
+        part: How much of the width of its panel the horizontal axis takes.
     """
     from matplotlib import rcParams
 
     width, height = figure_of(ax).get_size_inches()
+    if (place := ax.get_subplotspec()) is not None:
+        rows, columns = place.get_gridspec().get_geometry()
+        width, height = width / columns, height / rows
     letter = 0.55 * rcParams["font.size"] / 72
     ax.set_xlabel(textwrap.fill(x, max(12, int(part * width / letter))))
     ax.set_ylabel(textwrap.fill(y, max(12, int(0.55 * height / letter))))

@@ -1,4 +1,4 @@
-"""Environments in which a finished cell is edited instead of built from nothing."""
+"""Environments in which a finished cell is edited instead of built from scratch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DEFAULT_MAX_EDITS = 4
 
 
 class _EditEnv(_BuildEnv[Reward]):
-    """Episodes of edits; what a finished cell brings is the building environment's."""
+    """Episodes of edits; a finished cell is judged as in the building environment."""
 
     def _start_editing(self, max_edits: int) -> None:
         """Replaces actions and observations of the building environment."""
@@ -42,22 +42,22 @@ class _EditEnv(_BuildEnv[Reward]):
         self._mask = np.zeros(self.edits.num_actions, dtype=np.bool_)
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Which actions are allowed now: bool, shape (num_actions,). The name is what MaskablePPO looks for."""
+        """The allowed actions, bool of shape (num_actions,). MaskablePPO looks for this name."""
         mask: NDArray[np.bool_] = self._mask.copy()
         return mask
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Starts to edit the incumbent, or what the options name; under a spent budget too, as :class:`CellEnv`.
+        """Starts from the incumbent, or from a cell in the options; works with a spent budget, as in :class:`CellEnv`.
 
         Args:
-            seed: Seed of the random first cell and of placements; begins a new run, without an incumbent.
+            seed: Seed of the random first cell and of placements; starts a new run, without an incumbent.
             options: ``{"cell": Cell}`` to start from a cell, in a random placement; or ``{"placed": Placed}`` to start
                 from a placed cell.
 
         Raises:
-            ValueError: An option is none of these, or both are given.
+            ValueError: An option is neither of these, or both are given.
             OutOfDomainError: The cell is not in the space, or the benchmark lacks it.
         """
         gym.Env.reset(self, seed=seed)
@@ -173,10 +173,10 @@ class EditEnv(_EditEnv[float], CellEnv):
     """Edit the best cell so far, edge by edge and operation by operation; the new cell's metrics are the reward.
 
     ## Description
-    The agent does not build a cell from nothing, as in :class:`ecnas_gym.CellEnv`, but changes a finished one: the
-    incumbent, which is the cell with the highest reward that this environment has evaluated. When it stops, the
-    benchmark evaluates the cell, and a better one becomes the incumbent. Good cells have good neighbours, so a policy
-    that learns which edits pay needs fewer evaluations than one that learns whole cells.
+    The agent does not build a cell from scratch, as in :class:`ecnas_gym.CellEnv`. It changes a finished one: the
+    incumbent, which is the cell with the highest reward that this environment has evaluated. When the agent stops, the
+    benchmark evaluates the cell; if it is better, it becomes the incumbent. Good cells have good neighbours, so a
+    policy that learns useful edits needs fewer evaluations than one that learns whole cells.
 
     ## Action Space
     `Discrete(13)`, `Discrete(20)` and `Discrete(37)` in the spaces 4V, 5V and 7V:
@@ -187,43 +187,43 @@ class EditEnv(_EditEnv[float], CellEnv):
     | 21 – 35     | set an operation: vertex 1 to `conv3x3-bn-relu`, `conv1x1-bn-relu`, `maxpool3x3`; then vertex 2, … |
     | 36          | stop: the cell is evaluated, the episode ends                                    |
 
-    `info["action_mask"]` (int8) and `env.unwrapped.action_masks()` (bool) tell which are allowed. After an allowed
-    action the pruned cell is in the space, though it may be the same as before: edges that lead nowhere and unconnected
-    vertices are pruned when the cell is evaluated, and two flips add a vertex. Setting an operation to what it is is
-    not allowed, nor is stopping at the cell that the episode began with if this environment has evaluated it, unless
-    nothing else is left. Of a benchmark that lacks cells, an edit may leave the cells that are there only if the next
-    one can come back, and episodes start and stop only at cells that are there.
+    `info["action_mask"]` (int8) and `env.unwrapped.action_masks()` (bool) give the allowed actions. After an allowed
+    action the pruned cell is in the space, though it may be the same as before: dangling edges and unconnected vertices
+    are pruned when the cell is evaluated, so two flips can add a vertex. Two kinds of action are not allowed: setting
+    an operation to its present value, and stopping at the episode's first cell if this environment has already
+    evaluated it, unless nothing else is left. If the benchmark lacks cells, episodes start and stop only at available
+    cells, and an edit may lead to an unavailable one only if the next edit can lead back.
 
     ## Observation Space
     `Box(0, 1, (n,), float32)` with n = 17, 24 and 41 for four edits.
 
     | Entries (7V) | Meaning                                                                         |
     |--------------|---------------------------------------------------------------------------------|
-    | 0 – 14       | Operation of vertices 1 to 5, one-hot; of unconnected vertices too              |
+    | 0 – 14       | Operation of vertices 1 to 5, one-hot, including unconnected vertices           |
     | 15 – 35      | Edges, in the order of the actions that flip them                               |
-    | 36 – 40      | How many edits are left, one-hot: 0 to `max_edits`                              |
+    | 36 – 40      | Number of edits left, one-hot: 0 to `max_edits`                                 |
 
     ## Rewards
     0 for an edit; at the end the scalarised objectives of the cell, as in :class:`ecnas_gym.CellEnv`. An action outside
     the mask ends the episode with −1 and charges nothing.
 
     ## Starting State
-    The incumbent; before the first evaluation a cell drawn uniformly over the space. Its vertices are placed in a
-    random order that respects the edges, so that no edit is out of reach for long, and vertices that it does not use
-    get random operations. `reset(options={"cell": cell})` starts from another cell, and
+    The incumbent; before the first evaluation, a cell drawn uniformly from the space. Its vertices are placed in a
+    random order that respects the edges, so that no edit stays out of reach for long. Unused vertices get random
+    operations. `reset(options={"cell": cell})` starts from another cell, and
     `reset(options={"placed": (edge_bits, op_code)})` from a given placement (:class:`ecnas_gym.editor.Placed`).
-    `reset(seed=...)` begins a new run: the incumbent is forgotten (what the budget has been charged with is not).
+    `reset(seed=...)` starts a new run and forgets the incumbent; charges to the budget remain.
 
     ## Episode End
-    The episode terminates when the agent stops, or at an action outside the mask. When no edit is left, stop is all
-    that is allowed. It is never truncated.
+    The episode terminates when the agent stops, or with an action outside the mask. When no edit is left, only stopping
+    is allowed. Truncation is as in :class:`ecnas_gym.CellEnv`.
 
     ## Information
     As in :class:`ecnas_gym.CellEnv`.
 
     ## Arguments
     Those of :class:`ecnas_gym.CellEnv`, and
-    - `max_edits`: most edits of an episode.
+    - `max_edits`: the largest number of edits in an episode.
 
     ```python
     >>> import gymnasium as gym
@@ -284,8 +284,8 @@ class MOEditEnv(_EditEnv[NDArray[np.float64]], MOCellEnv):
     As in :class:`ecnas_gym.MOCellEnv`.
 
     ## Starting State
-    With vector rewards no cell is the best one: an episode starts from one of the non-dominated cells that this
-    environment has evaluated, all equally likely. Otherwise as in :class:`EditEnv`.
+    With vector rewards there is no single best cell. An episode starts from one of the non-dominated cells that this
+    environment has evaluated, drawn uniformly. Otherwise as in :class:`EditEnv`.
 
     ## Arguments
     Those of :class:`ecnas_gym.MOCellEnv`, and `max_edits`.

@@ -26,7 +26,7 @@ from ecnas_gym.info import METRICS, Info, told
 from ecnas_gym.observation import layout
 
 INVALID_REWARD: Final = -1.0
-"""Reward of an action outside the mask, in every objective. No cell of any benchmark has less."""
+"""Reward of an action outside the mask, in every objective. No cell of any benchmark has a lower reward."""
 
 Reward = TypeVar("Reward")
 Step = tuple[NDArray[np.float32], Any, bool, bool, dict[str, Any]]
@@ -44,7 +44,7 @@ _INT8_MASKS: Final = _masks(np.int8)  # what gymnasium's Discrete.sample(mask) t
 
 
 class _BuildEnv(gym.Env[NDArray[np.float32], np.int64], Generic[Reward]):
-    """What the scalar and the vector environment share; they differ in the reward alone."""
+    """The part that the scalar and the vector environment share; they differ only in the reward."""
 
     metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 4}  # noqa: RUF012  # as gymnasium declares it
 
@@ -100,15 +100,15 @@ class _BuildEnv(gym.Env[NDArray[np.float32], np.int64], Generic[Reward]):
 
     @property
     def reference_point(self) -> NDArray[np.float64]:
-        """Where hypervolume of rewards is measured from: a tenth of the front's extent behind its nadir; shape (m,).
+        """The reference point of the rewards' hypervolume: a tenth of the front's extent beyond its nadir; shape (m,).
 
-        In units of the vector reward, where the nadir of the exact front is 0 and its ideal point 1 (all of it is
-        :meth:`ecnas.Benchmark.reference_point`, in natural units).
+        It is in units of the vector reward, in which the nadir of the exact front is 0 and its ideal point is 1.
+        :meth:`ecnas.Benchmark.reference_point` is the same point in natural units.
         """
         return np.full(len(self.objectives), -REFERENCE_MARGIN)
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Which actions are allowed now: bool, shape (3,). The name is what MaskablePPO looks for."""
+        """The allowed actions, bool of shape (3,). MaskablePPO looks for this name."""
         mask: NDArray[np.bool_] = _BOOL_MASKS[self._builder.mask].copy()
         return mask
 
@@ -117,11 +117,11 @@ class _BuildEnv(gym.Env[NDArray[np.float32], np.int64], Generic[Reward]):
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Starts a new cell.
 
-        It does so under a spent budget too, since libraries reset in the step that ended an episode, and a refusal here
-        would lose what that step brought; the first ``step`` then raises.
+        This works even with a spent budget: libraries reset in the step that ends an episode, and an error here would
+        lose the result of that step. The first ``step`` then raises.
 
         Raises:
-            ValueError: There are options; this environment has none.
+            ValueError: Options are given; this environment has none.
         """
         super().reset(seed=seed)
         if options:
@@ -310,14 +310,14 @@ class CellEnv(_BuildEnv[float]):
     ## Description
     An agent designs the cell of a CIFAR-10 network: a directed acyclic graph from an input to an output vertex, with an
     operation (3×3 convolution, 1×1 convolution, 3×3 max-pooling) at each inner vertex, as in NAS-Bench-101 (Ying et al.
-    2019, https://arxiv.org/abs/1902.09635). When all is decided, the EC-NAS benchmark (Bakhtiarifard et al. 2024,
-    https://arxiv.org/abs/2210.06015) says how accurate the network would be and how much energy its training would
-    take. An episode always has 8 (`ECNAS-4V`), 13 (`ECNAS-5V`) or 26 (`ECNAS-7V`) steps; the spaces hold 91, 2,532 and
-    423,624 different cells.
+    2019, https://arxiv.org/abs/1902.09635). When the cell is finished, the EC-NAS benchmark (Bakhtiarifard et al. 2024,
+    https://arxiv.org/abs/2210.06015) returns the accuracy of the trained network and the energy of its training. An
+    episode always has 8 (`ECNAS-4V`), 13 (`ECNAS-5V`) or 26 (`ECNAS-7V`) steps. The spaces have 91, 2,532 and 423,624
+    different cells.
 
     ## Action Space
     `Discrete(3)`. Decisions come in a fixed order: for each vertex 1, 2, … its operation, then whether there is an edge
-    from each earlier vertex 0, 1, …; the output, the last vertex, has edge decisions alone.
+    from each earlier vertex 0, 1, …. The output, which is the last vertex, has only edge decisions.
 
     | Action | Operation decision | Edge decision |
     |--------|--------------------|---------------|
@@ -325,73 +325,73 @@ class CellEnv(_BuildEnv[float]):
     | 1      | `conv1x1-bn-relu`  | edge          |
     | 2      | `maxpool3x3`       | (never)       |
 
-    `info["action_mask"]` (int8) and `env.unwrapped.action_masks()` (bool) tell which are allowed. Under the mask every
-    finished cell is in the space and every cell of the space can be built: edges start only at vertices that are
-    connected to the input, what dangles is connected to the output, and the edge cap (6, 9 and 9 edges) is never
-    passed. A vertex may stay unconnected; the cell then has fewer vertices. Of a benchmark that lacks cells, the mask
-    leads to all cells that are there, in whatever labelling, and to no others.
+    `info["action_mask"]` (int8) and `env.unwrapped.action_masks()` (bool) give the allowed actions. Under the mask
+    every finished cell is in the space, and every cell of the space can be built. Edges start only at vertices that are
+    connected to the input, dangling vertices are connected to the output, and the edge cap (6, 9 and 9 edges) is never
+    exceeded. A vertex may stay unconnected; the cell then has fewer vertices. If the benchmark lacks cells, the mask
+    leads to all available cells, in all their labellings, and to no others.
 
     ## Observation Space
-    `Box(-1, 1, (n,), float32)` with n = 20, 32 and 62. It holds all that is decided, so the process is Markov.
+    `Box(-1, 1, (n,), float32)` with n = 20, 32 and 62. It contains all decisions so far, so the process is Markov.
 
     | Entries (7V) | Meaning                                                                            |
     |--------------|------------------------------------------------------------------------------------|
     | 0 – 14       | Operation of vertices 1 to 5, one-hot; zeros while undecided                       |
     | 15 – 35      | Edges in the order of their decisions: 1 edge, −1 no edge, 0 undecided              |
-    | 36 – 61      | The decision that is next, one-hot; zeros at the end                               |
+    | 36 – 61      | The next decision, one-hot; zeros at the end                                       |
 
     ## Rewards
-    0 until the cell is finished, then the scalarised objectives. By default that is accuracy under a soft cap on
-    energy: the score of the validation accuracy, less what the score of the energy lacks to 0.2. A score is 0 at the
-    worst and 1 at the best value on the exact Pareto front of the benchmark (and 0 where worse), on a linear scale for
-    accuracy and a logarithmic one for energy. Up to the cap (0.56 kWh in 7V) energy is free; above it, a tenth more
-    energy is as bad as 0.55 percentage points less accuracy, up to the dearest cell of the front. Test accuracy is
-    reported, never rewarded.
+    0 until the cell is finished, then the scalarised objectives. The default is accuracy under a soft cap on energy:
+    the score of the validation accuracy, minus the amount by which the score of the energy falls below 0.2. A score is
+    0 at the worst and 1 at the best value on the exact Pareto front of the benchmark, and 0 for anything worse. It is
+    linear in accuracy and logarithmic in energy. Up to the cap (0.56 kWh in 7V) energy is free. Above it, 10% more
+    energy costs as much as 0.55 percentage points of accuracy, up to the most expensive cell of the front. Test
+    accuracy is reported, never rewarded.
 
     An action outside the mask ends the episode with −1; nothing is charged.
 
     ## Starting State
-    Nothing is decided. There is no randomness in the environment, but for the training that `repeat="random"` draws.
+    Nothing is decided. The environment is deterministic, except for the training that `repeat="random"` draws.
 
     ## Episode End
-    The episode terminates when the last decision is made, or at an action outside the mask. It is truncated only if a
-    budget that it shares with other environments does not allow it (see `budget` below).
+    The episode terminates with the last decision, or with an action outside the mask. It is truncated only if a budget
+    shared with other environments does not allow it (see `budget` below).
 
     ## Information
-    `action_mask` (int8) always. At the end of an episode also numbers and arrays that frameworks can compare, collate
-    and put into tensors; vector environments have them as arrays under the same keys, with the usual `_key` that tells
-    which environments they are of.
+    `action_mask` (int8) is always present. At the end of an episode there are also numbers and arrays, which frameworks
+    can compare, collate and convert to tensors. Vector environments have them as arrays under the same keys; as usual,
+    `_key` says which environments `key` belongs to.
 
     | Key | Type | |
     |-----|------|-|
-    | `invalid` | bool array, shape () | Whether the episode ended with an action outside of the mask |
+    | `invalid` | bool array, shape () | Whether the episode ended with an action outside the mask |
     | `unpaid` | bool array, shape () | Whether the budget did not allow the cell; only under a budget |
     | `row` | int64 | Position of the cell in its space: `env.unwrapped.cell_space[row]` is the cell |
-    | `vector_reward` | float64 array | One entry an objective |
+    | `vector_reward` | float64 array | One entry per objective |
     | `val_accuracy`, `test_accuracy`, `train_accuracy` | float64 | As in `ecnas.Evaluation` |
     | `energy`, `co2`, `training_time` | float64 | As in `ecnas.Evaluation` |
     | `trainable_parameters`, `epochs` | int64 | As in `ecnas.Evaluation` |
-    | `repeat` | int64 | Which of several trainings it was; not with means |
+    | `repeat` | int64 | Which of several trainings was returned; absent for means |
 
-    From `row` on they are only there if the cell was evaluated; a figure that the benchmark lacks is not there.
+    The keys from `row` on are present only if the cell was evaluated. A metric that the benchmark lacks is absent.
 
-    Objects are handed out when asked for, but are no items of the dictionary: `info["cell"]` (`ecnas.Cell`),
-    `info["evaluation"]` (`ecnas.Evaluation`), under a budget `info["budget"]` (what is spent, and the limits).
+    Three objects are available by key, but do not appear among the items: `info["cell"]` (`ecnas.Cell`),
+    `info["evaluation"]` (`ecnas.Evaluation`) and, under a budget, `info["budget"]` (amounts spent and limits).
 
     ## Arguments
     - `benchmark`: a name for `ecnas.load`, or an `ecnas.Benchmark`. Default: the embedded `surrogate-…` of the space.
-    - `epochs`: for how many epochs the cells are trained; the benchmark's most by default.
-    - `objectives`: names out of `ecnas.OBJECTIVES`; validation accuracy and energy by default.
+    - `epochs`: the number of epochs of training; by default the benchmark's highest.
+    - `objectives`: names from `ecnas.OBJECTIVES`; validation accuracy and energy by default.
     - `scalarisation`: "soft-cap" (the default), "linear", "chebyshev", "cap", "power", or an object such as
       `ecnas.Linear((0.8, 0.2))`. With one objective the default is the score of that objective.
     - `budget`: an `ecnas.Budget`, or a number of evaluations. The episode that spends the last unit ends normally, and
-      the first `step` of the next one raises `ecnas.BudgetExhaustedError`; so does a step that finishes a cell which
-      costs more than is left. One budget can serve many environments of a process: then an episode that it does not
-      allow ends truncated, with reward 0 and `info["unpaid"]`, as long as an error could lose what another environment
-      was paid for in the same step.
-    - `repeat`: which training answers where the benchmark holds several of a cell: "mean" (the default), the number of
-      one, a `numpy.random.Generator` that draws one, or "random", which draws with the environment's own generator, so
-      that `reset(seed=...)` decides.
+      the first `step` of the next one raises `ecnas.BudgetExhaustedError`. So does a step that finishes a cell which
+      costs more than is left. Several environments of one process can share a budget. If an error could then lose an
+      evaluation that another environment paid for in the same step, the episode is truncated instead, with reward 0
+      and `info["unpaid"]`.
+    - `repeat`: which training is returned if the benchmark has several of a cell: "mean" (the default), a number, a
+      `numpy.random.Generator` that draws one, or "random", which draws with the environment's own generator, so
+      `reset(seed=...)` determines it.
     - `render_mode`: "ansi" or "rgb_array" (needs matplotlib).
 
     ```python
@@ -444,13 +444,13 @@ class MOCellEnv(_BuildEnv[NDArray[np.float64]]):
     See :class:`CellEnv`.
 
     ## Rewards
-    A new float64 array with one entry an objective, in the order of `objectives`: zeros until the cell is finished,
-    then each objective between 0 (worst on the benchmark's exact Pareto front) and 1 (best). All are maximised. An
-    action outside the mask gives −1 in every entry. After MO-Gymnasium's convention the environment has `reward_space`,
-    `reward_dim`, `pareto_front(gamma)` and `reference_point`, all in these units.
+    A new float64 array with one entry per objective, in the order of `objectives`: zeros until the cell is finished,
+    then each objective between 0 (the worst value on the benchmark's exact Pareto front) and 1 (the best). All are
+    maximised. An action outside the mask gives −1 in every entry. Following MO-Gymnasium's convention, the environment
+    has `reward_space`, `reward_dim`, `pareto_front(gamma)` and `reference_point`, all in these units.
 
     ## Arguments
-    Those of :class:`CellEnv` but for `scalarisation`. MO-Gymnasium's wrappers apply:
+    Those of :class:`CellEnv` except `scalarisation`. MO-Gymnasium's wrappers apply:
 
     ```python
     >>> import gymnasium as gym

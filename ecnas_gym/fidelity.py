@@ -1,4 +1,4 @@
-"""Multi-fidelity: the agent also decides for how many epochs the cell is trained."""
+"""Multi-fidelity: the agent also chooses the number of epochs of training."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from ecnas_gym.env import Step, _BuildEnv
 
 
 class ChooseEpochs(gym.Wrapper[NDArray[np.float32], Any, Any, Any], RecordConstructorArgs):
-    """Makes the epochs of training the last action of an episode; the budget is charged accordingly.
+    """Makes the number of epochs the last action of an episode; the budget is charged accordingly.
 
-    Wraps any environment of this package that is not vectorised; ``gym.make_vec`` makes many with
-    ``vectorization_mode="sync", wrappers=[ChooseEpochs]``. Episodes go as before up to the action that would have the
-    cell evaluated. Then one more action says at which of ``fidelities`` it is: action 0 trains for the fewest epochs,
-    and so on.
+    Wraps any environment of this package that is not vectorised. For several, use ``gym.make_vec`` with
+    ``vectorization_mode="sync", wrappers=[ChooseEpochs]``. An episode is unchanged up to the action that would have the
+    cell evaluated. Then one more action chooses one of ``fidelities``: action 0 trains for the fewest epochs, and so
+    on.
 
-    * **Actions:** ``Discrete(n)``, of which the epochs take the first ``len(fidelities)``. ``info["action_mask"]`` and
-      :meth:`action_masks` are of this length.
-    * **Observations:** two more entries, 1 or 0: whether the epochs are to be chosen now, and whether the last decision
-      on a cell that was built, which its own observation does not show then, is an edge.
-    * **Rewards:** on the scale of the chosen epochs (0 and 1 are the worst and the best on their exact front), so that
-      a cell that is good for 12 epochs has a good reward. Rewards of different epochs are not comparable;
-      ``info["epochs"]`` tells which they are of.
+    * **Actions:** ``Discrete(n)``; the epochs use the first ``len(fidelities)`` actions. ``info["action_mask"]`` and
+      :meth:`action_masks` have length n.
+    * **Observations:** two more entries, 1 or 0. One is 1 while the epochs are to be chosen. The other is 1 if the last
+      building decision is an edge, which the inner observation does not show at that point.
+    * **Rewards:** on the scale of the chosen epochs (0 and 1 are the worst and the best on their exact front), so a
+      cell that is good after 12 epochs has a good reward. Rewards at different epochs are not comparable;
+      ``info["epochs"]`` gives the epochs.
     * **Edited cells:** the incumbent is the best of the cells that were trained for the most epochs so far. It may be
       trained again for more.
 
     Args:
         env: The environment. Its ``epochs`` are the most that can be chosen.
-        min_epochs: The fewest that can be chosen; by default the benchmark's fewest.
+        min_epochs: The fewest epochs that can be chosen; by default the benchmark's lowest.
 
     Attributes:
         fidelities: The epochs that can be chosen, ascending.
@@ -89,7 +89,7 @@ class ChooseEpochs(gym.Wrapper[NDArray[np.float32], Any, Any, Any], RecordConstr
         self._held: int | None = None  # the action that finishes the cell, while the epochs are to be chosen
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Which actions are allowed now: bool, shape (n,); none between episodes. MaskablePPO looks for this name."""
+        """The allowed actions, bool of shape (n,); none between episodes. MaskablePPO looks for this name."""
         mask = np.zeros(self._num_actions, dtype=np.bool_)
         if self._held is not None:
             mask[: len(self.fidelities)] = self._trainings
@@ -100,7 +100,7 @@ class ChooseEpochs(gym.Wrapper[NDArray[np.float32], Any, Any, Any], RecordConstr
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Starts an episode as the environment does."""
+        """Starts an episode of the environment."""
         self._held = None
         observation, info = self.env.reset(seed=seed, options=options)
         return self._seen(observation), self._informed(info)
@@ -110,8 +110,7 @@ class ChooseEpochs(gym.Wrapper[NDArray[np.float32], Any, Any, Any], RecordConstr
 
         Raises:
             ValueError: The action is not in the action space.
-            BudgetExhaustedError: The training costs more than the budget has left, or it allows none; nothing was
-                charged.
+            BudgetExhaustedError: The training costs more than is left, or the budget is spent; nothing was charged.
         """
         base = self._base
         choice = base._choice(action, self._num_actions)
@@ -131,7 +130,7 @@ class ChooseEpochs(gym.Wrapper[NDArray[np.float32], Any, Any, Any], RecordConstr
         return self._seen(observation), reward, terminated, truncated, self._informed(info)
 
     def _known_epochs(self, row: int) -> list[bool]:
-        """For which of the fidelities the benchmark has a cell."""
+        """The fidelities at which the benchmark has a cell."""
         base = self._base
         present = [present_cells(base.benchmark, (epochs,), base.repeat, base.objectives) for epochs in self.fidelities]
         return [cells is None or bool(cells[row]) for cells in present]

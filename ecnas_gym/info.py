@@ -1,4 +1,4 @@
-"""What a finished episode tells, in a form that frameworks can compare, collate and put into tensors."""
+"""The information on a finished episode, in a form that frameworks can compare, collate and convert to tensors."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ecnas import Benchmark, Evaluation
 from ecnas.table import COLUMNS
 
 METRICS: Final = (*COLUMNS, "trainable_parameters")
-"""The numbers of an :class:`ecnas.Evaluation` that are information of their own, by the same names."""
+"""The numbers of an :class:`ecnas.Evaluation` that become items of the information, under the same names."""
 
 
 def told(value: Any) -> Any:
-    """A number as an item of information: it has a dtype, which TorchRL asks for, and can be compared and collated.
+    """A number as an item of information: it has a dtype, which TorchRL needs, and can be compared and collated.
 
-    A flag becomes an array of no dimension, since numpy's bool is no number to Gymnasium's vector environments and its
-    wrappers for tensors. An array stays one.
+    A flag becomes a zero-dimensional array, since Gymnasium's vector environments and tensor wrappers do not accept
+    numpy's bool as a number. An array is returned unchanged.
     """
     if isinstance(value, bool | np.bool_):
         return np.array(value)
@@ -27,7 +27,7 @@ def told(value: Any) -> Any:
 
 
 def evaluations_of(info: Mapping[str, Any], benchmark: Benchmark, epochs: int) -> dict[int, Evaluation]:
-    """The evaluations that a native vector environment's information tells, by the number of the environment."""
+    """The evaluations in a native vector environment's information, by the number of the environment."""
     if "row" not in info:
         return {}
     metrics = info["evaluation"]
@@ -42,10 +42,10 @@ def evaluations_of(info: Mapping[str, Any], benchmark: Benchmark, epochs: int) -
 
 
 class Info(dict[str, Any]):
-    """A dictionary of numbers and arrays, and of objects that are handed out when asked for but are no items of it.
+    """A dictionary of numbers and arrays. It also has objects, which are available by key but are not items.
 
-    ``info["cell"]``, ``info.get("cell")`` and ``"cell" in info`` find an object; but what goes through all items, as
-    vector environments, replay buffers and conversions to tensors do, meets plain numbers alone.
+    ``info["cell"]``, ``info.get("cell")`` and ``"cell" in info`` find an object. Code that iterates over all items,
+    such as vector environments, replay buffers and conversions to tensors, sees only plain numbers.
 
     Args:
         *args: As for ``dict``.
@@ -56,7 +56,7 @@ class Info(dict[str, Any]):
 
     @classmethod
     def with_objects(cls, items: Mapping[str, Any], objects: Mapping[str, Any]) -> Info:
-        """The information with these items and objects; an object that is callable is made whenever it is asked for."""
+        """The information with these items and objects; a callable object is called on access."""
         info = cls(items)
         info._objects = objects
         return info
@@ -87,16 +87,16 @@ class Info(dict[str, Any]):
 
 
 class DeferredInfo(Info):
-    """Information of which most items are made when one of them is asked for, or all: whoever asks for none saves it.
+    """Information whose deferred items are all computed when one of them is first accessed.
 
-    To everybody it is the dictionary that has them.
+    Otherwise it behaves like a dictionary that already has them.
     """
 
     _later: Callable[[], Mapping[str, Any]] | None = None
 
     @classmethod
     def with_items(cls, items: Mapping[str, Any], objects: Mapping[str, Any], later: Callable[[], Any]) -> DeferredInfo:
-        """The information with some items, some objects, and the items that ``later`` makes."""
+        """The information with some items, some objects, and the items that ``later`` will compute."""
         info = cls(items)
         info._objects, info._later = objects, later
         return info

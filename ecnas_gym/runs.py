@@ -1,4 +1,4 @@
-"""Environments that belong to a run: they answer, charge and record as its evaluator does, by being stepped."""
+"""Environments of a run: stepping them evaluates, charges and records, as its evaluator does."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Kind = Literal["build", "edit"]
 def make_env(
     evaluate: Evaluator, kind: Kind = "build", *, vector_reward: bool = False, **kwargs: Any
 ) -> gym.Env[Any, Any]:
-    """An environment on a run's task, under its budget. Whatever it evaluates is recorded; any number can be made.
+    """An environment for a run's task, under its budget. Its evaluations are recorded. A run can make several.
 
     Args:
         evaluate: The run.
@@ -55,16 +55,16 @@ def make_env(
 def make_vec_env(
     evaluate: Evaluator, kind: Kind = "build", num_envs: int = 1, *, vector_reward: bool = False, **kwargs: Any
 ) -> VectorEnv[Any, Any, Any]:
-    """Environments that step together, natively, otherwise as :func:`make_env`."""
+    """A natively vectorised environment; otherwise as :func:`make_env`."""
     arguments = _task(evaluate, vector_reward, kwargs)
     envs = gym.make_vec(env_id(evaluate, kind, vector_reward), num_envs=num_envs, **arguments)
     return RecordVectorEvaluations(envs, evaluate)
 
 
 def make_sb3_env(evaluate: Evaluator, kind: Kind = "build", num_envs: int = 1, **kwargs: Any) -> VecEnv:
-    """Environments that step together, for stable-baselines3; otherwise as :func:`make_env`.
+    """A vector environment for stable-baselines3; otherwise as :func:`make_env`.
 
-    When the budget is spent, :class:`ecnas.BudgetExhaustedError` comes out of ``learn``. By then all evaluations are
+    When the budget is spent, ``learn`` raises :class:`ecnas.BudgetExhaustedError`. By then all evaluations are
     recorded.
     """
     # Imported here: other methods do without stable-baselines3.
@@ -97,7 +97,7 @@ def env_id(evaluate: Evaluator, kind: Kind, vector_reward: bool) -> str:
 
 
 def _task(evaluate: Evaluator, vector_reward: bool, kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of an environment that searches what a run searches, under its budget."""
+    """The arguments of an environment for a run's task, under its budget."""
     task = evaluate.task
     arguments = {
         "benchmark": task.benchmark,
@@ -111,14 +111,14 @@ def _task(evaluate: Evaluator, vector_reward: bool, kwargs: dict[str, Any]) -> d
 
 
 class RecordEvaluations(gym.Wrapper[Any, Any, Any, Any]):
-    """Hands every evaluation to the run, before whoever steps the environment can reset it."""
+    """Passes every evaluation to the run, before the caller can reset the environment."""
 
     def __init__(self, env: gym.Env[Any, Any], evaluate: Evaluator) -> None:
         super().__init__(env)
         self._evaluate = evaluate
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """Steps, and records the evaluation that a finished cell brought."""
+        """Steps, and records the evaluation of a finished cell."""
         self._evaluate.require_progress()
         result = self.env.step(action)
         record_final(self._evaluate, result[4])
@@ -126,7 +126,7 @@ class RecordEvaluations(gym.Wrapper[Any, Any, Any, Any]):
 
 
 def record_final(evaluate: Evaluator, info: dict[str, Any]) -> None:
-    """Records what the information of a step says: an evaluation, an invalid episode, or nothing."""
+    """Records the outcome in a step's information: an evaluation, an invalid episode, or nothing."""
     if "evaluation" in info:
         evaluate.add(info["cell"], info["evaluation"])
     elif info.get("invalid"):
@@ -134,14 +134,14 @@ def record_final(evaluate: Evaluator, info: dict[str, Any]) -> None:
 
 
 class RecordVectorEvaluations(VectorWrapper):
-    """Hands every evaluation to the run, in the order of the environments."""
+    """Passes every evaluation to the run, in the order of the environments."""
 
     def __init__(self, envs: VectorEnv[Any, Any, Any], evaluate: Evaluator) -> None:
         super().__init__(envs)
         self._evaluate = evaluate
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        """Steps, and records the evaluations that finished cells brought."""
+        """Steps, and records the evaluations of finished cells."""
         self._evaluate.require_progress()
         result = self.env.step(actions)
         final = result[4].get("final_info", result[4])

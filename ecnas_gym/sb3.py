@@ -28,10 +28,10 @@ from ecnas_gym.vector import CellVectorEnv, MOCellVectorEnv
 
 
 class StopWhenSpent(BaseCallback):
-    """Ends ``learn`` when the budget allows no further episode, or did not allow one: without an error.
+    """Ends ``learn`` without an error once the budget allows no further episode.
 
-    Works with :class:`CellVecEnv`, and with any ``VecEnv`` of single environments; for these, wrap each in
-    :class:`ecnas_gym.TruncateWhenSpent` if the budget is one of energy or seconds, of which nobody knows in advance
+    Works with :class:`CellVecEnv`, and with any ``VecEnv`` of single environments. If the budget is in energy or
+    seconds, wrap each single environment in :class:`ecnas_gym.TruncateWhenSpent`, since it is not known in advance
     which evaluation will not fit.
 
     ```python
@@ -53,14 +53,14 @@ class StopWhenSpent(BaseCallback):
 
 
 class CellVecEnv(VecEnv):
-    """N environments as one ``VecEnv``: what ``DummyVecEnv`` makes of :class:`ecnas_gym.CellEnv`, but vectorised.
+    """N environments as one ``VecEnv``: equivalent to a ``DummyVecEnv`` of :class:`ecnas_gym.CellEnv`, but vectorised.
 
     Observations, rewards, masks, and the information on a finished cell (``cell``, ``evaluation``, ``vector_reward``,
-    ``budget``, ``terminal_observation`` …) are those of ``DummyVecEnv``; but ``budget`` is the account after the whole
-    step, and there is no ``Monitor`` in it (wrap it in ``VecMonitor`` for episode statistics).
+    ``budget``, ``terminal_observation`` …) are those of ``DummyVecEnv``. There are two differences: ``budget`` is the
+    account after the whole step, and there is no ``Monitor`` (use ``VecMonitor`` for episode statistics).
 
-    The budget ends as in :class:`ecnas_gym.vector.CellVectorEnv`: what was paid is handed out, and the step after it
-    raises :class:`ecnas.BudgetExhaustedError`, out of ``learn``, unless :class:`StopWhenSpent` ends it before.
+    The budget ends as in :class:`ecnas_gym.vector.CellVectorEnv`: all paid evaluations are delivered, and the next step
+    raises :class:`ecnas.BudgetExhaustedError` out of ``learn``, unless :class:`StopWhenSpent` ends it first.
 
     Args:
         env_id: ``"ECNAS-4V-v0"``, ``"ECNAS-5V-v0"`` or ``"ECNAS-7V-v0"``; the rewards of stable-baselines3 are scalar.
@@ -105,7 +105,7 @@ class CellVecEnv(VecEnv):
         return observations, rewards.astype(np.float32), ended, infos
 
     def _add_final(self, infos: list[dict[str, Any]], final: dict[str, Any]) -> None:
-        """What :class:`ecnas_gym.CellEnv` tells at the end of an episode."""
+        """Adds the information of :class:`ecnas_gym.CellEnv` at the end of an episode."""
         envs = self.envs
         keys = [key for key in final if f"_{key}" in final and key != "action_mask"]
         evaluations = evaluations_of(final, envs.benchmark, envs.epochs)
@@ -130,17 +130,17 @@ class CellVecEnv(VecEnv):
         return self.envs.render()
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """An attribute, which all environments share, once for each."""
+        """An attribute, repeated for each environment; they share all attributes."""
         return [getattr(self.envs, attr_name) for _ in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        """Refused: the environments share all they have."""
+        """Refused: the environments share their attributes."""
         raise AttributeError(
             f"cannot set {attr_name!r}: environments share their attributes, so set it when making them"
         )
 
     def env_method(self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any) -> list[Any]:
-        """Calls ``action_masks``, the one method that environments have of their own: N arrays, bool of shape (3,)."""
+        """Calls ``action_masks``, the only method that differs between environments: N arrays, bool of shape (3,)."""
         if method_name != "action_masks":
             raise AttributeError(f"env_method must be 'action_masks', got {method_name!r}")
         masks = self.envs.action_masks()
@@ -152,5 +152,5 @@ class CellVecEnv(VecEnv):
 
 
 def _plain(value: Any) -> Any:
-    """An entry of an array as a single environment has it."""
+    """An entry of an array in the form that a single environment has."""
     return value.copy() if isinstance(value, np.ndarray) else told(value)

@@ -1,4 +1,4 @@
-"""Wrappers for agents that know nothing of masks, and for agents that keep a table of states."""
+"""Wrappers for agents without masks, and for tabular agents."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from ecnas_gym.info import told
 
 
 class RepairActions(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
-    """Makes the nearest allowed action of one that is not, so that no episode ends for want of a mask.
+    """Replaces a forbidden action by the nearest allowed one, so no episode ends for want of a mask.
 
-    The nearest is the one whose number differs least, the smaller of two. So an agent without masks (DQN and A2C of
-    stable-baselines3, all of MORL-Baselines) finishes a cell in every episode, where it would get −1 for thousands of
-    steps. What it learns of an action that is repaired is what the other one brings; an agent that can take a mask
-    learns faster with it.
+    The nearest action is the one whose number differs least, and the smaller of two such. With it an agent that ignores
+    masks (DQN and A2C of stable-baselines3, all of MORL-Baselines) finishes a cell in every episode, instead of getting
+    −1 for thousands of steps. For a repaired action the agent learns the outcome of its replacement, so an agent that
+    supports masks learns faster with them.
 
-    ``info["action"]`` (int64) is the action that was carried out, and ``info["repaired"]`` (bool array, shape ()) tells
-    whether it is another than the agent's; both after every step. Wraps any environment of this package, also one in
-    :class:`ecnas_gym.ChooseEpochs`; what is no action at all (3, 0.5) is an error as ever.
+    After every step, ``info["action"]`` (int64) is the action that was carried out, and ``info["repaired"]`` (bool
+    array, shape ()) says whether it differs from the agent's. Wraps any environment of this package, including one in
+    :class:`ecnas_gym.ChooseEpochs`. A value outside the action space (3, 0.5) is still an error.
 
     Example:
         >>> import gymnasium as gym
@@ -47,7 +47,7 @@ class RepairActions(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         self._masks_of = env.get_wrapper_attr("action_masks")
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """Carries out the action or the nearest that is allowed."""
+        """Carries out the action, or the nearest allowed one."""
         assert isinstance(self.env.action_space, gym.spaces.Discrete)
         choice = whole("action", action, 0, int(self.env.action_space.n) - 1)
         allowed = np.flatnonzero(self._masks_of())
@@ -60,9 +60,9 @@ class RepairActions(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
 class TruncateWhenSpent(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     """Ends an episode that the budget does not allow, instead of raising :class:`ecnas.BudgetExhaustedError`.
 
-    The step that would raise gives the last observation, reward 0 and ``truncated``, and ``info["unpaid"]`` is True. So
-    a training loop that others wrote runs on, on episodes of one step, until it looks: a callback that stops it there
-    loses nothing, and nothing is charged meanwhile. Wraps any environment of this package, also one in other wrappers.
+    The step that would raise returns the last observation, reward 0 and ``truncated``, with ``info["unpaid"]`` True. So
+    a training loop from another library keeps running, on episodes of one step, until a callback stops it. Nothing is
+    lost or charged meanwhile. Wraps any environment of this package, including one in other wrappers.
 
     Example:
         >>> import gymnasium as gym
@@ -85,12 +85,12 @@ class TruncateWhenSpent(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         self._observation: Any = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Starts an episode as the environment does."""
+        """Starts an episode of the environment."""
         self._observation, info = self.env.reset(seed=seed, options=options)
         return self._observation, info
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """Steps, or ends the episode that the budget does not allow."""
+        """Steps, or truncates the episode if the budget does not allow it."""
         try:
             result = self.env.step(action)
         except BudgetExhaustedError:
@@ -103,14 +103,14 @@ class TruncateWhenSpent(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
 
 
 class DiscreteState(gym.ObservationWrapper[Any, Any, Any], RecordConstructorArgs):
-    """Numbers the states, for agents that keep a table of them.
+    """Numbers the states, for tabular agents.
 
-    The observation is an integer from ``Discrete(n)``: a number of its own for all that is decided. States of building
-    are numbered without gaps in the order of their decisions: n = 487, 15,400 and 17,752,564 in the spaces 4V, 5V and
-    7V. States of editing are n = 2,880, 138,240 and 2,548,039,680 for four edits, most of which no episode meets: keep
-    a dictionary there.
+    The observation is an integer from ``Discrete(n)``, with a different number for every state. States of building are
+    numbered without gaps, in the order of their decisions: n = 487, 15,400 and 17,752,564 in the spaces 4V, 5V and 7V.
+    In editing n = 2,880, 138,240 and 2,548,039,680 for four edits. Most of these states occur in no episode, so use a
+    dictionary there.
 
-    Wraps any environment of this package, but not one in :class:`ecnas_gym.ChooseEpochs`. It can be wrapped in
+    Wraps any environment of this package except one in :class:`ecnas_gym.ChooseEpochs`. It can itself be wrapped in
     :class:`RepairActions`.
 
     Example:
@@ -142,7 +142,7 @@ class DiscreteState(gym.ObservationWrapper[Any, Any, Any], RecordConstructorArgs
         self.observation_space = gym.spaces.Discrete(num_states)
 
     def observation(self, observation: Any) -> int:
-        """The number of the state that the environment is in."""
+        """The number of the current state."""
         return self._number()
 
     def _number_of_decisions(self) -> int:

@@ -13,6 +13,8 @@ import tyro
 
 from ecnas import drawing, runs, search
 from ecnas.objectives import restored_scalarisation
+from ecnas.runs import charts
+from ecnas.runs.looks import looks
 from ecnas.runs.script import RunSettings, run_method
 from ecnas_gym.agents import ppo, reinforce
 
@@ -59,31 +61,29 @@ def main(args: Args) -> None:
             f"{record.column('energy').sum():>8.2f}"
         )
     plot(records, optimum, args.out / "comparison.png")
-    print(f"\nOne folder a controller, and comparison.png, are in {args.out}/")
+    print(f"\nOne folder per controller, and comparison.png, are in {args.out}/")
 
 
 def plot(records: dict[str, runs.RunRecord], optimum: float, path: Path) -> None:
     """How far the best reward so far is from the optimum, and the running mean of the rewards, of each controller."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, (best, mean) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-    colours = (drawing.BLACK, drawing.ORANGE, drawing.VERMILLION, drawing.BLUE)
-    for (name, record), colour in zip(records.items(), colours, strict=True):
-        rewards = record.column("reward")
-        index = np.arange(1, len(rewards) + 1)
-        best.step(index, optimum - np.maximum.accumulate(rewards), where="post", color=colour, label=name)
-        window = max(1, len(rewards) // 10)
-        smooth = np.convolve(rewards, np.full(window, 1 / window), mode="valid")
-        mean.plot(index[window - 1 :], smooth, color=colour, label=name)
-    mean.axhline(optimum, color="grey", linestyle="--", linewidth=1, label="optimum")
-    best.set_yscale("symlog", linthresh=1e-3)  # logarithmic, but for the 0 of the optimum
-    best.set(xlabel="evaluations", ylabel="regret", title="regret of the best reward so far")
-    mean.set(xlabel="evaluations", ylabel="reward", title="mean reward of the last tenth")
-    figure.legend(*mean.get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=8)
-    figure.savefig(path, dpi=150)
+    shown = looks(records)
+    with drawing.style():
+        figure = drawing.new_figure(7.5, 3.4)
+        best, mean = figure.subplots(1, 2)
+        for name, record in records.items():
+            rewards = record.column("reward")
+            index = np.arange(1, len(rewards) + 1)
+            line = charts.line_style(shown[name])
+            best.step(index, optimum - np.maximum.accumulate(rewards), where="post", label=name, **line)
+            window = max(1, len(rewards) // 10)
+            smooth = np.convolve(rewards, np.full(window, 1 / window), mode="valid")
+            mean.plot(index[window - 1 :], smooth, label=name, **line)
+        mean.axhline(optimum, color=drawing.BLACK, linestyle=":", linewidth=1, label="optimum")
+        best.set_yscale("symlog", linthresh=1e-3)  # logarithmic, except for the 0 of the optimum
+        best.set(xlabel="evaluations", ylabel="regret", title="regret of the best reward so far")
+        mean.set(xlabel="evaluations", ylabel="reward", title="mean reward of the last tenth")
+        figure.legend(*mean.get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=8)
+        drawing.save(figure, path)
 
 
 if __name__ == "__main__":

@@ -388,3 +388,27 @@ def test_command_says_what_is_wrong(arguments, message, single, double, capsys):
     places = {"RUNS": str(single), "MORE": str(double)}
     assert cli.main(["plot", *(places.get(each, each) for each in arguments)]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_labels_of_a_panel_are_no_longer_than_its_axes():
+    with drawing.style(2.4):
+        figure = drawing.new_figure(4.8, 4.2)
+        panels = list(figure.subplots(2, 2).flat)
+        for ax in panels:
+            drawing.set_labels(ax, "what a run has spent on evaluations so far", "hypervolume (% of the exact front's)")
+        figure.draw_without_rendering()
+        for ax in panels:
+            assert ax.yaxis.label.get_window_extent().height <= ax.get_window_extent().height
+            assert ax.xaxis.label.get_window_extent().width <= ax.get_window_extent().width
+
+
+def test_a_shared_legend_names_each_line_once():
+    figure = drawing.new_figure(4.8, 4.2)
+    *panels, free = figure.subplots(2, 2).flat
+    for ax, names in zip(panels, (["a", "b"], ["b", "c"], ["a"]), strict=True):
+        for name in names:
+            ax.plot([0, 1], [0, 1], label=name)
+        drawing.legend_below(ax)
+    drawing.share_legend(panels, free)
+    assert [text.get_text() for text in free.get_legend().get_texts()] == ["a", "b", "c"]
+    assert not any(ax.get_legend() for ax in panels)

@@ -43,5 +43,5 @@ def test_the_published_runs_show_the_curse(tmp_path, capsys):
     assert (tmp_path / "curse.png").stat().st_size > 10_000
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in lines] == list(winners_curse.SHOWN)
-    gaps = [float(line.split(": ")[1].split()[0]) - float(line.split(", ")[-2].split()[0]) for line in lines]
+    gaps = [float(line.split(": ")[1].split("%")[0]) - float(line.split(", ")[-2].split("%")[0]) for line in lines]
     assert gaps[2] > 0.5 > 0.2 > gaps[3] > 0  # editing picks by luck, the Gaussian process hardly
