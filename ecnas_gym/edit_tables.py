@@ -19,12 +19,13 @@ from ecnas.encoding import NUM_OP_CODES, NUM_OPERATIONS, OP_WEIGHTS, code_to_ops
 from ecnas.isomorphism import NO_GRAPH, SELECTION_BITS, load_index, recode_table
 from ecnas_gym.editor import Edits, seatings
 
-# How numbers are packed: 7V has 21 edges and 326 · 243 ways to choose and order operations; its words have 36 bits.
-_EDGES: Final = 21
-_CHOICE: Final = 17
+_SMALL: Final = 19  # bits of a word, in 5V, up to which all that there is to find out about it is kept by word
+
+# How numbers are packed: the actions of 7V are 37, its words have 36 bits.
 _WORD: Final = 36
+_ACTIONS: Final = 37
 _CODE: Final = 8
-_COUNT: Final = 10
+_PLACE: Final = 24
 
 
 class EditTables(NamedTuple):
@@ -37,13 +38,14 @@ class EditTables(NamedTuple):
         flipped: The bits that it then flips; int64, (actions + 1,).
         spent: How many edits it is, 0 or 1; int64, (actions + 1,).
         codes: The op code of the operations of a word; int64, (2^num_ops,).
-        graphs: By edge bits, the canonical graph and the choice of its vertices (:mod:`ecnas.isomorphism`), above the
-            edges that may be flipped: ``graph · 243 << 38 | choice · 243 << 21 | edges``; int64, (2^edges,).
-        recoded: The op code after a choice of vertices; uint8, (choices · 243,).
-        rows: The row of a canonical graph with an op code; int64, (graphs · 243,).
-        homes: By row, ``first placement << 18 | number of placements << 8 | op code``; int64, (cells,).
+        graphs: By edge bits, what the labelled graph prunes to, above the actions that are allowed if no operation
+            is set: ``pruned · 243 << 37 | actions``; int64, (2^edges,).
+        rows: The row of a pruned graph with an op code; int32, (pruned graphs · 243,).
+        homes: By row, ``number of placements << 32 | first placement << 8 | op code``; int64, (cells,).
         placements: Words without the operations of the cell, below its seating: ``seating · 243 << 36 | word``; int64.
-        seated: The operations of a word, by seating and op code; int64, (seatings · 243,).
+        seated: The operations of a word, by seating and op code, below the same seating, so that an exclusive or leaves
+            the word alone; int64, (seatings · 243,).
+        found: In small spaces, by word, the row above the actions that are allowed: ``row << 37 | actions``.
     """
 
     num_ops: int
@@ -52,11 +54,11 @@ class EditTables(NamedTuple):
     spent: NDArray[np.int64]
     codes: NDArray[np.int64]
     graphs: NDArray[np.int64]
-    recoded: NDArray[np.uint8]
-    rows: NDArray[np.int64]
+    rows: NDArray[np.int32]
     homes: NDArray[np.int64]
     placements: NDArray[np.int64]
     seated: NDArray[np.int64]
+    found: NDArray[np.int64] | None = None
 
     @property
     def num_bits(self) -> int:
@@ -67,31 +69,32 @@ class EditTables(NamedTuple):
         """Edge bits and op codes of words, int64 of shape (B,) each."""
         return words >> self.num_ops, self.codes.take(words & ((1 << self.num_ops) - 1))
 
-    def look(self, words: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The rows of placed cells; and the edits that stay in the space, and to stop, as bits; each shape (B,)."""
+    def look(self, words: NDArray[np.int64]) -> tuple[NDArray[np.integer], NDArray[np.int64]]:
+        """The rows of placed cells; and the edits that stay in the space, and to stop, as bits; each shape (B,).
+
+        What is above those bits means nothing.
+        """
+        if self.found is not None:
+            found = self.found.take(words)
+            return found >> _ACTIONS, found
         ops = words & ((1 << self.num_ops) - 1)
-        graphs = self.graphs.take(words >> self.num_ops)
-        chosen = graphs >> _EDGES
-        chosen &= (1 << _CHOICE) - 1
-        chosen += self.codes.take(ops)
-        found = graphs >> (_EDGES + _CHOICE)
-        found += self.recoded.take(chosen)
-        graphs &= (1 << _EDGES) - 1
-        ops ^= (2 << self.num_ops) - 1  # all operations but those that are set, and to stop
-        ops <<= len(self.kept) - 2 - self.num_ops
-        graphs |= ops
-        return self.rows.take(found), graphs
+        actions = self.graphs.take(words >> self.num_ops)
+        found = actions >> _ACTIONS
+        found += self.codes.take(ops)
+        ops <<= len(self.kept) - 2 - self.num_ops  # the actions that set operations are the last but to stop
+        actions ^= ops
+        return self.rows.take(found), actions
 
     def place(self, rows: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
         """Cells in random placements, with random operations at the vertices that they do not use; words, (B,)."""
         homes = self.homes.take(rows)
-        places = (rng.random(len(rows)) * (homes >> _CODE & ((1 << _COUNT) - 1))).astype(np.int64)
-        places += homes >> (_CODE + _COUNT)
+        places = homes >> _CODE
+        places &= (1 << _PLACE) - 1
+        places += (rng.random(len(rows)) * (homes >> (_CODE + _PLACE))).astype(np.int64)
         words = self.placements.take(places)
         homes &= (1 << _CODE) - 1
         homes += words >> _WORD
-        words &= (1 << _WORD) - 1
-        words |= self.seated.take(homes)
+        words ^= self.seated.take(homes)
         return words
 
 
@@ -117,12 +120,13 @@ def edit_tables(space: Space) -> EditTables:
 
     patterns = index.patterns[to_frame(space.num_vertices, np.arange(1 << num_edges))]
     valid = patterns != NO_GRAPH
-    known = patterns[valid].astype(np.int64)
+    pruned, number = _numbered(patterns[valid])
     graphs = np.zeros(len(patterns), dtype=np.int64)
     for bit in range(num_edges):
         graphs |= valid.reshape(-1, 2, 1 << bit)[:, ::-1].reshape(-1).astype(np.int64) << bit
-    choices = (known & ((1 << SELECTION_BITS) - 1)) * NUM_OP_CODES
-    graphs[valid] |= ((known >> SELECTION_BITS) * NUM_OP_CODES << _CHOICE | choices) << _EDGES
+    graphs |= (1 << stop + 1) - (1 << num_edges)
+    graphs[valid] |= number * NUM_OP_CODES << _ACTIONS
+    rows = index.rows[(pruned >> SELECTION_BITS)[:, None], recode_table()[pruned & ((1 << SELECTION_BITS) - 1)]]
 
     # Placements of all canonical graphs, those of a graph together, in the order of the rows.
     packed = index.cells[: len(space)].astype(np.int64)
@@ -142,24 +146,34 @@ def edit_tables(space: Space) -> EditTables:
             others = [vertex for vertex in range(num_inner) if vertex not in seats]
             drawn = np.array([*itertools.product(range(NUM_OPERATIONS), repeat=len(others))], dtype=np.int64)
             spare.append(((first + seating) * NUM_OP_CODES << _WORD) + _one_hot(others, drawn))
-            seated.append(_one_hot(seats, digits))
+            seated.append(((first + seating) * NUM_OP_CODES << _WORD) + _one_hot(seats, digits))
         words = (present @ flips.T << num_ops)[:, :, None] + np.array(spare)
         placements.append(words[forward].ravel())
         counts[chosen] = forward.sum(axis=1) * words.shape[2]
-    homes = ((np.cumsum(counts) - counts) << _COUNT | counts)[graph_of] << _CODE | packed >> 21 & 0xFF
-    return EditTables(
+    homes = (counts << _PLACE | np.cumsum(counts) - counts)[graph_of] << _CODE | packed >> 21 & 0xFF
+    tables = EditTables(
         num_ops,
         kept,
         flipped,
         spent,
         codes,
         graphs,
-        recode_table().ravel(),
-        index.rows.ravel().astype(np.int64),
+        rows.ravel(),
         homes,
         np.concatenate(placements),
         np.concatenate(seated),
     )
+    if tables.num_bits > _SMALL:
+        return tables
+    all_rows, actions = tables.look(np.arange(1 << tables.num_bits))
+    return tables._replace(found=all_rows.astype(np.int64) << _ACTIONS | actions & ((1 << _ACTIONS) - 1))
+
+
+def _numbered(values: NDArray[np.unsignedinteger]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """As ``np.unique`` with the inverse, for many small numbers: without sorting them."""
+    there = np.zeros(int(values.max()) + 1, dtype=np.bool_)
+    there[values] = True
+    return np.flatnonzero(there), (np.cumsum(there) - 1)[values]
 
 
 def _one_hot(vertices: Sequence[int], ops: NDArray[np.int64]) -> NDArray[np.int64]:

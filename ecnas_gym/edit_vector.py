@@ -100,7 +100,7 @@ class EditVectorEnv(_VectorEnv):
         )
 
     def _begin(self, chosen: NDArray[np.intp]) -> None:
-        """Places cells to start from; nothing is allowed yet."""
+        """Places cells to start from."""
         rows = self._incumbents(chosen)
         self._known_start[chosen] = rows
         unknown = (rows < 0).nonzero()[0]
@@ -109,12 +109,12 @@ class EditVectorEnv(_VectorEnv):
             rows[unknown] = drawn if self._choices is None else self._choices.take(drawn)
         self._words[chosen] = self._tables.place(rows, self.np_random)
         self._edits_left[chosen] = self.max_edits
-        self._allowed[chosen] = 0
 
     def _advance(self, choices: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
         tables, words, ended = self._tables, self._words, self._ended
         if len(ended):
             self._begin(ended)
+            self._allowed[ended] = 0  # if an episode was only out of time
         allowed = self._allowed >> choices
         allowed &= 1
         edits = choices + 1
@@ -145,7 +145,7 @@ class EditVectorEnv(_VectorEnv):
         return rows, actions
 
     def _rows(self, finished: NDArray[np.intp]) -> NDArray[np.int64]:
-        return self._cell_rows.take(finished)
+        return self._cell_rows.take(finished).astype(np.int64, copy=False)
 
     def _masks(self) -> Masks:
         return _unpacked(self._allowed, self._num_actions).view(np.int8)
