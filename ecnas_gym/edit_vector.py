@@ -68,7 +68,7 @@ class EditVectorEnv(_VectorEnv):
         self._tables = edit_tables(self.cell_space)
         self._words = np.zeros(self.num_envs, dtype=np.int64)  # the placed cells (ecnas_gym.edit_tables)
         self._edits_left = np.zeros(self.num_envs, dtype=np.int64)
-        self._cell_rows = np.zeros(self.num_envs, dtype=np.int64)
+        self._cell_rows: NDArray[np.integer] = np.zeros(self.num_envs, dtype=np.int64)
         self._known_start = np.full(self.num_envs, _NONE, dtype=np.int64)  # the row that it began with, if evaluated
         self._allowed = np.zeros(self.num_envs, dtype=np.int64)  # sets of actions, as bits
         # What may be done by twice the edits that are left, and one more where the cell is the one to begin with: that
@@ -132,7 +132,7 @@ class EditVectorEnv(_VectorEnv):
 
     def _look(
         self, words: NDArray[np.int64], edits_left: NDArray[np.int64], known_start: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    ) -> tuple[NDArray[np.integer], NDArray[np.int64]]:
         """Finds rows and allowed actions of some environments, each of shape (B,)."""
         rows, actions = self._tables.look(words)
         if self._present is not None:
@@ -199,53 +199,54 @@ class MOEditVectorEnv(_MOVectorEnv, EditVectorEnv):
     _single_env = MOEditEnv
 
     def _forget(self) -> None:
-        # Fronts side by side, in as many places as the largest has members. A place without one is never compared.
+        # Fronts side by side, in as many places as the largest has members: rows, and below them rewards. Nothing
+        # compares with a place that is free.
         self._front_sizes = np.zeros(self.num_envs, dtype=np.int64)
-        self._front_rows = np.full((4, self.num_envs), _NONE, dtype=np.int64)
-        self._front_rewards = np.full((len(self.objectives), 4, self.num_envs), np.nan)
+        self._fronts = np.full((1 + len(self.objectives), 4, self.num_envs), np.nan)
+        self._fronts[0] = _NONE
 
     def _incumbents(self, chosen: NDArray[np.intp]) -> NDArray[np.int64]:
         members = (self.np_random.random(len(chosen)) * self._front_sizes.take(chosen)).astype(np.int64)
         members *= self.num_envs
         members += chosen
-        return self._front_rows.take(members)
+        rows: NDArray[np.int64] = self._fronts[0].take(members).astype(np.int64)
+        return rows
 
     def _remember(self, finished: NDArray[np.intp], rows: NDArray[np.int64], rewards: NDArray[np.float64]) -> None:
-        rewards = rewards.T[:, None]  # (objectives, 1, B)
-        fronts = self._front_rewards.take(finished, axis=2)
-        surpassed = np.logical_or.reduce(_at_least(fronts, rewards))
-        joins = (~surpassed).nonzero()[0]
+        found = np.empty((len(self._fronts), len(rows)))
+        found[0], found[1:] = rows, rewards.T
+        fronts = self._fronts[1:].take(finished, axis=2)
+        joins = (~np.logical_or.reduce(_at_least(fronts, found[1:]))).nonzero()[0]
         if not len(joins):
             return
-        chosen, rewards = finished.take(joins), rewards.take(joins, axis=2)
-        leaves = _at_least(rewards, fronts.take(joins, axis=2))
+        chosen, found = finished.take(joins), found.take(joins, axis=1)
+        leaves = _at_least(found[1:], fronts.take(joins, axis=2))
         loses = np.logical_or.reduce(leaves).nonzero()[0]
         if len(loses):
             self._remove(chosen.take(loses), leaves.take(loses, axis=1))
         sizes = self._front_sizes.take(chosen)
         if sizes.max() == len(leaves):
-            more = ((0, len(leaves)), (0, 0))
-            self._front_rows = np.pad(self._front_rows, more, constant_values=_NONE)
-            self._front_rewards = np.pad(self._front_rewards, ((0, 0), *more), constant_values=np.nan)
-        self._front_rows[sizes, chosen] = rows.take(joins)
-        self._front_rewards[:, sizes, chosen] = rewards[:, 0]
+            more = ((0, 0), (0, len(leaves)), (0, 0))
+            self._fronts = np.pad(self._fronts, more, constant_values=np.nan)
+        self._fronts[:, sizes, chosen] = found
         self._front_sizes[chosen] = sizes + 1
 
     def _remove(self, chosen: NDArray[np.intp], leaves: NDArray[np.bool_]) -> None:
         """Removes members, bool of shape (members, B), from the fronts of some environments."""
-        places = leaves.argsort(axis=0, kind="stable")  # who stays moves up
-        places *= self.num_envs
-        places += chosen
-        stays = np.arange(len(leaves))[:, None] < len(leaves) - leaves.sum(axis=0)
-        self._front_rows[:, chosen] = np.where(stays, self._front_rows.take(places), _NONE)
-        rewards = self._front_rewards.reshape(len(self.objectives), -1).take(places, axis=1)
-        self._front_rewards[:, :, chosen] = np.where(stays, rewards, np.nan)
-        self._front_sizes[chosen] -= leaves.sum(axis=0)
+        places, fronts = leaves.nonzero()
+        self._fronts[1:, places, chosen.take(fronts)] = np.nan
+        order = leaves.argsort(axis=0, kind="stable")  # who stays moves up
+        order *= self.num_envs
+        order += chosen
+        self._fronts[:, :, chosen] = self._fronts.reshape(len(self._fronts), -1).take(order, axis=1)
+        self._front_sizes[chosen] -= np.add.reduce(leaves)
 
 
 def _at_least(these: NDArray[np.float64], those: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Whether rewards dominate or equal others, in all objectives; arrays of shape (objectives, …) that broadcast."""
-    found: NDArray[np.bool_] = np.logical_and.reduce(these >= those)
+    found: NDArray[np.bool_] = these[0] >= those[0]
+    for this, that in zip(these[1:], those[1:], strict=True):
+        found &= this >= that
     return found
 
 

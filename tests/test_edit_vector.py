@@ -30,8 +30,8 @@ def incumbents(env):
 
 
 def incumbents_of(envs, number):
-    if hasattr(envs, "_front_rows"):
-        return set(envs._front_rows[: envs._front_sizes[number], number].tolist())
+    if hasattr(envs, "_fronts"):
+        return set(envs._fronts[0, : envs._front_sizes[number], number].astype(int).tolist())
     return {int(envs._best_rows[number])} - {-2}
 
 
@@ -160,9 +160,7 @@ def test_fronts_are_those_of_all_that_was_evaluated():
         front = rewards[pareto.non_dominated(rewards)]
         size = envs._front_sizes[number]
         assert size > 4
-        np.testing.assert_array_equal(
-            np.unique(envs._front_rewards[:, :size, number].T, axis=0), np.unique(front, axis=0)
-        )
+        np.testing.assert_array_equal(np.unique(envs._fronts[1:, :size, number].T, axis=0), np.unique(front, axis=0))
         assert size == len(np.unique(front, axis=0))
 
 
