@@ -1,4 +1,4 @@
-"""Whose account a budget is that is given to an environment as a number."""
+"""The account that a budget given as a number stands for."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ _MAKERS_OF_MANY: Final = (
 
 
 def account(budget: Budget | float | None) -> Budget | None:
-    """The budget of one environment; a number becomes a new one.
+    """The budget of one environment; a number becomes a new budget.
 
-    A number that a library passes to each of several environments would be as many accounts, so there it is refused.
+    If a library makes several environments from the same arguments, a number would become several accounts, so it is
+    refused.
 
     Raises:
-        ValueError: It is no budget, or a number where several environments are made.
+        ValueError: It is not a budget, or it is a number where several environments are made.
     """
     if budget is None or isinstance(budget, Budget):
         return budget
@@ -34,8 +35,8 @@ def account(budget: Budget | float | None) -> Budget | None:
     if maker := _maker_of_many():
         raise ValueError(
             f"budget must be an ecnas.Budget where {maker} makes several environments from the same arguments, got "
-            f"{budget!r}: a number would be an account of its own for each. Make a Budget(evaluations={budget}) once, "
-            "and it is one account for all of them"
+            f"{budget!r}: a number would be a separate account for each. Make a Budget(evaluations={budget}) once, "
+            "which all of them share"
         )
     return created
 

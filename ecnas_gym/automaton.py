@@ -1,12 +1,12 @@
-"""The builder's masks as a finite automaton, so that any number of cells is built at once by table look-ups.
+"""The builder's masks as a finite automaton, so that any number of cells can be built at once by table look-ups.
 
-What a mask depends on (the next decision, which vertices are reached, which dangle, and how many edges are committed)
-takes few values: with two final states it makes 37, 166 and 2,654 states in the spaces 4V, 5V and 7V. They are found by
-playing :class:`ecnas_gym.builder.CellBuilder` once.
+A mask depends on the next decision, the reached vertices, the dangling ones, and the number of committed edges. These
+take few values: with two final states there are 37, 166 and 2,654 states in the spaces 4V, 5V and 7V. They are found by
+running :class:`ecnas_gym.builder.CellBuilder` once.
 
-A benchmark that lacks cells has an automaton of its own, in which a decision is allowed if it can still lead to a cell
-that is there. It knows all the sequences of decisions that build a cell, in whatever labelling, so that agents meet the
-same choices as on a full benchmark, less those that lead nowhere; whoever builds one cell in two ways meets both.
+A benchmark that lacks cells has its own automaton, in which a decision is allowed if it can still lead to an available
+cell. The automaton accepts all sequences of decisions that build such a cell, in every labelling. So agents have the
+same choices as on a full benchmark, except those that lead nowhere.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ _PART: Final = 20_000  # rows of which all guises are found at once
 
 
 class Automaton(NamedTuple):
-    """Tables over S states and what an action does in each: entry ``state + action``.
+    """Tables over S states and three actions: entry ``state + action``.
 
     Attributes:
-        following: The state that follows; intp, shape (3·S,).
-        change: How the observation changes, as a row of :meth:`ecnas_gym.observation.Layout.changes`; not at all (0)
+        following: The next state; intp, shape (3·S,).
+        change: The change of the observation, as a row of :meth:`ecnas_gym.observation.Layout.changes`; 0 (no change)
             where the action is invalid or the state is final; intp, shape (3·S,).
-        masks: Allowed actions in a state, three times each; int8, shape (3·S, 3).
+        masks: Allowed actions of each state, repeated three times; int8, shape (3·S, 3).
     """
 
     following: NDArray[np.intp]
@@ -88,7 +88,7 @@ def automaton(space: Space) -> Automaton:
 def automaton_of(
     benchmark: Benchmark, epochs: tuple[int, ...], repeat: Repeat = None, objectives: tuple[str, ...] = ()
 ) -> Automaton:
-    """The automaton that leads to the cells that a benchmark answers for, and to no others (:func:`present_cells`)."""
+    """The automaton that leads to the cells available in a benchmark, and to no others (:func:`present_cells`)."""
     return _automaton_of(benchmark, epochs, asked_of(repeat), objectives)
 
 
@@ -107,12 +107,12 @@ def _automaton_of(
 
 @dataclass
 class RestrictedBuilder(CellBuilder):
-    """A cell under construction that must become one of those that an automaton leads to."""
+    """A cell under construction that must become one of the cells of an automaton."""
 
     tables: Automaton
 
     def reset(self) -> None:
-        """Starts again from nothing."""
+        """Starts a new cell."""
         super().reset()
         self._enter(START)
 
@@ -127,7 +127,7 @@ class RestrictedBuilder(CellBuilder):
 
 
 def guises(space: Space, rows: NDArray[np.integer]) -> NDArray[np.int64]:
-    """All sequences of decisions that build the cells in some rows, as base-3 numbers; ascending, none twice."""
+    """All sequences of decisions that build the cells in some rows, as ascending, unique base-3 numbers."""
     found = [
         _encoded(space, *guise)
         for start in range(0, len(rows), _PART)
@@ -166,7 +166,7 @@ def _encoded(space: Space, edge_bits: NDArray[np.int64], op_codes: NDArray[np.in
 
 
 def _leading_to(space: Space, sequences: NDArray[np.int64]) -> Automaton:
-    """The smallest automaton that allows some sequences of decisions and no others."""
+    """The smallest automaton that accepts exactly these sequences of decisions."""
     states = _States(START + NUM_ACTIONS)
     followers = np.full(len(sequences), FINISHED, dtype=np.intp)
     for cursor in reversed(range(len(decisions(space)))):

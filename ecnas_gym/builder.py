@@ -1,16 +1,16 @@
-"""How a cell is built: a fixed sequence of decisions, and which of them are allowed when.
+"""How a cell is built: a fixed sequence of decisions, and a mask for each.
 
-For each vertex in order: its operation (not for the output), then an edge decision from each earlier vertex. A mask
-keeps the cell inside of its space and free of dead parts, without a choice that leads into a corner:
+For each vertex in order: its operation (except for the output), then an edge decision from each earlier vertex. The
+mask keeps the cell in its space and free of dangling parts, and it never leads to a dead end:
 
 * an edge may start only at a vertex that is *reached* (there is a path from the input);
-* a reached vertex without an outgoing edge is *dangling*; each needs an edge of its own later, so an edge is allowed
-  only if the edges that are there and one for each dangling vertex stay within the cap;
+* a reached vertex without an outgoing edge is *dangling*; each needs its own edge later, so an edge is allowed only if
+  the edges so far, plus one for each dangling vertex, stay within the cap;
 * at the output, the edge from a vertex that is still dangling is compulsory.
 
-So a vertex is either on a path from input to output or has no edge at all, the edges that are placed are the edges of
-the pruned cell, and every cell of the space can be built: on the way to a cell of E edges, every dangling vertex stands
-for a different edge yet to come.
+So a vertex is either on a path from input to output or has no edge at all, and the placed edges are the edges of the
+pruned cell. Every cell of the space can be built: on the way to a cell with E edges, each dangling vertex stands for a
+different edge still to come.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Decision(NamedTuple):
     Attributes:
         vertex: The vertex that is being built.
         source: Where the edge would start; −1 for the decision on the vertex's operation.
-        weight: What the action counts in the op code, or the edge in the edge bits.
+        weight: Weight of the action in the op code, or of the edge in the edge bits.
     """
 
     vertex: int
@@ -49,7 +49,7 @@ class Decision(NamedTuple):
 
     @property
     def is_edge(self) -> bool:
-        """Whether it is about an edge."""
+        """Whether it decides on an edge."""
         return self.source >= 0
 
 
@@ -70,7 +70,7 @@ class CellBuilder:
 
     Attributes:
         space: The space that the cell must be in.
-        cursor: Number of the decision that is next; the number of decisions when the cell is finished.
+        cursor: Number of the next decision; the number of decisions when the cell is finished.
         edge_bits: Edges so far, in the labelling of the space's full graph (:mod:`ecnas.encoding`).
         op_code: Operations so far.
         mask: Allowed actions as a bit set.
@@ -84,7 +84,7 @@ class CellBuilder:
         self.reset()
 
     def reset(self) -> None:
-        """Starts again from nothing."""
+        """Starts a new cell."""
         self.cursor = 0
         self.edge_bits = 0
         self.op_code = 0
@@ -120,11 +120,11 @@ class CellBuilder:
 
     @property
     def memory(self) -> tuple[int, int, int, int]:
-        """All that this mask and later ones depend on."""
+        """The state that this mask and all later ones depend on."""
         return self.cursor, self._reached, self._dangling, self._committed
 
     def restore(self, memory: tuple[int, int, int, int]) -> int:
-        """Goes on from a :attr:`memory`, whatever the cell; returns the mask."""
+        """Continues from a :attr:`memory`, of any cell; returns the mask."""
         self.cursor, self._reached, self._dangling, self._committed = memory
         self.mask = self._allowed()
         return self.mask

@@ -1,4 +1,4 @@
-"""Which cells a benchmark answers for: those that the masks lead to."""
+"""The cells available in a benchmark: those that the masks lead to."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ecnas import Benchmark, OutOfDomainError
 from ecnas.benchmark import Repeat as FixedRepeat
 
 Repeat = FixedRepeat | Literal["random"]
-"""Which of several trainings answers: as in :meth:`ecnas.Benchmark.query`, or one that the environment draws."""
+"""Which of several trainings is returned: as in :meth:`ecnas.Benchmark.query`, or one that the environment draws."""
 
 
 def asked_of(repeat: Repeat) -> int | Literal["random"] | None:
@@ -25,19 +25,19 @@ def asked_of(repeat: Repeat) -> int | Literal["random"] | None:
 def present_cells(
     benchmark: Benchmark, epochs: tuple[int, ...], repeat: Repeat = None, objectives: tuple[str, ...] = ()
 ) -> NDArray[np.bool_] | None:
-    """Which cells a benchmark answers for at one of several numbers of epochs.
+    """The cells that a benchmark has at one of several numbers of epochs.
 
     Args:
         benchmark: The benchmark.
         epochs: Numbers of epochs.
         repeat: The training that the cells must have; one that can be drawn; or any, by default.
-        objectives: Metrics that it must have of them: of a lab's own cells not every energy may have been noted.
+        objectives: Metrics that the cells must have; in a user's own table some energies may be missing.
 
     Returns:
-        Bool, shape (cells,); None if it answers for all.
+        Bool, shape (cells,); None if it has all cells.
 
     Raises:
-        OutOfDomainError: It answers for none.
+        OutOfDomainError: It has none of them.
     """
     return _present_cells(benchmark, epochs, asked_of(repeat), objectives)
 

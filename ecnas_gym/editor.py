@@ -1,11 +1,11 @@
-"""How a cell is edited: one edge or one operation at a time, and which edits keep it in its space.
+"""How a cell is edited: one edge or one operation at a time, and the edits that keep it in its space.
 
-An edit works on a *placed* cell: edges and operations in the full graph of the space, where vertices that the cell does
-not use are unconnected. So a vertex is added by two edits (an edge in, an edge out); in between the new edge dangles,
-and the pruned cell is the old one. The same cell has up to 120 placements; which edits are one step away depends on the
-placement, which cells can be reached does not.
+An edit works on a *placed* cell: edges and operations in the full graph of the space, where unused vertices are
+unconnected. So it takes two edits to add a vertex (an edge in and an edge out). In between, the new edge dangles and
+the pruned cell is unchanged. The same cell has up to 120 placements. The edits one step away depend on the placement;
+the reachable cells do not.
 
-All is done for arrays of placed cells at once, since planning agents imagine many edits for each that they carry out.
+Everything works on arrays of placed cells, since planning agents simulate many edits for each one they carry out.
 """
 
 from __future__ import annotations
@@ -83,17 +83,17 @@ class Edits:
         return edge_bits ^ self._flips[actions], self._recoded[actions, op_codes]
 
     def rows(self, edge_bits: NDArray[np.int64], op_codes: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Rows of placed cells in the space; −1 where the edges do not make a cell of the space."""
+        """Rows of placed cells in the space; −1 where they are not a cell of the space."""
         return self.space.rows(to_frame(self.space.num_vertices, edge_bits), op_codes)
 
     def mask(self, placed: Placed, edits_left: int = 1, present: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
-        """Which actions are allowed: edits that leave another placed cell which is in the space, and to stop.
+        """The allowed actions: edits that change the placed cell and keep it in the space, and stopping.
 
         Args:
             placed: The placed cell.
-            edits_left: How many edits may be made.
-            present: Which cells there are, shape (cells,); all by default. Then no more than one edit may lead from
-                such a cell to one that is not there, and one must be left that leads back; none may stop there.
+            edits_left: Number of edits left.
+            present: The available cells, shape (cells,); all by default. An edit may lead to an unavailable cell only
+                if another edit is left that leads back; stopping there is not allowed.
 
         Returns:
             Bool, shape (num_actions,).
@@ -152,7 +152,7 @@ class Edits:
     def fill_unconnected(
         self, edge_bits: NDArray[np.int64], op_codes: NDArray[np.int64], rng: np.random.Generator
     ) -> NDArray[np.int64]:
-        """Op codes with random operations at the vertices that have no edge: shape (B,)."""
+        """Op codes with random operations at the vertices without an edge, shape (B,)."""
         drawn = np.zeros_like(op_codes)
         for weight in OP_WEIGHTS[: len(self._incident)]:
             drawn += rng.integers(NUM_OPERATIONS, size=op_codes.shape) * weight
@@ -169,7 +169,7 @@ class Edits:
         return filled
 
     def place(self, row: int, rng: np.random.Generator) -> Placed:
-        """A cell in a random placement, with random operations at the vertices that it does not use."""
+        """A cell in a random placement, with random operations at its unused vertices."""
         edge_bits, op_codes = self.placements(row)
         chosen = rng.integers(len(edge_bits), size=1)
         filled = self.fill_unconnected(edge_bits[chosen], op_codes[chosen], rng)

@@ -1,4 +1,4 @@
-"""The building environment as pure functions over arrays, to be compiled, mapped and run on an accelerator with JAX.
+"""The building environment as pure functions over arrays, for JAX to compile, map and run on an accelerator.
 
 ```python
 import jax
@@ -9,8 +9,8 @@ state = env.initial(None)
 states = jax.vmap(lambda action: env.transition(state, action, None))(jax.numpy.arange(3))
 ```
 
-It has the form of gymnasium's ``FuncEnv``, so gymnasium's ``FunctionalJaxEnv`` and ``FunctionalJaxVectorEnv`` make
-environments of it. With numpy (the default) the same functions work on numpy's arrays, without JAX.
+It follows gymnasium's ``FuncEnv``, so it works with gymnasium's ``FunctionalJaxEnv`` and ``FunctionalJaxVectorEnv``.
+With numpy (the default) the same functions work on numpy arrays, without JAX.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from ecnas_gym.env import INVALID_REWARD, CellEnv
 from ecnas_gym.observation import layout
 
 Array = Any
-"""An array of numpy or JAX."""
+"""A numpy or JAX array."""
 
 
 class BuildState(NamedTuple):
-    """Cells under construction: integers of any one shape.
+    """Cells under construction: integers, all of the same shape.
 
     Attributes:
-        node: State of the automaton that knows the mask (:mod:`ecnas_gym.automaton`).
-        cursor: Number of the decision that is next; the number of decisions when the cell is finished.
+        node: State of the automaton that gives the mask (:mod:`ecnas_gym.automaton`).
+        cursor: Number of the next decision; the number of decisions when the cell is finished.
         edge_bits: Edges so far, in the labelling of the space's full graph.
         op_code: Operations so far.
     """
@@ -51,22 +51,22 @@ class BuildState(NamedTuple):
 
 
 class Tables(NamedTuple):
-    """What the functions look up. They are arguments, since a compiler would copy constants of this size.
+    """The look-up tables of the functions. They are arguments, since a compiler would copy constants of this size.
 
     Attributes:
         following: The node that follows a node and an action, (3·nodes,).
         masks: Allowed actions, bool, (3·nodes, 3).
-        op_weights: What an action counts in the op code, for each decision, (T + 1,).
-        edge_weights: What it counts in the edge bits, (T + 1,).
+        op_weights: Weight of an action in the op code, for each decision, (T + 1,).
+        edge_weights: Weight of an action in the edge bits, (T + 1,).
         one_hot: Operations of an op code, one-hot, as the bits of an integer, (243,).
-        decided_ops: Bits of what is decided in ``one_hot``, for each cursor, (T + 1,).
-        decided_edges: Bits of what is decided in the edge bits, for each cursor, (T + 1,).
+        decided_ops: The bits of ``one_hot`` that are decided, for each cursor, (T + 1,).
+        decided_edges: The edge bits that are decided, for each cursor, (T + 1,).
         graphs: Where the rows of a graph, given by its edge bits, begin in ``rows``.
         selections: Where the relabelling to its canonical form begins in ``recode``.
         recode: :func:`ecnas.isomorphism.recode_table`, flat.
         rows: As in :class:`ecnas.isomorphism.CellIndex`, flat.
         rewards: Of each training (one, unless they are drawn at random) of each cell, (trainings, cells).
-        vector_rewards: Likewise, (trainings, cells, objectives).
+        vector_rewards: The same as vectors, (trainings, cells, objectives).
     """
 
     following: Array
@@ -87,21 +87,21 @@ class Tables(NamedTuple):
 class FuncCellEnv(FuncEnv[BuildState, Array, Array, Array, Array, Any, Tables]):
     """:class:`ecnas_gym.CellEnv` without a state of its own: pure functions from state and action to state.
 
-    States, masks, observations, rewards and ends are those of :class:`ecnas_gym.CellEnv`, of worlds too
-    (``benchmark="surrogate-7V~7"``). All functions work on states and actions of any shape, elementwise, and can be
-    mapped over. A final state stays what it is. An action that is not in the action space counts as one outside of the
-    mask. There is no budget: who calls the functions counts.
+    States, masks, observations, rewards and ends are those of :class:`ecnas_gym.CellEnv`, including those of worlds
+    (``benchmark="surrogate-7V~7"``). All functions work elementwise on states and actions of any shape, and can be
+    mapped. A final state does not change any more. An action outside the action space counts as one outside the mask.
+    There is no budget: the caller counts.
 
-    Nothing is random unless ``repeat="random"``. Then ``rng`` (a generator of numpy or a key of JAX) draws the training
-    that is rewarded; otherwise it is not used.
+    Nothing is random unless ``repeat="random"``. Then ``rng`` (a numpy generator or a JAX key) draws the training that
+    is rewarded; otherwise it is not used.
 
     Args:
         space: "4V", "5V" or "7V".
-        xp: ``numpy`` or ``jax.numpy``. JAX has rewards in float32, unless told otherwise (``jax_enable_x64``).
-        **kwargs: Arguments of :class:`ecnas_gym.CellEnv` but for ``budget`` and ``render_mode``.
+        xp: ``numpy`` or ``jax.numpy``. In JAX rewards are float32, unless ``jax_enable_x64`` is set.
+        **kwargs: Arguments of :class:`ecnas_gym.CellEnv` except ``budget`` and ``render_mode``.
 
     Attributes:
-        default_params: The tables; every function takes them as ``params``, and takes these if there are none.
+        default_params: The tables. Every function takes tables as ``params``, and uses these by default.
     """
 
     def __init__(self, space: str = "7V", xp: types.ModuleType = np, **kwargs: Any) -> None:
@@ -131,7 +131,7 @@ class FuncCellEnv(FuncEnv[BuildState, Array, Array, Array, Array, Any, Tables]):
         return BuildState(start, nothing, nothing, nothing)
 
     def transition(self, state: BuildState, action: Array, rng: Any = None, params: Tables | None = None) -> BuildState:
-        """Carries out a decision. After an action outside of the mask the cell stays as it was.
+        """Carries out a decision. An action outside the mask leaves the cell unchanged.
 
         Raises:
             ValueError: The action is of no integer type.
@@ -164,7 +164,7 @@ class FuncCellEnv(FuncEnv[BuildState, Array, Array, Array, Array, Any, Tables]):
         return (plus - minus).astype(xp.float32)
 
     def action_mask(self, state: BuildState, params: Tables | None = None) -> Array:
-        """Which actions are allowed: bool, with the three actions along a last axis."""
+        """The allowed actions: bool, with the three actions along the last axis."""
         return (params or self._tables).masks[state.node]
 
     def terminal(self, state: BuildState, rng: Any = None, params: Tables | None = None) -> Array:
@@ -194,7 +194,7 @@ class FuncCellEnv(FuncEnv[BuildState, Array, Array, Array, Array, Any, Tables]):
         return xp.where((state.node >= START) & (next_state.node < START), ended, 0.0)
 
     def _training(self, rng: Any, shape: tuple[int, ...], tables: Tables) -> Array:
-        """Which training answers: always the same, or one by lot."""
+        """The training that is rewarded: always the same, or one drawn at random."""
         number = tables.rewards.shape[0]
         if number == 1:
             return 0
@@ -211,9 +211,9 @@ class FuncCellEnv(FuncEnv[BuildState, Array, Array, Array, Array, Any, Tables]):
     def transition_info(
         self, state: BuildState, action: Array, next_state: BuildState, params: Tables | None = None
     ) -> dict[str, Array]:
-        """``row`` (−1) and ``vector_reward`` (NaN where no cell was finished) of what the action has finished.
+        """``row`` and ``vector_reward`` of the cells that the action finished; −1 and NaN where it finished none.
 
-        Where trainings are drawn at random, which only ``reward`` knows, there is no vector reward.
+        If trainings are drawn at random, there is no vector reward, since only ``reward`` knows which one was drawn.
         """
         xp, tables = self.xp, params or self._tables
         row = self.row(next_state, tables)
@@ -272,5 +272,5 @@ def _rewards(env: CellEnv) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def _counts(chosen: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """How many decisions before each one are chosen."""
+    """For each decision, the number of chosen decisions before it."""
     return (np.cumsum(chosen) - chosen).astype(np.int32)

@@ -1,4 +1,4 @@
-"""The environments for many cells at once: the episodes of N environments, by table look-ups on arrays."""
+"""Vector environments: the episodes of N environments, by table look-ups on arrays."""
 
 from __future__ import annotations
 
@@ -29,10 +29,11 @@ from ecnas_gym.info import METRICS, DeferredInfo, Info
 from ecnas_gym.observation import layout
 
 MANY: Final = 0.5
-"""All answers of a benchmark are kept in memory, 24 bytes a cell, once questions cost this part of finding them."""
+"""All answers of a benchmark are kept in memory, 24 bytes per cell, once queries have cost this part of computing
+them."""
 
-_A_QUESTION: Final = 800  # costs as much as so many of all cells
-_PART: Final = 1 << 16  # cells of which all answers are found at once
+_A_QUESTION: Final = 800  # a query costs as much as this many cells when all are computed
+_PART: Final = 1 << 16  # cells whose answers are computed at once
 
 Observations = NDArray[np.float32]
 Masks = NDArray[np.int8]
@@ -40,14 +41,14 @@ Step = tuple[Observations, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bo
 
 
 class Answers(NamedTuple):
-    """What B cells bring and cost.
+    """Rewards and costs of B cells.
 
     Attributes:
         rows: The cells' rows, shape (B,).
         rewards: Shape (B,) or (B, objectives).
         energy: kWh, B of them.
         seconds: B of them.
-        evaluations: All that the benchmark says, if it was asked; None if the answers are out of memory.
+        evaluations: The full evaluations if the benchmark was queried; None if the answers come from memory.
     """
 
     rows: NDArray[np.int64]
@@ -57,7 +58,7 @@ class Answers(NamedTuple):
     evaluations: Evaluations | None
 
     def first(self, count: int) -> Answers:
-        """The first of them."""
+        """The first ``count`` of them."""
         evaluations = self.evaluations
         if evaluations is not None:
             parts = [field[:count] if isinstance(field, np.ndarray) else field for field in evaluations]
@@ -66,7 +67,7 @@ class Answers(NamedTuple):
 
 
 class _VectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
-    """What environments that build and environments that edit share: ends of episodes, budgets and information.
+    """The part that building and editing environments share: ends of episodes, budgets and information.
 
     How an episode goes is up to the subclass, for all N environments at once.
     """
@@ -151,7 +152,7 @@ class _VectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
     # What users call.
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Which actions are allowed now: bool, shape (N, actions)."""
+        """The allowed actions, bool of shape (N, actions)."""
         return self._masks().view(np.bool_)
 
     def reset(
@@ -219,9 +220,9 @@ class _VectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
         return self._observe(), rewards, terminated, truncated, info
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
-        """Calls a method of every environment, or reads an attribute, as gymnasium's ``SyncVectorEnv``.
+        """Calls a method of every environment, or reads an attribute, like gymnasium's ``SyncVectorEnv``.
 
-        Only ``action_masks`` and ``render`` tell environments apart; all else that there is they share.
+        Only ``action_masks`` and ``render`` differ between environments; everything else is shared.
 
         Raises:
             AttributeError: There is no such method, or it would step or reset single environments.
@@ -236,7 +237,7 @@ class _VectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
         return (value(*args, **kwargs) if callable(value) else value,) * self.num_envs
 
     def get_attr(self, name: str) -> tuple[Any, ...]:
-        """An attribute of every environment; they share all that they have."""
+        """An attribute of every environment; they share all attributes."""
         value = getattr(self if name in _OWN else self._env, name)
         return (value,) * self.num_envs
 
@@ -264,7 +265,7 @@ class _VectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
         self.__dict__.pop("_all_answers", None)
 
     def render(self) -> tuple[Any, ...]:
-        """What each environment's cell looks like, as :class:`ecnas_gym.CellEnv` renders it."""
+        """A rendering of each environment's cell, as by :class:`ecnas_gym.CellEnv`."""
         draw: Callable[[CellBuilder, None], Any] | None = {"ansi": rendering.text, "rgb_array": rendering.pixels}.get(
             self.render_mode or ""
         )
@@ -490,7 +491,7 @@ _OWN: Final = ("num_envs", "autoreset_mode", "max_episode_steps", "spec", "metad
 
 
 class _MOVectorEnv(_VectorEnv):
-    """Vector rewards, with what a single environment has of MO-Gymnasium's convention."""
+    """Vector rewards, following MO-Gymnasium's convention as a single environment does."""
 
     def __init__(
         self,
@@ -514,8 +515,8 @@ class _MOVectorEnv(_VectorEnv):
 class CellVectorEnv(_VectorEnv):
     """N environments of :class:`ecnas_gym.CellEnv` that step together, many times faster than one by one.
 
-    Every episode is the one that :class:`ecnas_gym.CellEnv` has for the same actions: the same observations, rewards,
-    masks and ends, to the last bit. ``gym.make_vec(id, num_envs)`` makes it, with the arguments of the environment:
+    Every episode is identical to that of :class:`ecnas_gym.CellEnv` for the same actions: observations, rewards, masks
+    and ends agree to the last bit. ``gym.make_vec(id, num_envs)`` makes it, with the arguments of the environment:
 
     ```python
     >>> import gymnasium as gym
@@ -533,31 +534,30 @@ class CellVectorEnv(_VectorEnv):
     ```
 
     ## Information
-    That of :class:`ecnas_gym.CellEnv`, under the same keys and in the same units, as arrays with a row for each
-    environment. An array under ``_key`` tells which environments ``key`` is meant for; in the other rows there is NaN,
-    −1 or False. ``action_mask`` is int8 of shape (N, 3), after every reset and step; ``envs.unwrapped.action_masks()``
-    is the same as bool.
+    As in :class:`ecnas_gym.CellEnv`, under the same keys and in the same units, as arrays with one row per environment.
+    The array ``_key`` says which environments ``key`` belongs to; the other rows are NaN, −1 or False. ``action_mask``
+    is int8 of shape (N, 3), after every reset and step; ``envs.unwrapped.action_masks()`` is the same as bool.
 
-    Thousands of objects a step would cost more than the step. So ``envs.unwrapped.cell_space[row]`` is the cell,
-    ``info["evaluation"]``, which is no item, has all numbers of the evaluations as a dictionary of float64 arrays of
-    shape (N,), and ``info["budget"]`` the account when it is asked for.
+    Thousands of objects per step would cost more than the step itself. So use ``envs.unwrapped.cell_space[row]`` to get
+    a cell. ``info["evaluation"]`` has all numbers of the evaluations, as a dictionary of float64 arrays of shape (N,),
+    and ``info["budget"]`` the account. Neither is an item; both are made on access.
 
     ## End of an episode
-    ``autoreset_mode`` is one of gymnasium's three: by default the *next step* after an episode's end ignores the action
-    and starts a new cell. With ``"SameStep"`` the step that ends it does so, and hands out the last observation and
-    information as ``info["final_obs"]`` and ``info["final_info"]``. With ``"Disabled"`` the caller resets with
-    ``options={"reset_mask": ended}``.
+    ``autoreset_mode`` is one of gymnasium's three. By default the *next step* after the end of an episode ignores the
+    action and starts a new cell. With ``"SameStep"`` the last step of an episode also starts the next one, and returns
+    the last observation and information as ``info["final_obs"]`` and ``info["final_info"]``. With ``"Disabled"`` the
+    caller resets with ``options={"reset_mask": ended}``.
 
     ## Budget
-    The episodes that end in a step are charged in the order of the environments up to the first that would overspend.
-    It and those behind it are *unpaid*: they end truncated, with reward 0, without an evaluation and without a charge,
-    while all paid ones end as usual, so nothing that was charged is lost. The next ``step`` then raises
-    :class:`ecnas.BudgetExhaustedError`. So does a ``step`` in which an episode begins, or is to begin next, when the
-    budget is spent to the last unit. A step that raises has changed nothing.
+    Episodes that end in a step are charged in the order of the environments, up to the first that would overspend. That
+    one and those after it are *unpaid*: they are truncated with reward 0, without an evaluation and without a charge.
+    All paid episodes end as usual, so nothing that was charged is lost. The next ``step`` raises
+    :class:`ecnas.BudgetExhaustedError`. So does a ``step`` in which an episode starts, or would start next, when the
+    budget is fully spent. A step that raises changes nothing.
 
     ## Attributes
-    ``call``, ``get_attr`` and ``set_attr`` do what those of gymnasium's ``SyncVectorEnv`` do, as far as environments
-    can differ. ``reference_point`` is a single environment's.
+    ``call``, ``get_attr`` and ``set_attr`` behave like those of gymnasium's ``SyncVectorEnv``, as far as environments
+    can differ. ``reference_point`` is that of a single environment.
 
     Args:
         num_envs: N.
