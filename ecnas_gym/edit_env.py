@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ecnas import Benchmark, Budget, Cell, OutOfDomainError, Scalarisation, pareto
 from ecnas.benchmark import DEFAULT_OBJECTIVES
 from ecnas.coerce import whole
-from ecnas.encoding import NUM_OPERATIONS, OP_WEIGHTS
+from ecnas.encoding import NUM_OP_CODES, NUM_OPERATIONS, code_to_ops
 from ecnas_gym.builder import MASK_DONE
 from ecnas_gym.domain import Repeat
 from ecnas_gym.editor import Edits, Placed
@@ -31,9 +31,12 @@ class _EditEnv(_BuildEnv[Reward]):
         self.max_edits = max_edits = whole("max_edits", max_edits, 1, 999)
         self.edits = Edits(self.cell_space)
         num_inner = self.cell_space.num_vertices - 2
-        self._ops_at = np.arange(num_inner) * NUM_OPERATIONS
+        digits = code_to_ops(np.arange(NUM_OP_CODES))[:, :num_inner]
+        self._ops_seen = np.eye(NUM_OPERATIONS, dtype=np.float32)[digits].reshape(NUM_OP_CODES, -1)  # by op code
         self._num_ops = num_inner * NUM_OPERATIONS
-        self._size = self._num_ops + self.edits.num_edges + max_edits + 1
+        self._edge_bits = 1 << np.arange(self.edits.num_edges)
+        self._left_at = self._num_ops + self.edits.num_edges  # where an observation says how many edits are left
+        self._size = self._left_at + max_edits + 1
         self.action_space = gym.spaces.Discrete(self.edits.num_actions)
         self.observation_space = gym.spaces.Box(0.0, 1.0, (self._size,), dtype=np.float32)
         self.placed = Placed(0, 0)
@@ -96,10 +99,7 @@ class _EditEnv(_BuildEnv[Reward]):
         if not self._mask[choice]:
             return self._end_invalid()
         if choice != self.edits.stop:
-            edge_bits, op_code = self.edits.apply(
-                np.array(self.placed.edge_bits), np.array(self.placed.op_code), np.array(choice)
-            )
-            self.placed = Placed(int(edge_bits), int(op_code))
+            self.placed = self.edits.after(self.placed, choice)
             self._edits_left -= 1
             self._look()
             if self.budget is not None:
@@ -121,22 +121,17 @@ class _EditEnv(_BuildEnv[Reward]):
         builder.edge_bits, builder.op_code = self.placed
         builder.cursor, builder.mask = len(builder.decisions), MASK_DONE
         self._mask = self.edits.mask(self.placed, self._edits_left, self._present)
-        row = self._row()
+        row = builder.row()
         # The unchanged incumbent would be paid for again and tell nothing; but an episode must be able to end.
         if row == self._start_row and (row, self.epochs) in self._evaluated and self._mask[:-1].any():
             self._mask[self.edits.stop] = False
         observation = self._observation = np.zeros(self._size, dtype=np.float32)
-        digits = [self.placed.op_code // weight % NUM_OPERATIONS for weight in OP_WEIGHTS[: len(self._ops_at)]]
-        observation[self._ops_at + digits] = 1.0
-        edges = self.placed.edge_bits >> np.arange(self.edits.num_edges) & 1
-        observation[self._num_ops : self._num_ops + len(edges)] = edges
-        observation[self._num_ops + len(edges) + self._edits_left] = 1.0
-
-    def _row(self) -> int:
-        return int(self.edits.rows(np.array(self.placed.edge_bits), np.array(self.placed.op_code)))
+        observation[: self._num_ops] = self._ops_seen[self.placed.op_code]
+        observation[self._num_ops : self._left_at] = self._edge_bits & self.placed.edge_bits != 0
+        observation[self._left_at + self._edits_left] = 1.0
 
     def _final_mask(self) -> NDArray[np.int8]:
-        self._mask = np.zeros_like(self._mask)
+        self._mask = np.zeros(len(self._mask), dtype=np.bool_)
         return self._mask.astype(np.int8)
 
     def _row_after(self, action: int) -> int:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ecnas import Cell, Space
 from ecnas.coerce import whole
 from ecnas.encoding import MAX_INNER, NUM_OP_CODES, NUM_OPERATIONS, OP_WEIGHTS, edge_bit, to_frame
-from ecnas.isomorphism import load_index, unpack_cell
+from ecnas.isomorphism import NO_GRAPH, load_index, unpack_cell
 
 
 class Placed(NamedTuple):
@@ -66,6 +66,10 @@ class Edits:
             for op in range(NUM_OPERATIONS):
                 action = self.num_edges + NUM_OPERATIONS * vertex + op
                 self._recoded[action] += (op - codes // weight % NUM_OPERATIONS) * weight
+        # For one cell: its graph after each flip, and at last as it is; and which operations can be set, and to stop.
+        self._frames = to_frame(space.num_vertices, np.append(self._flips[: self.num_edges], 0))
+        self._settable = np.ones((NUM_OP_CODES, self.num_actions - self.num_edges), dtype=np.bool_)
+        self._settable[:, :-1] = (self._recoded[self.num_edges : self.stop] != codes).T
         # Edges of each inner vertex, to find the unconnected ones; and op codes kept at a set of vertices.
         self._incident = [
             sum(1 << edge_bit(min(u, v), max(u, v)) for u in range(space.num_vertices) if u != v)
@@ -98,9 +102,23 @@ class Edits:
         Returns:
             Bool, shape (num_actions,).
         """
-        masks = self.masks(np.array([placed.edge_bits]), np.array([placed.op_code]), np.array([edits_left]), present)
-        mask: NDArray[np.bool_] = masks[0]
+        if present is not None:
+            one = np.array([placed.edge_bits]), np.array([placed.op_code]), np.array([edits_left])
+            present_mask: NDArray[np.bool_] = self.masks(*one, present)[0]
+            return present_mask
+        graphs = self._frames ^ to_frame(self.space.num_vertices, placed.edge_bits)
+        known = load_index().patterns.take(graphs) != NO_GRAPH
+        mask = np.zeros(self.num_actions, dtype=np.bool_)
+        mask[self.stop] = True
+        if edits_left > 0:
+            mask[: self.num_edges] = known[:-1]
+            if known[-1]:
+                mask[self.num_edges :] = self._settable[placed.op_code]
         return mask
+
+    def after(self, placed: Placed, action: int) -> Placed:
+        """One placed cell after an action, allowed or not; as :meth:`apply`."""
+        return Placed(placed.edge_bits ^ self._flips.item(action), self._recoded.item(action, placed.op_code))
 
     def masks(
         self,
@@ -141,13 +159,7 @@ class Edits:
 
     def placements(self, row: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """All ways to place a cell: edge bits and op codes (0 at unconnected vertices), each of shape (1 … 120,)."""
-        num_vertices, edge_bits, op_code = unpack_cell(load_index().cells.item(row))
-        flips, weights = seatings(num_vertices, self.space.num_vertices)
-        present = [bit for bit in range(flips.shape[1]) if edge_bits >> bit & 1]
-        digits = np.array([op_code // weight % NUM_OPERATIONS for weight in OP_WEIGHTS[: num_vertices - 2]], np.int64)
-        bits = flips[:, present]
-        forward = (bits > 0).all(axis=1)  # seatings that turn no edge around
-        return bits[forward].sum(axis=1), weights[forward] @ digits
+        return _placements(self.space.num_vertices, row)
 
     def fill_unconnected(
         self, edge_bits: NDArray[np.int64], op_codes: NDArray[np.int64], rng: np.random.Generator
@@ -170,10 +182,13 @@ class Edits:
 
     def place(self, row: int, rng: np.random.Generator) -> Placed:
         """A cell in a random placement, with random operations at its unused vertices."""
-        edge_bits, op_codes = self.placements(row)
-        chosen = rng.integers(len(edge_bits), size=1)
-        filled = self.fill_unconnected(edge_bits[chosen], op_codes[chosen], rng)
-        return Placed(int(edge_bits[chosen[0]]), int(filled[0]))
+        all_bits, op_codes = self.placements(row)
+        chosen = int(rng.integers(len(all_bits)))
+        drawn = int(rng.integers(NUM_OPERATIONS, size=len(self._incident)) @ OP_WEIGHTS[: len(self._incident)])
+        edge_bits = all_bits.item(chosen)
+        connected = sum(1 << number for number, incident in enumerate(self._incident) if edge_bits & incident)
+        op_code = self._kept.item(connected, op_codes.item(chosen)) + self._kept.item(~connected, drawn)
+        return Placed(edge_bits, op_code)
 
     def check_placed(self, placed: Any) -> Placed:
         """A placed cell out of two whole numbers.
@@ -193,6 +208,21 @@ class Edits:
     def cell(self, placed: Placed) -> Cell:
         """The cell."""
         return Cell.from_frame(to_frame(self.space.num_vertices, placed.edge_bits), placed.op_code)
+
+
+@functools.lru_cache(maxsize=1024)  # few cells are started from, again and again
+def _placements(space_vertices: int, row: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """As :meth:`Edits.placements`, in the space of so many vertices; not to be written to."""
+    num_vertices, edge_bits, op_code = unpack_cell(load_index().cells.item(row))
+    flips, weights = seatings(num_vertices, space_vertices)
+    present = [bit for bit in range(flips.shape[1]) if edge_bits >> bit & 1]
+    digits = np.array([op_code // weight % NUM_OPERATIONS for weight in OP_WEIGHTS[: num_vertices - 2]], np.int64)
+    bits = flips[:, present]
+    forward = (bits > 0).all(axis=1)  # seatings that turn no edge around
+    placed = bits[forward].sum(axis=1), weights[forward] @ digits
+    for values in placed:
+        values.setflags(write=False)
+    return placed
 
 
 @functools.cache
