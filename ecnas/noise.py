@@ -1,18 +1,19 @@
-"""Trainings that differ: seeded draws around the expected metrics of the embedded table.
+"""Noisy trainings: seeded draws around the expected metrics of the embedded table.
 
-No two trainings of a cell end alike, and some fail. A *world*, ``ecnas.load("surrogate-7V~7")``, is the embedded table
-as it might have been measured: three trainings of every cell at each number of epochs, drawn from a model that is
-fitted to real trainings (:mod:`ecnas.surrogate.noise`, docs/surrogate.md). What the draws scatter around stays at hand
-as ``benchmark.expected``.
+Repeated trainings of a cell differ, and some fail. A *world*, ``ecnas.load("surrogate-7V~7")``, is the embedded table
+as it might have been measured: three trainings of every cell at each number of epochs, drawn from a model fitted to
+real trainings (:mod:`ecnas.surrogate.noise`, docs/surrogate.md). The expected metrics remain available as
+``benchmark.expected``.
 
-An accuracy is what is expected plus a residual. Its luck is a normal variate; what the luck is worth is a table of
-measured quantiles by the expected accuracy, which keeps skew and tails. The luck of a training has two parts: one that
-all trainings of the cell have in common, since the table does not know all of a cell, and one of its own. Validation
-and test accuracy of one training share most of it. After 108 epochs a training may also have failed, and a few cells
-always fail. Accuracies are whole numbers of 10,000 images. Time and energy scatter together, around what is expected.
+An accuracy is the expected accuracy plus a residual. The residual has a normal variate, its luck, which is mapped to an
+accuracy by measured quantiles at this expected accuracy; this keeps skew and tails. Luck has two parts: one is shared
+by all trainings of a cell, since the table does not know everything about it, and one belongs to the training.
+Validation and test accuracy of a training share most of it. After 108 epochs a training may also have failed, and a few
+cells always fail. Accuracies are multiples of 1/10,000, one image. Time and energy scatter jointly around their
+expected values.
 
-A draw depends on the table's digest, the seed of the world, the row of the cell, the epochs and the repeat alone. The
-rows of a smaller space are the first of a larger one, so a cell has the same trainings in "4V", "5V" and "7V".
+A draw depends only on the table's digest, the world's seed, the row of the cell, the epochs and the repeat. The rows of
+a smaller space are the first rows of a larger one, so a cell has the same trainings in "4V", "5V" and "7V".
 """
 
 from __future__ import annotations
@@ -37,13 +38,13 @@ REPEATS: Final = 3
 """Trainings of each cell at each number of epochs, as in NAS-Bench-101."""
 
 IMAGES: Final = 10_000
-"""Images that an accuracy is measured on."""
+"""Images on which an accuracy is measured."""
 
 LUCKS: Final = np.linspace(-4.0, 4.0, 33)
 """The standard normal variates at which :class:`Residuals` are tabulated."""
 
 PART: Final = 1 << 15
-"""Cells that are drawn at once: few enough for what is computed on the way to stay in a cache."""
+"""Cells drawn at once: few enough that the intermediate arrays stay in the processor's cache."""
 
 MODEL_FILE: Final = Path(__file__).parent / "data" / "noise.json"
 
@@ -52,13 +53,13 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Residuals:
-    """How accuracies scatter around what is expected, by what is expected.
+    """Scatter of accuracies around the expected accuracy, by the expected accuracy.
 
     Attributes:
         levels: Expected accuracies, ascending; shape (k,).
-        quantiles: Accuracy − expected at each level of the luck :data:`LUCKS`; shape (k, 33). Each has mean 0 over the
-            luck. Between levels and lucks it is interpolated, beyond them it is that of the last.
-        common: Part of the luck's variance that all trainings of a cell share, shape (k,).
+        quantiles: Accuracy − expected at each value of the luck in :data:`LUCKS`; shape (k, 33). Each row has mean 0
+            over the luck. Values are interpolated between levels and lucks, and constant beyond them.
+        common: Share of the luck's variance that all trainings of a cell have in common, shape (k,).
         together: Correlation of the rest of the luck between validation and test accuracy of a training, shape (k,).
     """
 
@@ -68,7 +69,7 @@ class Residuals:
     together: Array
 
     def __call__(self, expected: Array, luck: Array) -> Array:
-        """The residuals of accuracies, shape (n,), by what is expected and the luck."""
+        """The residuals of accuracies, shape (n,), from the expected accuracies and the luck."""
         return interpolate(self.quantiles, *places(self.levels, expected), luck)
 
 
@@ -78,9 +79,9 @@ class Failures:
 
     Attributes:
         levels: Expected validation accuracies, ascending; shape (k,).
-        probability: That a training fails, shape (k,); linear in between, that of the last beyond.
-        always: Part of it that is due to cells which fail in every training.
-        least_vertices: Cells of fewer vertices do not fail.
+        probability: Probability that a training fails, shape (k,); linear between levels, constant beyond them.
+        always: Share of it that is due to cells which fail in every training.
+        least_vertices: Cells with fewer vertices do not fail.
         accuracies: Quantiles of the accuracy of failed trainings at even steps from 0 to 1; shape (q,).
     """
 
@@ -91,13 +92,13 @@ class Failures:
     accuracies: Array
 
     def risk(self, val: Array, num_vertices: NDArray[np.integer]) -> Array:
-        """How likely a training of each cell fails, by its expected validation accuracy and its vertices; all (n,)."""
+        """Probability that a training of each cell fails, by expected validation accuracy and vertices; all (n,)."""
         risk = np.interp(val, self.levels, self.probability)
         risk[num_vertices < self.least_vertices] = 0.0
         return risk
 
     def draw(self, risk: Array, cell: _Draws, training: _Draws) -> tuple[NDArray[np.bool_], Array]:
-        """Which trainings of cells fail, by their risks (n,): shape (n,); and the accuracies of those that do."""
+        """Whether trainings fail, given their risks (n,): bool (n,); and the accuracies of those that do."""
         always = self.always * risk
         failed = (cell.uniform("failure") < always) | (training.uniform("failure") < (risk - always) / (1 - always))
         steps = np.linspace(0.0, 1.0, len(self.accuracies))
@@ -106,15 +107,15 @@ class Failures:
 
 @dataclass(frozen=True)
 class NoiseModel:
-    """Everything that draws depend on but for the table and the seed.
+    """The parameters of the draws, apart from the table and the seed.
 
     Attributes:
-        val_accuracy: Residuals of the validation accuracy by number of epochs; those of the test accuracy after fewer
-            than 108 epochs are taken to be alike.
-        test_accuracy: Residuals of the test accuracy after 108 epochs, at what is expected of it.
-        failures: Failed trainings, where they stand out: after 36 and 108 epochs.
-        time: Standard deviation of a training time's logarithm.
-        energy: That of an energy.
+        val_accuracy: Residuals of the validation accuracy by number of epochs; below 108 epochs they also serve for the
+            test accuracy.
+        test_accuracy: Residuals of the test accuracy after 108 epochs, by expected test accuracy.
+        failures: Failed trainings, where they can be identified: after 36 and 108 epochs.
+        time: Standard deviation of the logarithm of training times.
+        energy: Standard deviation of the logarithm of energies.
         cost_together: Correlation of the two.
         digest: SHA-256 of the file it was read from.
     """
@@ -132,8 +133,8 @@ class NoiseModel:
 
         Args:
             expected: The table without noise.
-            world: Names what the draws depend on beside row, epochs and repeat.
-            epochs: One of the table's.
+            world: Names the world; draws depend on it, the row, the epochs and the repeat.
+            epochs: One of the table's numbers of epochs.
 
         Returns:
             Columns of shape (cells, 1, :data:`REPEATS`).
@@ -192,7 +193,7 @@ class NoiseModel:
 
 
 def correlated(one: Array, other: Array, correlation: Array | float) -> Array:
-    """Standard normal variates that correlate with ``one``, made of it and independent others."""
+    """Standard normal variates correlated with ``one``, made from it and from independent ones."""
     mixed: Array = correlation * one + np.sqrt(1 - np.square(correlation)) * other
     return mixed
 
@@ -218,7 +219,7 @@ class _Scatter:
 
 
 def places(grid: Array, values: Array) -> tuple[NDArray[np.intp], Array]:
-    """Where values lie in an ascending grid: the place of the point below, and the part of the way to the next."""
+    """Positions of values in an ascending grid: the index of the point below, and the part of the way to the next."""
     below = np.clip(np.searchsorted(grid, values, side="right") - 1, 0, len(grid) - 2)
     part: Array = np.clip((values - grid[below]) / (grid[below + 1] - grid[below]), 0.0, 1.0)
     return below, part
@@ -243,8 +244,8 @@ def interpolate(quantiles: Array, level: NDArray[np.intp], upper: Array, luck: A
 def split_mix(start: int, number: int, skipped: int = 0) -> NDArray[np.uint64]:
     """Outputs of the generator SplitMix64 after some that are skipped: uint64 of shape (number,).
 
-    Its state only counts, so that any output can be had without the others (Steele, Lea and Flood 2014,
-    https://doi.org/10.1145/2660193.2660195, metric 15).
+    Its state is a counter, so any output can be computed without the others (Steele, Lea and Flood 2014,
+    https://doi.org/10.1145/2660193.2660195, figure 15).
     """
     bits = np.arange(skipped + 1, skipped + number + 1, dtype=np.uint64)
     bits *= np.uint64(0x9E3779B97F4A7C15)
@@ -258,7 +259,7 @@ def split_mix(start: int, number: int, skipped: int = 0) -> NDArray[np.uint64]:
 
 
 class _Draws:
-    """Random numbers of the n cells in some rows, each of which depends on a key, on what it is for, and on its row."""
+    """Random numbers for the n cells in some rows; each depends on a key, its purpose and its row."""
 
     def __init__(self, key: str, rows: slice) -> None:
         self._key, self._first, self._number = key, rows.start, rows.stop - rows.start
@@ -272,20 +273,20 @@ class _Draws:
         return uniform
 
     def normal(self, purpose: str) -> tuple[Array, Array]:
-        """Two independent standard normal variates a row, each of shape (n,), after Box and Muller (1958)."""
+        """Two independent standard normal variates per row, each of shape (n,), after Box and Muller (1958)."""
         radius = np.sqrt(-2.0 * np.log1p(-self.uniform(f"{purpose} radius")))
         angle = 2.0 * np.pi * self.uniform(f"{purpose} angle")
         return radius * np.cos(angle), radius * np.sin(angle)
 
 
 class NoisyTable(Table):
-    """A world: three trainings of every cell, drawn when a number of epochs is first asked for.
+    """A world: three trainings of every cell, drawn when a number of epochs is first queried.
 
-    Its ``columns`` say what there is, and are those of the table without noise.
+    Its ``columns`` are those of the table without noise.
 
     Args:
         expected: The table without noise.
-        seed: Which world, 0 or more.
+        seed: Seed of the world, 0 or more.
         model: The noise.
     """
 
@@ -347,11 +348,11 @@ class NoisyTable(Table):
 
 
 class NoisyBenchmark(Benchmark):
-    """A world: an embedded benchmark whose trainings differ.
+    """A world: an embedded benchmark with noisy trainings.
 
     Args:
         expected: The benchmark without noise.
-        seed: Which world, 0 or more.
+        seed: Seed of the world, 0 or more.
     """
 
     def __init__(self, expected: Benchmark, seed: int) -> None:
@@ -360,11 +361,11 @@ class NoisyBenchmark(Benchmark):
 
     @property
     def expected(self) -> Benchmark:
-        """The benchmark without noise, which runs are judged by."""
+        """The benchmark without noise, by which runs are judged."""
         return self._expected
 
     def normalisation(self, objectives: Sequence[str] = DEFAULT_OBJECTIVES, epochs: int | None = None) -> Normalisation:
-        """That of the benchmark without noise: rewards of all worlds are on one scale, which no luck moves."""
+        """That of the benchmark without noise, so that the rewards of all worlds have the same scale."""
         return self._expected.normalisation(objectives, epochs)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -373,7 +374,7 @@ class NoisyBenchmark(Benchmark):
 
 @functools.lru_cache(maxsize=16)  # a world that has been searched takes some 20 MB
 def noisy(expected: Benchmark, seed: int) -> NoisyBenchmark:
-    """The world of a seed; the same one twice is drawn once."""
+    """The world of a seed; a repeated request returns the same object."""
     return NoisyBenchmark(expected, seed)
 
 

@@ -85,7 +85,7 @@ def test_to_a_folder(lab, capsys):
     (lab / "other" / "thesis.tex").write_text("")
     code, _, err = run(capsys, "import", "lab.csv", "-o", "./other", "--replace")
     assert code == 2
-    assert "holds no table" in err
+    assert "is not a table" in err
     assert (lab / "other" / "thesis.tex").exists()
 
 
@@ -96,7 +96,7 @@ def test_other_figures_are_not_replaced_unasked(lab, capsys):
     (lab / "lab.csv").write_text(LAB.replace("0.05", "0.06"))
     code, _, err = run(capsys, "import", "lab.csv", "-o", "my-lab")
     assert code == 2
-    assert "'my-lab' holds other metrics already" in err
+    assert "'my-lab' already has other metrics" in err
     assert "--replace" in err
     assert ecnas.load("my-lab").digest == first.digest
     assert run(capsys, "import", "lab.csv", "-o", "my-lab", "--replace")[0] == 0

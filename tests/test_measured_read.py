@@ -306,8 +306,8 @@ def test_per_cent_and_fractions_mixed(write):
         ("row,epochs,epochs", ("columns 2 and 3 are both called 'epochs'",)),
         ("row,epoch,epochs", ("'epoch' and 'epochs' both mean epochs",)),
         ("row,energy_kwh,energy_wh", ("'energy_kwh' and 'energy_wh' both mean energy", "ignore")),
-        ("row,val_accuracy,energy_kwh", ("no column that says for how many epochs", "--epochs")),
-        ("index,epochs,energy_kwh", ("no column that says the cell", "'index', 'epochs', 'energy_kwh'")),
+        ("row,val_accuracy,energy_kwh", ("no column with the number of epochs", "--epochs")),
+        ("index,epochs,energy_kwh", ("no column that names the cell", "'index', 'epochs', 'energy_kwh'")),
         ("row,epochs,colour", ("no metrics",)),
     ],
 )
@@ -321,7 +321,7 @@ def test_columns_can_be_told(write):
     table = measured.read(path, columns=meanings).table
     assert table.values("test_accuracy", 4)[5] == 0.91
     assert table.values("energy", 4)[5] == 0.002
-    refused(path, "no meaning", columns={"acc": "goodness"})
+    refused(path, "not a known meaning", columns={"acc": "goodness"})
     refused(path, "no column 'ac'", columns={"ac": "val_accuracy"})
 
 
@@ -333,7 +333,7 @@ def test_columns_can_be_told(write):
         (b"hash,epochs,energy_kwh\n", ("no metrics",)),
         (b"\x80\x81row,epochs\n", ("line 1: not UTF-8",)),
         ("row,epochs,notes,energy_kwh\n5,4,café,1\n".encode("latin-1"), ("line 2: not UTF-8", "0xe9")),
-        (b"row,epochs\0,energy_kwh\n", ("no text",)),
+        (b"row,epochs\0,energy_kwh\n", ("not a text file",)),
         (b"row,epochs,energy_kwh\n5,4\n", ("line 2: has 2 values", "cut off")),
         (b"row,epochs,energy_kwh\n5,4,1,2\n", ("line 2: has more values", "'2'")),
         (b"row,epochs,,energy_kwh\n5,4,x,2\n", ("line 2: 'x' is in a column without a name",)),
@@ -388,17 +388,17 @@ def test_many_problems_are_told_at_once(write):
 def test_files_of_other_kinds(write, tmp_path):
     refused(write("", "lab.xlsx"), "'.xlsx'", "save the sheet as CSV")
     refused(write("", "lab.pkl"), "'.pkl'", ".parquet")
-    refused(tmp_path, "is no file")
+    refused(tmp_path, "is not a file")
     with pytest.raises(FileNotFoundError):
         measured.read(tmp_path / "none.csv")
     with pytest.raises(FileNotFoundError):
         measured.read(tmp_path / "none.parquet")
-    refused(write("hello", "lab.parquet"), "no Parquet file")
+    refused(write("hello", "lab.parquet"), "not a Parquet file")
     refused(
         write('{"row": 5}\n[1]\nnonsense\n{"row": 5, "row": 6}\n', "lab.jsonl"),
         "line 2",
         "line 3",
-        "'row' is there twice",
+        "'row' appears twice",
     )
     refused([{"row": 5, "epochs": 4, "val_accuracy": True}], "row 1", "must be a number, got True")
     refused([[5, 4, 0.8]], "row 1: must be a mapping")

@@ -1,4 +1,4 @@
-"""The cell of a line of measurements, from whatever columns name it."""
+"""The cell of a line of measurements, from the columns that name it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ecnas.space import SPACES, Space
 _HASH: Final = re.compile(r"[0-9a-fA-F]{32}")
 
 Reader = Callable[[Mapping[str, Any]], int]
-"""The row of the cell of a line's values; raises ValueError or IndexError where it is none."""
+"""The row of a line's cell, from its values; raises ValueError or IndexError if they are not a cell."""
 
 
 def rows_of_cells(
@@ -32,15 +32,15 @@ def rows_of_cells(
 ) -> tuple[list[int], list[tuple[str, ...]]]:
     """Rows of the cells of all lines.
 
-    Where several columns name the cell, they must name the same.
+    If several columns name the cell, they must agree.
 
     Args:
         source: The lines.
         columns: What the columns mean.
-        problems: Takes what is wrong, by line.
+        problems: Collects problems, by line.
 
     Returns:
-        The rows, −1 where there is a problem; and the columns that say the cell, each group that does.
+        The rows, −1 where there is a problem; and each group of columns that names the cell.
 
     Raises:
         MeasurementsError: No column names cells.
@@ -48,7 +48,7 @@ def rows_of_cells(
     readers = _readers(source, columns)
     if not readers:
         raise MeasurementsError(
-            f"{source.name} has no column that says the cell: adjacency and ops, edge_bits and num_vertices and ops, "
+            f"{source.name} has no column that names the cell: adjacency and ops, edge_bits and num_vertices and ops, "
             f"hash, row or cell; it has {', '.join(map(repr, source.columns))}"
         )
     rows = []
@@ -179,7 +179,7 @@ def _by_pieces(reader: Callable[[Mapping[str, Any]], Cell], names: tuple[str, ..
 
 
 def _number_or_text(value: Any) -> Any:
-    """A value of a CSV file as JSON has it: numbers and lists; whole numbers also where they were written as 1.0."""
+    """A value of a CSV file as in JSON: numbers and lists; 1.0 becomes a whole number."""
     if isinstance(value, str):
         try:
             value = json.loads(value)
@@ -189,10 +189,10 @@ def _number_or_text(value: Any) -> Any:
 
 
 def _whole(name: str, value: Any) -> int:
-    """A whole number, also one that was written as 7.0.
+    """A whole number, which may be written as 7.0.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is not a whole number.
     """
     try:
         number = float(value)
@@ -221,5 +221,5 @@ class _ByHash:
             raise ValueError(f"{self._name} must be 32 hexadecimal digits, got {given!r:.80}")
         row: int = self._rows[text]
         if row < 0:
-            raise ValueError(f"{self._name} {text} is of no cell of space {Space('7V').name}")
+            raise ValueError(f"{self._name} {text} belongs to no cell of space {Space('7V').name}")
         return row

@@ -1,4 +1,4 @@
-"""What the columns of a file of measurements mean, by their names and units."""
+"""The meaning of the columns of a file of measurements, from their names and units."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _STEMS: Final[Mapping[str, Mapping[str, str]]] = {
         "training_time",
     ),
 }
-"""By quantity: what a name without its unit is."""
+"""By quantity: its names without a unit."""
 
 _UNITS: Final[Mapping[str, Mapping[str, tuple[str, Fraction]]]] = {
     "accuracy": {
@@ -60,14 +60,14 @@ _UNITS: Final[Mapping[str, Mapping[str, tuple[str, Fraction]]]] = {
         **dict.fromkeys(("ms", "milliseconds"), ("ms", Fraction(1, 1000))),
     },
 }
-"""By quantity: a unit's usual spelling, and what a metric is multiplied with to be in the table's."""
+"""By quantity: the usual spelling of a unit, and the factor that converts it to the table's unit."""
 
 _DEFAULT_UNITS: Final[Mapping[str, str]] = {
     **dict.fromkeys(_ACCURACY, "fraction"),
     "training_time": "s",
     "final_training_time": "s",
 }
-"""Names without a unit that are those of NAS-Bench-101 and EC-NAS-Bench, with theirs."""
+"""Names without a unit, as in NAS-Bench-101 and EC-NAS-Bench, with the units used there."""
 
 _OTHER: Final[Mapping[str, str]] = {
     **dict.fromkeys(("adjacency", "adjacency_matrix", "adj", "adj_matrix", "matrix", "module_adjacency"), "adjacency"),
@@ -90,7 +90,7 @@ _OTHER: Final[Mapping[str, str]] = {
 }
 
 _SINGLE_PIECES: Final = re.compile(r"edge_\d+(_\d+)?|op_node_\d+|op_?\d+|input_?\d+|num_edges")
-"""Columns that together are one cell: HPOBench's, NNI's, or those of ``ecnas.interchange.parameters``."""
+"""Columns that together describe one cell: HPOBench's, NNI's, or those of ``ecnas.interchange.parameters``."""
 
 _AT_EPOCHS: Final = re.compile(r"_(?:at_)?(?:(\d+)_?ep(?:ochs?)?|ep(?:ochs?)?_?(\d+))(?=_|$)")
 
@@ -100,13 +100,13 @@ class Column:
     """A column of a file.
 
     Attributes:
-        name: As the file has it.
-        meaning: One of ``ecnas.table.COLUMNS`` if it holds metrics; "adjacency", "ops", "hash", … for what else is
-            understood; "piece" for one of several that make a cell; "" for what is ignored.
+        name: Its name in the file.
+        meaning: One of ``ecnas.table.COLUMNS`` if it has metrics; "adjacency", "ops", "hash", … for other known
+            columns; "piece" for one of several that describe a cell; "" for an ignored column.
         unit: The unit of its metrics.
-        factor: What makes metrics of the table's unit.
-        epochs: For which epochs its metrics are, if its name says so.
-        said_unit: Whether the name says the unit.
+        factor: The factor that converts its metrics to the table's unit.
+        epochs: The epochs of its metrics, if its name gives them.
+        said_unit: Whether the name gives the unit.
     """
 
     name: str
@@ -118,20 +118,20 @@ class Column:
 
     @property
     def is_metric(self) -> bool:
-        """Whether it holds metrics of trainings."""
+        """Whether it has metrics of trainings."""
         return self.meaning in COLUMNS
 
 
 def understand(
     names: Sequence[str], source: str, renamed: Mapping[str, str] | None = None, percent: bool = False
 ) -> list[Column]:
-    """What columns mean.
+    """The meaning of columns.
 
     Args:
         names: The columns' names.
-        source: What is read, for errors.
-        renamed: What a column is to be called instead, by its name; "ignore" to leave it out.
-        percent: Whether accuracies whose column does not say it are in percent.
+        source: Name of the file, for error messages.
+        renamed: New names of columns, by their names in the file; "ignore" leaves a column out.
+        percent: Whether accuracies are in percent if the name of their column does not say.
 
     Raises:
         MeasurementsError: A name can be understood in several ways, or two columns mean the same.
@@ -145,7 +145,7 @@ def understand(
         column = _understand(name, renamed.get(name, name), source, percent)
         if name in renamed and not column.meaning and renamed[name] != "ignore":
             raise MeasurementsError(
-                f"{source}, column {name!r}: {renamed[name]!r} is no meaning; it may be {', '.join(COLUMNS)} with a "
+                f"{source}, column {name!r}: {renamed[name]!r} is not a known meaning; use {', '.join(COLUMNS)} with a "
                 "unit (val_accuracy_percent, energy_kwh, co2_g, training_time_s), adjacency, ops, hash, row, cell, "
                 "epochs, repeat, seed, run or ignore"
             )
@@ -180,12 +180,12 @@ def _understand(name: str, called: str, source: str, percent: bool) -> Column:
         if key in stems:
             allowed = [f"{key}_{unit}" for unit in dict.fromkeys(u.lower() for u, _ in _UNITS[quantity].values())]
             raise MeasurementsError(
-                f"{source}, column {name!r}: its unit is not said; call it {' or '.join(allowed)} (or say so: --column "
+                f"{source}, column {name!r}: its unit is missing; call it {' or '.join(allowed)} (or say so: --column "
                 f"{name!r}={allowed[0]}; columns={{{name!r}: {allowed[0]!r}}} in Python)"
             )
     if re.fullmatch(r"(final_)?(accuracy|acc|top_?1)(_(percent|pct|fraction))?", key):
         raise MeasurementsError(
-            f"{source}, column {name!r}: whether this is validation, test or training accuracy is not said; call it "
+            f"{source}, column {name!r}: whether this is validation, test or training accuracy is unclear; call it "
             f"val_accuracy or test_accuracy (or say so: --column {name!r}=val_accuracy; "
             f"columns={{{name!r}: 'val_accuracy'}} in Python)"
         )

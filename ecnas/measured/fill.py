@@ -24,7 +24,7 @@ from ecnas.measured.problems import MeasurementsError
 from ecnas.table import COLUMNS, PROVENANCES, Table
 
 LEAST: Final = 5
-"""Fewest measured cells to learn from."""
+"""The smallest number of measured cells to learn from."""
 
 FOLDS: Final = 5
 """Number of folds, each of which is held out in turn."""
@@ -33,7 +33,7 @@ MANY: Final = 1000
 """With more measured cells, one held-out fold is enough."""
 
 CHUNK: Final = 1 << 15
-"""Cells that are predicted between two steps of the progress bar."""
+"""Cells predicted between two steps of the progress bar."""
 
 _OUTLYING: Final = 5.0
 _LEARNED: Final = ("energy", "training_time")
@@ -42,11 +42,11 @@ _SURROGATE: Final = PROVENANCES.index("surrogate")
 
 Floats = NDArray[np.float64]
 Fit = Callable[[NDArray[np.int64], Floats], Callable[[NDArray[np.int64]], Floats]]
-"""Learns from the rows of cells and their metrics; what it returns predicts the metrics of rows."""
+"""Learns from rows of cells and their metrics, and returns a function that predicts the metrics of rows."""
 
 
 class SurrogateExtraMissingError(ECNASError, ImportError):
-    """What learning needs is not installed."""
+    """The packages needed for learning are not installed."""
 
     def __init__(self) -> None:
         super().__init__("filling a table needs torch: pip install 'ecnas-gym[surrogate]'")
@@ -71,8 +71,9 @@ class Filled:
 def fill(table: Table, seed: int = 0, *, progress: bool = False) -> Filled:
     """Fills the gaps of a table of measurements with predictions.
 
-    Every cell of the space gets, at each of the table's numbers of epochs, what the table has of some cells:
-    accuracies, energy, CO2 and time. Accuracies that were not measured at all are the embedded surrogate's.
+    Every cell of the space gets all metrics that the table has of some cells (accuracies, energy, CO2 and time), at
+    each of the table's numbers of epochs. Accuracies that were not measured at all are taken from the embedded
+    surrogate.
 
     Args:
         table: Measurements of at least five cells.
@@ -146,14 +147,14 @@ def _dense(table: Table, name: str, shape: tuple[int, int, int]) -> tuple[Floats
 
 
 def _put(values: Floats, codes: NDArray[np.uint8], there: NDArray[np.bool_], predicted: Floats) -> None:
-    """Puts predictions, shape (cells, epochs), into the gaps of all trainings that there are."""
+    """Puts predictions, shape (cells, epochs), into the gaps of all trainings."""
     gaps = np.isnan(values) & there & ~np.isnan(predicted[..., None])
     values[gaps] = np.broadcast_to(predicted[..., None], values.shape)[gaps]
     codes[gaps] = _SURROGATE
 
 
 def _means(values: Floats) -> Floats:
-    """Means over repeats of what is there, shape (cells, epochs)."""
+    """Means over the available repeats, shape (cells, epochs)."""
     number = (~np.isnan(values)).sum(axis=2)
     return np.where(number > 0, np.nansum(values, axis=2) / np.maximum(number, 1), np.nan)
 
@@ -208,7 +209,7 @@ def _predictions(table: Table, name: str, seed: int, account: list[str], tick: C
 
 
 def _judged(fit: Fit, rows: NDArray[np.int64], metrics: Floats) -> str:
-    """How well held-out cells are predicted."""
+    """The accuracy of predictions for held-out cells, in words."""
     if len(rows) < 2 * LEAST:
         return f"{len(rows)} measured cells are too few to estimate the error"
     fold = np.random.default_rng(0).permutation(len(rows)) % FOLDS
@@ -255,7 +256,7 @@ def _line(embedded: Floats, metrics: Floats) -> tuple[float, float]:
 
 
 def _embedded(table: Table, name: str, epochs: int) -> Floats:
-    """The embedded surrogate's metrics at the number of epochs that is nearest."""
+    """The embedded surrogate's metrics at the nearest number of epochs."""
     embedded = load(f"surrogate-{table.space.name}")
     nearest = min(embedded.epochs, key=lambda other: abs(np.log(other / epochs)))
     return embedded.values(name, nearest)

@@ -1,4 +1,4 @@
-"""Which run of an energy meter belongs to which line of measurements."""
+"""Matches the runs of an energy meter with lines of measurements."""
 
 from __future__ import annotations
 
@@ -22,19 +22,17 @@ def runs_of_lines(
         columns: What the columns mean.
         rows: The row of each line's cell, −1 where it has a problem.
         meters: The runs.
-        problems: Takes what is wrong.
+        problems: Collects problems.
 
     Returns:
-        A run or None for each line; and what is odd: lines without a run, runs without a line.
+        A run or None for each line; and notes on lines without a run and runs without a line.
 
     Raises:
-        MeasurementsError: The lines have energies already, no run belongs to any line, or several do to one.
+        MeasurementsError: The lines already have energies, no run matches any line, or several match one line.
     """
     energy = next((column for column in columns if column.meaning == "energy"), None)
     if energy is not None:
-        raise MeasurementsError(
-            f"{source.name} has energies in column {energy.name!r} already; leave out one or the other"
-        )
+        raise MeasurementsError(f"{source.name} has energies in column {energy.name!r} already; leave one of them out")
     column = next((column for column in columns if column.meaning == "run"), None)
     if column is not None:
         which = f"column {column.name!r}"

@@ -1,9 +1,9 @@
-"""What energy meters leave behind: codecarbon's ``emissions.csv`` and carbontracker's logs, one run for each training.
+"""Files of energy meters: codecarbon's ``emissions.csv`` and carbontracker's logs, one run per training.
 
-codecarbon (https://codecarbon.io) appends one line a run: ``duration`` in s, ``emissions`` in kg, ``energy_consumed``
-in kWh; of a run that wrote several lines the last holds all of it. carbontracker
-(https://github.com/saintslab/carbontracker) writes ``…_carbontracker_output.log`` beside ``…_carbontracker.log``; where
-it measured some epochs only, what it predicted for all of them is taken, as its own parser does, and called "scaled".
+codecarbon (https://codecarbon.io) appends one line per run: ``duration`` in s, ``emissions`` in kg, ``energy_consumed``
+in kWh. If a run wrote several lines, the last one has its totals. carbontracker
+(https://github.com/saintslab/carbontracker) writes ``…_carbontracker_output.log`` beside ``…_carbontracker.log``; If
+it measured only some epochs, its prediction for all of them is used, as in its own parser, and marked "scaled".
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _PUE: Final = re.compile(r"multiplied by a PUE coefficient of ([0-9.]+)")
 
 @dataclass(frozen=True)
 class Run:
-    """What a meter says of one training.
+    """The record of one training by a meter.
 
     Attributes:
-        name: What it is called.
-        aliases: What else it can be found by.
+        name: Its name.
+        aliases: Other names by which it can be found.
         metrics: "energy" (kWh), "co2" (g) and "training_time" (s).
-        epochs: Epochs of the training, where the meter knows.
-        provenance: "measured", or "scaled" where some epochs only were.
+        epochs: Epochs of the training, if the meter records them.
+        provenance: "measured", or "scaled" if only some epochs were measured.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Meters:
     Attributes:
         name: The file or folder.
         runs: In the meter's order.
-        notes: What is odd about them.
+        notes: Notes on irregularities.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Meters:
 
     @staticmethod
     def recognises(path: Path) -> bool:
-        """Whether a path is a meter's own file or folder."""
+        """Whether a path is a file or folder of a meter."""
         path = path.expanduser()
         if path.is_dir():
             return any(path.rglob(f"*{_OUTPUT_SUFFIX}"))
@@ -83,8 +83,8 @@ class Meters:
         """Reads a meter's files, or the entries of carbontracker's parser.
 
         Raises:
-            FileNotFoundError: There is no such path.
-            MeasurementsError: It is not what a meter writes.
+            FileNotFoundError: The path does not exist.
+            MeasurementsError: It is not a file of a meter.
         """
         if not isinstance(given, (str, os.PathLike)):
             return cls("entries", *_runs_of_entries(given))
@@ -108,7 +108,7 @@ class Meters:
 
     @property
     def know_epochs(self) -> bool:
-        """Whether the meter knows the epochs of every training."""
+        """Whether the epochs of every training are known."""
         return all(run.epochs is not None for run in self.runs)
 
     def run(self, name: str) -> Run | None:
@@ -120,12 +120,12 @@ class Meters:
         found = [run for run in self.runs if name == run.name or name in run.aliases]
         if len(found) > 1:
             raise LookupError(
-                f"{self.name} has {len(found)} runs called {name!r}; name them by what tells them apart, such as run_id"
+                f"{self.name} has {len(found)} runs called {name!r}; use a name that distinguishes them, such as run_id"
             )
         return found[0] if found else None
 
     def as_source(self) -> Source:
-        """The runs as lines of measurements, where the name of each holds the module hash of its cell.
+        """The runs as lines of measurements; the name of each must contain the module hash of its cell.
 
         Raises:
             MeasurementsError: A name does not.
@@ -135,8 +135,8 @@ class Meters:
             hashes = {found for alias in (run.name, *run.aliases) for found in _HASH.findall(alias)}
             if len(hashes) != 1:
                 raise MeasurementsError(
-                    f"{self.name}, run {run.name!r}: its name does not say the cell; name runs by the cell's module "
-                    "hash, or give this with energy= (--energy) beside a file that has the runs' names in a column run"
+                    f"{self.name}, run {run.name!r}: its name does not contain the module hash of a cell; add it, or "
+                    "pass this with energy= (--energy) and a file of measurements that names the runs in a column run"
                 )
             values: dict[str, Any] = {"hash": hashes.pop(), "provenance": run.provenance}
             units = {"energy": "energy_kwh", "co2": "co2_g", "training_time": "training_time_s"}
@@ -187,7 +187,7 @@ def _positive(text: str) -> float:
 
 
 def _entry_of_log(path: Path, top: Path) -> dict[str, Any]:
-    """What carbontracker's parser says of a pair of logs, as far as it is needed here."""
+    """The part of carbontracker's parsed entry that is needed here, from a pair of logs."""
     text = path.read_text(encoding="utf-8", errors="replace")
     standard = path.with_name(path.name.replace(_OUTPUT_SUFFIX, "_carbontracker.log"))
     said = standard.read_text(encoding="utf-8", errors="replace") if standard.exists() else ""

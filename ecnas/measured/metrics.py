@@ -1,4 +1,4 @@
-"""From single trainings to a table: columns, what is missing, provenance, and the digest of the metrics."""
+"""From single trainings to a table: columns, gaps, provenance, and the digest of the metrics."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ecnas.space import SPACES, Space
 from ecnas.table import COLUMNS, PROVENANCES, Column, Provenance, Table
 
 MOST_FIGURES: Final = 1 << 25
-"""Metrics that a column may have room for, 256 MB: cells of the space × numbers of epochs × repeats."""
+"""The largest size of a column, 256 MB: cells of the space × numbers of epochs × repeats."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,11 @@ class Training:
     """The metrics of one training of a cell.
 
     Attributes:
-        row: The cell's row in the 7V space, which it has in every space that holds it.
+        row: The cell's row in the 7V space, which is the same in every space that contains it.
         epochs: Epochs of the training.
         repeat: Which of the cell's trainings, from 0.
-        metrics: By name of the column, in the table's units.
-        provenance: Where metrics come from, by name of the column.
+        metrics: By column, in the table's units.
+        provenance: Provenance of the metrics, by column.
     """
 
     row: int
@@ -44,7 +44,7 @@ def table_of(trainings: Sequence[Training], name: str, space: str | None = None,
         trainings: At least one with a metric; no two of the same cell, epochs and repeat.
         name: The table's name.
         space: "4V", "5V" or "7V"; the smallest that holds all cells by default.
-        notes: What a user must know.
+        notes: Notes for users.
 
     Raises:
         MeasurementsError: There are no metrics, or far too many different epochs and repeats.
@@ -82,7 +82,7 @@ def assemble(
     codes: Mapping[str, NDArray[np.uint8]],
     notes: str,
 ) -> Table:
-    """A table of metrics and their provenance, each of the shape (cells, epochs, repeats); NaN where there is none."""
+    """A table of metrics and their provenance, each of shape (cells, epochs, repeats); NaN is a gap."""
     there = {column: ~np.isnan(array) for column, array in values.items()}
     kinds = {
         number: {int(code) for column in values for code in np.unique(codes[column][:, i][there[column][:, i]])}
@@ -106,9 +106,9 @@ def assemble(
 
 
 def metrics_digest(space: Space, epochs: Sequence[int], values: Mapping[str, NDArray[np.float64]]) -> str:
-    """SHA-256 of metrics: which cell, epochs and repeat has which.
+    """SHA-256 of metrics by cell, epochs and repeat.
 
-    It is the same in every space that holds the cells, however the metrics were written down.
+    It is the same in every space that contains the cells, and does not depend on the format of the file.
 
     Args:
         space: The space whose rows the metrics follow.

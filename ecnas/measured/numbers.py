@@ -18,11 +18,11 @@ Mark = Literal["point", "comma"]
 MISSING: Final = frozenset(
     {"", "nan", "n/a", "n.a.", "#n/a", "na", "null", "none", "nil", "-", "--", "–", "—", "?", "missing"}
 )
-"""Words, in small letters, that say that there is no metric."""
+"""Words, in lower case, for a missing value."""
 
 _GROUPING: Final = re.compile(r"(?<=\d)['’\s](?=\d{3}(?!\d))")  # \s holds non-breaking spaces as well
 _USUAL: Final = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?", re.A)
-"""How programs write numbers: most of all that are read."""
+"""Numbers as programs write them, by far the most frequent form."""
 
 _FORMS: Final[dict[str, re.Pattern[str]]] = {
     "point": re.compile(r"[+-]?(\d+|[1-9]\d{0,2}(,\d{3})+)(\.\d*)?(e[+-]?\d+)?|[+-]?\.\d+(e[+-]?\d+)?", re.I | re.A),
@@ -31,25 +31,24 @@ _FORMS: Final[dict[str, re.Pattern[str]]] = {
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a value says that there is none."""
+    """Whether a value stands for a missing one."""
     if isinstance(value, str):
         return value.strip().lower() in MISSING
     return value is None or (isinstance(value, (float, np.floating, Decimal)) and math.isnan(value))
 
 
 def decimal_mark(texts: Iterable[tuple[str, str]], source: str) -> Mark:
-    """Whether a file writes decimals with a point or with a comma.
+    """Whether a file has decimal points or decimal commas.
 
-    "0,93" and "1.234,5" can only have decimal commas, "0.93" and "1,234.5" only decimal points. "1,234" and "1.234" can
-    be read both ways; a file in which nothing else tells how is refused, unless all such numbers have points, which is
-    what every program writes.
+    "0,93" and "1.234,5" can only have decimal commas, "0.93" and "1,234.5" only decimal points. "1,234" and "1.234" are
+    ambiguous. A file with only such numbers is refused, unless all of them have points, as every program writes them.
 
     Args:
-        texts: Where each number stands, and its text.
-        source: What is read, for errors.
+        texts: The position of each number, and its text.
+        source: Name of the file, for error messages.
 
     Raises:
-        MeasurementsError: The file has both marks, or it cannot be known which.
+        MeasurementsError: The file has both marks, or the mark is ambiguous.
     """
     seen: dict[str, tuple[str, str]] = {}
     unclear: tuple[str, str] | None = None
@@ -78,10 +77,10 @@ def decimal_mark(texts: Iterable[tuple[str, str]], source: str) -> Mark:
 
 
 def read_number(value: Any, mark: Mark = "point") -> float:
-    """The number that a value is, which may be a text.
+    """The number in a value, which may be a text.
 
     Raises:
-        ValueError: It is none; the message says why.
+        ValueError: It is not a number; the message says why.
     """
     if isinstance(value, (bool, np.bool_)):
         raise ValueError(f"must be a number, got {value!r}")
@@ -105,10 +104,10 @@ def read_number(value: Any, mark: Mark = "point") -> float:
 
 
 def times(number: float, factor: Fraction) -> float:
-    """A number in another unit, as if it had been written in it: 93.1% is 0.931, and not 0.9309999999999999."""
+    """A number in another unit, rounded as if written in it: 93.1% is 0.931, not 0.9309999999999999."""
     return number if factor == 1 else float(Fraction(Decimal(repr(number))) * factor)
 
 
 def _plain(text: str) -> str:
-    """A number's text without spaces and apostrophes between thousands, with a plain minus."""
+    """A number's text without thousands separators (spaces, apostrophes), with an ASCII minus."""
     return _GROUPING.sub("", text.strip()).replace("−", "-")

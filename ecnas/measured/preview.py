@@ -1,4 +1,4 @@
-"""What was understood of a file of measurements, for people to look at before they trust it."""
+"""A preview of how a file of measurements was understood, to be checked before it is used."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ _TITLES: Final[Mapping[str, str]] = {
     "training_time": "training time",
 }
 _WORDS: Final[Mapping[str, str]] = {"energy": "energy", "kwh": "energy", "acc": "val_accuracy", "co2": "co2"}
-"""What a column's name may hold that was meant for metrics."""
+"""Parts of a column's name that suggest it was meant for metrics."""
 
 _TABLE_UNITS: Final[Mapping[str, str]] = {"energy": "kWh", "co2": "g", "training_time": "s"}
 
 Entry = tuple[str, str, str]
-"""A column's name, what it means, and what is in it."""
+"""A column's name, its meaning and its content."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """A table, and how it was read; printed, it is a preview.
+    """A table, and an account of how it was read; printing it shows a preview.
 
     Attributes:
         table: The metrics.
-        understood: For each column: its name, what it means, and what is in it.
-        notes: Odd lines, and whatever else a user should look at.
+        understood: For each column: its name, its meaning and its content.
+        notes: Irregular lines, and other points that a user should check.
     """
 
     table: Table
@@ -78,10 +78,10 @@ def account(
     Args:
         source: The lines.
         columns: What the columns mean.
-        cell_columns: The columns that say the cell, those that do it together in one group.
-        ranges: Least, largest and number of the metrics of a column, by its name.
-        table: What was made of them.
-        meters: What told the energies.
+        cell_columns: The columns that name the cell, in groups that do so together.
+        ranges: Minimum, maximum and number of a column's metrics, by name.
+        table: The resulting table.
+        meters: The source of the energies.
     """
     for group in cell_columns:
         name = ", ".join(group) if len(group) <= 3 else f"{group[0]} … {group[-1]}"
@@ -113,7 +113,7 @@ def account(
 
 
 def remarks(source: Source, columns: Sequence[Column], rows: Sequence[int], table: Table, mark: Mark) -> Iterator[str]:
-    """What is odd about columns that are not used: parameters that are not the cell's, a name that promises metrics."""
+    """Notes on unused columns: parameters that differ from the cell's, names that suggest metrics."""
     for column in columns:
         if column.meaning == "parameters":
             yield from _other_parameters(source, column, rows, mark)

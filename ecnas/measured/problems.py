@@ -1,4 +1,4 @@
-"""What is wrong with a file of measurements, all of it at once, each by line and column."""
+"""All problems of a file of measurements at once, each with its line and column."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ SHOWN: Final = 10
 
 
 class MeasurementsError(ECNASError, ValueError):
-    """Measurements that cannot be read, or not without guessing; the message names lines and columns."""
+    """Measurements that cannot be read without guessing; the message names lines and columns."""
 
 
 class Problems:
-    """Collects what is wrong, so that a user sees all of it and not the first thing only.
+    """Collects problems, so that a user sees all of them and not only the first.
 
     Args:
-        source: What is read, such as a file's name.
+        source: Name of the file.
     """
 
     def __init__(self, source: str) -> None:
@@ -30,10 +30,10 @@ class Problems:
         self._found.append(text)
 
     def check(self) -> None:
-        """Raises what was found so far.
+        """Raises an error if there are problems.
 
         Raises:
-            MeasurementsError: There is something.
+            MeasurementsError: There are problems.
         """
         if not self._found:
             return
@@ -47,5 +47,5 @@ class Problems:
 
 
 def listed(texts: Sequence[str], most: int = 6) -> str:
-    """Texts with commas between, and how many more there are."""
+    """Texts separated by commas, and the number of those left out."""
     return ", ".join(texts[:most]) + (f" and {len(texts) - most:,} more" if len(texts) > most else "")

@@ -47,23 +47,23 @@ def read(
             ``ops``, ``hash``, ``row``, ``cell``, …), ``epochs``, ``repeat`` or ``seed``, ``val_accuracy`` (0 to 1),
             ``val_accuracy_percent``, ``energy_kwh``, ``co2_g``, ``training_time_s``, …
         name: The table's name; the file's stem by default.
-        epochs: Epochs of all trainings, where no column says it.
-        columns: What columns mean whose names do not say it: ``{"acc": "val_accuracy", "row": "ignore"}``.
-        percent: Accuracies whose column does not say it are in percent.
-        decimal: "point" or "comma", where the numbers do not show it.
+        epochs: Epochs of all trainings, if no column gives them.
+        columns: Meanings of columns that their names do not give: ``{"acc": "val_accuracy", "row": "ignore"}``.
+        percent: Whether accuracies are in percent if the name of their column does not say.
+        decimal: "point" or "comma", if the numbers are ambiguous.
         space: "4V", "5V" or "7V"; the smallest that holds all cells by default.
-        provenance: Where metrics come from for which no column says it.
+        provenance: Provenance of metrics if no column gives it.
         energy: The energy meter's files: codecarbon's ``emissions.csv``, a folder of carbontracker's logs, or what its
-            ``parser.parse_all_logs`` returns. A run is found by the column ``run``, else by the cell's module hash in
-            its name.
-        notes: What a user of the table must know.
+            ``parser.parse_all_logs`` returns. A run is found by the column ``run``, or else by the cell's module hash
+            in its name.
+        notes: Notes for users of the table.
 
     Returns:
-        The table and its preview. A metric that is not there is NaN; a cell without any is missing.
+        The table and its preview. A missing metric is NaN; a cell without any metric is missing.
 
     Raises:
-        MeasurementsError: Something is wrong or ambiguous; the message names all lines and columns of it.
-        UnknownNameError: There is no such space.
+        MeasurementsError: The file is wrong or ambiguous; the message names all lines and columns concerned.
+        UnknownNameError: The space is unknown.
         FileNotFoundError: There is no such file.
 
     Example:
@@ -166,14 +166,14 @@ class _Reader:
             by_meter = self.meters is not None and not self.metrics and self.meters.know_epochs
             if lacking or (not self.metrics and "epochs" not in self.named and not by_meter):
                 raise MeasurementsError(
-                    f"{self.source.name} has no column that says for how many epochs the cells were trained; add a "
-                    "column epochs, or say it for all (epochs=108; --epochs 108 on the command line)"
+                    f"{self.source.name} has no column with the number of epochs; add a column epochs, or give "
+                    "one number for all (epochs=108; --epochs 108 on the command line)"
                 )
             return None
         if "epochs" in self.named:
             raise MeasurementsError(
                 f"{self.source.name} has the column {self.named['epochs'].name!r}; epochs for all ({epochs}) cannot be "
-                "said as well"
+                "given as well"
             )
         if not 1 <= epochs <= _MOST_EPOCHS:
             raise ValueError(f"epochs must be from 1 to {_MOST_EPOCHS}, got {epochs!r}")
@@ -201,7 +201,7 @@ class _Reader:
         return int(number)
 
     def _label(self, line: Line) -> int:
-        """The number that tells the trainings of a cell apart."""
+        """The number that distinguishes the trainings of a cell."""
         column = self.named.get("repeat")
         if column is not None:
             value = line.values.get(column.name)
@@ -212,7 +212,7 @@ class _Reader:
         return (self._whole(line, column, 0, 2**63) or 0) if column is not None else 0
 
     def _repeats(self, keys: Sequence[tuple[int, int, int]]) -> dict[tuple[int, int, int], int]:
-        """The repeat of each training, from 0: repeats in the order of their numbers, a cell's seeds in theirs."""
+        """The repeat of each training, from 0, in the order of the given numbers or, for each cell, of its seeds."""
         by_cell = "repeat" not in self.named
         labels: dict[int, set[int]] = {}
         for row, _, label in keys:
@@ -221,7 +221,7 @@ class _Reader:
         return {key: order[key[0] if by_cell else 0][key[2]] for key in keys}
 
     def _trainings(self, line: Line, row: int, run: Run | None) -> list[Training]:
-        """The trainings of a line: one, or one for each number of epochs that columns are for."""
+        """The trainings of a line: one, or one for each number of epochs in the names of columns."""
         origins = self._origins(line)
         by_epochs: dict[int, dict[str, float]] = {}
         line_epochs = self._line_epochs(line, run)
@@ -268,7 +268,7 @@ class _Reader:
         return origins
 
     def _metric(self, line: Line, column: Column, value: Any) -> float | None:
-        """A metric in the table's unit; None where it is a problem."""
+        """A metric in the table's unit; None if it has a problem."""
         is_accuracy = column.meaning.endswith("accuracy")
         factor, percent = column.factor, column.unit == "%"
         try:
@@ -302,7 +302,7 @@ def _check_accuracy(number: float, factor: Fraction, percent: bool) -> None:
     if not math.isfinite(number) or not 0 <= number * factor <= 1:
         hint = ""
         if factor == 1 and 1 < number <= 100:
-            hint = "; if it is in percent, say so: a column called …_accuracy_percent (or --percent; percent=True)"
+            hint = "; if it is in percent, call the column …_accuracy_percent (or use --percent; percent=True)"
         raise ValueError(f"must be from 0 to {1 / factor}, got {number:g}{hint}")
     if percent and 0 < number <= 1:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Lines of measurements in files: CSV as programs and spreadsheets write it, JSON Lines, Parquet; or Python's own."""
+"""Lines of measurements: from CSV as programs and spreadsheets write it, JSON Lines, Parquet, or Python objects."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Line:
     """One line of measurements.
 
     Attributes:
-        where: Where it stands: "line 7", "row 7".
-        values: Its values by column; a column that it lacks is not there.
+        where: Its position: "line 7", "row 7".
+        values: Its values by column; missing columns are absent.
     """
 
     where: str
@@ -46,13 +46,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Source:
-    """Measurements as they were written.
+    """Measurements as written.
 
     Attributes:
-        name: What errors call it.
+        name: Its name in error messages.
         columns: The columns' names, in order.
-        lines: What is in it.
-        notes: What was left out, and why.
+        lines: Its lines.
+        notes: The parts left out, with reasons.
     """
 
     name: str
@@ -62,14 +62,14 @@ class Source:
 
 
 def open_source(given: str | os.PathLike[str] | Iterable[Mapping[str, Any]]) -> Source:
-    """Reads a file, or takes rows.
+    """Reads a file, or accepts rows.
 
     Args:
         given: A path, whose suffix decides how it is read (:data:`SUFFIXES`), or an iterable of mappings.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        MeasurementsError: It is no such file after all.
+        FileNotFoundError: The file does not exist.
+        MeasurementsError: The content does not match the suffix.
         PyarrowMissingError: It is a Parquet file, and pyarrow is not installed.
     """
     if not isinstance(given, (str, os.PathLike)):
@@ -77,7 +77,7 @@ def open_source(given: str | os.PathLike[str] | Iterable[Mapping[str, Any]]) -> 
     path = Path(given).expanduser()
     suffix = path.suffix.lower()
     if path.exists() and not path.is_file():
-        raise MeasurementsError(f"{path} is no file; measurements are read from one of {', '.join(SUFFIXES)}")
+        raise MeasurementsError(f"{path} is not a file; measurements are read from {', '.join(SUFFIXES)}")
     if suffix in _PARQUET:
         return _of_parquet(path)
     if suffix not in SUFFIXES:
@@ -91,7 +91,7 @@ def _decoded(path: Path) -> str:
     content = path.read_bytes()
     encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     if b"\0" in content and encoding != "utf-16":
-        raise MeasurementsError(f"{path.name} is no text: it has bytes of value 0")
+        raise MeasurementsError(f"{path.name} is not a text file: it has null bytes")
     try:
         return content.decode(encoding)
     except UnicodeDecodeError as error:
@@ -106,7 +106,7 @@ def _decoded(path: Path) -> str:
 
 
 def of_csv(name: str, text: str) -> Source:
-    """Lines of a text with a header and a delimiter, which the header shows."""
+    """Lines of a text with a header, which determines the delimiter."""
     problems = Problems(name)
     notes: list[str] = []
     # Files that were made of several have byte-order marks inside.
@@ -166,7 +166,7 @@ def _check_header(name: str, header: Sequence[str], number: int) -> None:
 
 
 def _delimiter(text: str) -> tuple[str, str, int]:
-    """The delimiter, the text from its header on, and the number of the header's line."""
+    """The delimiter, the text from the header on, and the line number of the header."""
     first_line = 1
     while text:
         head, _, rest = text.partition("\n")
@@ -230,7 +230,7 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
         keys = [key for key, _ in pairs]
-        raise ValueError(f"{next(key for key in keys if keys.count(key) > 1)!r} is there twice")
+        raise ValueError(f"{next(key for key in keys if keys.count(key) > 1)!r} appears twice")
     return values
 
 
@@ -244,7 +244,7 @@ def _of_parquet(path: Path) -> Source:
     try:
         table = pyarrow.parquet.read_table(path)
     except (pyarrow.ArrowException, OSError) as error:
-        raise MeasurementsError(f"{path.name} is no Parquet file ({error})") from error
+        raise MeasurementsError(f"{path.name} is not a Parquet file ({error})") from error
     names = table.column_names
     _check_header(path.name, names, 0)
     rows = (row for batch in table.to_batches() for row in batch.to_pylist())
@@ -258,7 +258,7 @@ def _of_rows(rows: Iterable[Mapping[str, Any]]) -> Source:
         if not isinstance(row, Mapping):
             raise MeasurementsError(
                 f"rows, row {number}: must be a mapping from columns to values, got {row!r:.80}; "
-                'of a pandas frame, give frame.to_dict("records")'
+                'for a pandas frame, pass frame.to_dict("records")'
             )
         lines.append(Line(f"row {number}", row))
     return _of_lines("rows", lines)

@@ -1,6 +1,6 @@
 """Imported tables by name, in a folder beside the cache of the published files.
 
-They are no cache: nothing makes them anew, and nothing here ever removes one but :func:`store` with ``replace=True``.
+They are not a cache: nothing can recreate them, and only :func:`store` with ``replace=True`` ever removes one.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ class NameTakenError(ECNASError, FileExistsError):
 
 
 def folder_of(name: str) -> Path:
-    """Where the table of a name lies, or would lie."""
+    """The folder of the table with this name, whether or not it exists."""
     return cache_folder() / "imported" / name
 
 
 def is_name(text: str) -> bool:
-    """Whether a text can be a table's name."""
+    """Whether a text is a valid name of a table."""
     return bool(_NAME.fullmatch(text))
 
 
 def stored_names() -> list[str]:
-    """The names of all tables that are stored."""
+    """The names of all stored tables."""
     return sorted(path.parent.name for path in folder_of("").glob("*/table.json") if is_name(path.parent.name))
 
 
@@ -43,20 +43,20 @@ def store(table: Table, name: str | Path, replace: bool = False) -> Path:
 
     Args:
         table: The table.
-        name: A name of letters, digits and ``._+-``; or a path to a folder, to which it is written instead.
+        name: A name of letters, digits and ``._+-``; or the path of a folder to write to.
         replace: Whether other metrics under this name may be replaced.
 
     Returns:
         The folder.
 
     Raises:
-        NameTakenError: There is a table with other metrics, and ``replace`` is not set.
+        NameTakenError: A table with other metrics has this name, and ``replace`` is not set.
         ValueError: It is the name of an embedded or published benchmark.
     """
     if isinstance(name, Path) or os.sep in name or name.startswith("."):
         folder = Path(name).expanduser()
         if folder.exists() and not (folder / "table.json").is_file():
-            raise NameTakenError(f"{folder} is there already and holds no table")
+            raise NameTakenError(f"{folder} already exists and is not a table")
     else:
         if not is_name(name):
             raise ValueError(f"name must be letters, digits and ._+- (or a path with a slash in it), got {name!r}")
@@ -65,7 +65,7 @@ def store(table: Table, name: str | Path, replace: bool = False) -> Path:
         folder = folder_of(name)
     if folder.exists() and not replace and (known := open_table(folder)).digest != table.digest:
         raise NameTakenError(
-            f"{str(name)!r} holds other metrics already (digest {known.digest[:12]}…); choose another name, or replace "
+            f"{str(name)!r} already has other metrics (digest {known.digest[:12]}…); choose another name, or replace "
             "them (--replace; replace=True)"
         )
     changed(table, name=folder.name).save(folder)

@@ -1,8 +1,8 @@
-"""Writes a table's trainings as CSV, JSON Lines or Parquet, so that :func:`ecnas.measured.read` gives the same table.
+"""Writes a table's trainings as CSV, JSON Lines or Parquet; :func:`ecnas.measured.read` recovers the same table.
 
 One line for each training: ``hash``, ``adjacency`` and ``ops`` of the canonical cell, ``epochs``, ``repeat`` from 0,
-the metrics with their units, ``trainable_parameters``, and ``provenance``; of a table whose metrics come from different
-places also that of each metric. A metric that is not there is empty (CSV) or null.
+the metrics with their units, ``trainable_parameters``, and ``provenance``; if the provenance of metrics differs, also
+that of each metric. A missing metric is empty (CSV) or null.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ecnas.measured.sources import PyarrowMissingError
 from ecnas.table import COLUMNS, PROVENANCES, Table
 
 NAMES: Final = {"energy": "energy_kwh", "co2": "co2_g", "training_time": "training_time_s"}
-"""Columns whose name in a file says their unit."""
+"""Columns whose name in a file gives their unit."""
 
 SUFFIXES: Final = (".csv", ".jsonl", ".parquet", ".tfrecord")
 
@@ -29,7 +29,7 @@ _PART: Final = 1 << 14
 
 
 def export(table: Table, path: Path) -> int:
-    """Writes a table to a file that is complete or not there at all; one that exists is replaced.
+    """Writes a table to a file atomically; an existing file is replaced.
 
     Args:
         table: Any table.
@@ -37,11 +37,11 @@ def export(table: Table, path: Path) -> int:
             format (:mod:`ecnas.official.export`).
 
     Returns:
-        How many rows were written.
+        The number of rows written.
 
     Raises:
-        ValueError: The suffix is another.
-        PyarrowMissingError, TensorFlowMissingError: The format needs it, and it is not installed.
+        ValueError: The suffix is none of these.
+        PyarrowMissingError, TensorFlowMissingError: The format needs a package that is not installed.
     """
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
