@@ -174,8 +174,9 @@ class _BuildEnv(gym.Env[NDArray[np.float32], np.int64], Generic[Reward]):
 
     def _choice(self, action: Any, num_actions: int) -> int:
         """The action of a step that may be made."""
-        is_plain = (type(action) is int or type(action) is np.int64) and 0 <= action < num_actions
-        choice = int(action) if is_plain else whole("action", action, 0, num_actions - 1)
+        choice = int(action) if type(action) is np.int64 or type(action) is int else -1
+        if not 0 <= choice < num_actions:
+            choice = whole("action", action, 0, num_actions - 1)
         if not self._running:
             raise ResetNeeded("call reset before step: the episode has ended, or none was started")
         return choice

@@ -21,6 +21,8 @@ def told(value: Any) -> Any:
     A flag becomes a zero-dimensional array, since Gymnasium's vector environments and tensor wrappers do not accept
     numpy's bool as a number. An array is returned unchanged.
     """
+    if type(value) is float:
+        return np.float64(value)
     if isinstance(value, bool | np.bool_):
         return np.array(value)
     return np.asarray(value)[()]  # float64 or int64, which are numbers to everybody
