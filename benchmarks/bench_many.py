@@ -191,34 +191,50 @@ def updates(rounds: int) -> None:
 
 
 def functional(rounds: int) -> None:
-    """Legal random episodes: the native vector environment's, drawn before; the functional one's, drawn on the way."""
+    """Legal random episodes of the native vector environment and of the functional one, with actions drawn before."""
     import jax
     import jax.numpy as jnp
 
     func = FuncCellEnv("7V", xp=jnp)
+
+    def drawn(key: Any, state: BuildState, tables: Any) -> Any:
+        masks = func.action_mask(state, tables)
+        draws = jax.random.bits(key, masks.shape, dtype=jnp.uint8).astype(jnp.int32)
+        return jnp.argmax(jnp.where(masks, draws, -1), axis=1).astype(jnp.int32)
+
     for num_envs in (1024, 16384, 131072):
 
-        def episode(key: Any, tables: Any, observe: bool, num_envs: int = num_envs) -> Any:
-            def step(carry: Any, key: Any) -> Any:
+        def episode(tables: Any, steps: Any, draw: bool, observe: bool, num_envs: int = num_envs) -> Any:
+            """Rewards, the sum of all observations, and actions; the steps are these, or keys to draw them with."""
+
+            def step(carry: Any, given: Any) -> Any:
                 state, seen = carry
-                masks = func.action_mask(state, tables)
-                draws = jax.random.bits(key, masks.shape, dtype=jnp.uint8).astype(jnp.int32)
-                action = jnp.argmax(jnp.where(masks, draws, -1), axis=1)
+                action = drawn(given, state, tables) if draw else given
                 state = func.transition(state, action, None, tables)
                 if observe:  # all observations are made, and read by a sum
                     seen = seen + func.observation(state, None, tables)
-                return (state, seen), None
+                return (state, seen), action if draw else None
 
             start = BuildState(*(jnp.broadcast_to(field, (num_envs,)) for field in func.initial()))
             nothing = jnp.zeros((num_envs, 62) if observe else ())
-            (state, seen), _ = jax.lax.scan(step, (start, nothing), jax.random.split(key, 26))
-            return tables.rewards[0, func.row(state, tables)], seen
+            (state, seen), actions = jax.lax.scan(step, (start, nothing), steps)
+            return tables.rewards[0, func.row(state, tables)], seen, actions
 
-        compiled = functools.partial(jax.jit(episode, static_argnums=2), jax.random.key(0), func.default_params)
+        compiled = functools.partial(jax.jit(episode, static_argnums=(2, 3)), func.default_params)
+        keys = jax.random.split(jax.random.key(0), 26)
+        actions = compiled(keys, True, False)[2]
+
+        def contender(
+            *arguments: Any, compiled: Callable[..., Any] = compiled, num_envs: int = num_envs
+        ) -> Callable[[], float]:
+            return repeated(_waited(compiled, *arguments), 26 * num_envs, 0.2)
+
         contenders = {
             "native, observations": _native(num_envs),
-            "JAX, observations": repeated(_waited(compiled, True), 26 * num_envs, 0.2),
-            "JAX, states alone": repeated(_waited(compiled, False), 26 * num_envs, 0.2),
+            "JAX, observations": contender(actions, False, True),
+            "JAX, states only": contender(actions, False, False),
+            "JAX, observations, and actions drawn on the way": contender(keys, True, True),
+            "JAX, states only, and actions drawn on the way": contender(keys, True, False),
         }
         print(f"{num_envs:,} environments:\n")
         print_table(take_turns(contenders, rounds), "native, observations", "environment steps per second")

@@ -1,6 +1,6 @@
 """Steps per second of the vector environments, beside CartPole-v1's native one, from 1 to 1,048,576 environments.
 
-python benchmarks/bench_vector.py [--rounds 15]
+python benchmarks/bench_vector.py [--rounds 15] [--only thousand editing parts sizes]
 
 ``benchmark_vector_step`` is gymnasium's own: it draws actions without masks, so most episodes end early and invalid,
 and it does not count the step in which an environment resets. "Legal" rows step through actions that were drawn before:
@@ -12,6 +12,7 @@ of it is never made.
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -86,12 +87,8 @@ def side_by_side() -> Callable[[], float]:
     return lambda: benchmark_vector_step(envs, SLICE)  # type: ignore[arg-type]  # a float will do
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=15)
-    rounds = parser.parse_args().rounds
-    print(machine(), "\n")
-
+def thousand(rounds: int) -> None:
+    """1,024 environments of all kinds."""
     print("1,024 environments:\n")
     contenders = {
         PEER: sampled(make(PEER, 1024)),
@@ -105,28 +102,110 @@ def main() -> None:
         f"{LEGAL}, under a budget of energy": legal(make("ECNAS-7V-v0", 1024, budget=Budget(energy=1e12))),
         f"{LEGAL}, a random training": legal(make("ECNAS-7V-v0", 1024, benchmark="surrogate-7V~7", repeat="random")),
         "MO-ECNAS-7V-v0, legal": legal(make("MO-ECNAS-7V-v0", 1024)),
-        "ECNAS-4V-Edit-v0": sampled(make("ECNAS-4V-Edit-v0", 1024)),
-        "ECNAS-5V-Edit-v0": sampled(make("ECNAS-5V-Edit-v0", 1024)),
-        "ECNAS-7V-Edit-v0": sampled(make("ECNAS-7V-Edit-v0", 1024)),
-        "MO-ECNAS-7V-Edit-v0": sampled(make("MO-ECNAS-7V-Edit-v0", 1024)),
-        "ECNAS-4V-Edit-v0, legal": replayed(make("ECNAS-4V-Edit-v0", 1024)),
-        "ECNAS-5V-Edit-v0, legal": replayed(make("ECNAS-5V-Edit-v0", 1024)),
-        "ECNAS-7V-Edit-v0, legal": replayed(make("ECNAS-7V-Edit-v0", 1024)),
-        "MO-ECNAS-7V-Edit-v0, legal": replayed(make("MO-ECNAS-7V-Edit-v0", 1024)),
+        **edited(1024),
         "ECNAS-7V-Edit-v0, single environments side by side": side_by_side(),
     }
     rates = take_turns(contenders, rounds)
     print_table(rates, PEER, "environment steps per second")
     print_table({name: rate for name, rate in rates.items() if name.startswith(LEGAL)}, LEGAL, "budgets and noise")
 
+
+def edited(num_envs: int) -> dict[str, Callable[[], float]]:
+    ids = ("ECNAS-4V-Edit-v0", "ECNAS-5V-Edit-v0", "ECNAS-7V-Edit-v0", "MO-ECNAS-7V-Edit-v0")
+    contenders = {env_id: sampled(make(env_id, num_envs)) for env_id in ids}
+    return contenders | {f"{env_id}, legal": replayed(make(env_id, num_envs)) for env_id in ids}
+
+
+def editing(rounds: int) -> None:
+    """Few and many environments that edit."""
+    for num_envs in (16, 16384):
+        print(f"{num_envs:,} environments that edit:\n")
+        contenders = {PEER: sampled(make(PEER, num_envs)), **edited(num_envs)}
+        print_table(take_turns(contenders, max(3, rounds // 2)), PEER, "environment steps per second")
+
+
+def sizes(rounds: int) -> None:
+    """From 1 to 1,048,576 environments that build."""
     for num_envs in (1, 16, 64, 256, 4096, 16384, 131072, 1048576):
         print(f"{num_envs:,} environments:\n")
         contenders = {
             PEER: sampled(make(PEER, num_envs)),
             "ECNAS-7V-v0": sampled(make("ECNAS-7V-v0", num_envs)),
-            "ECNAS-7V-v0, legal": legal(make("ECNAS-7V-v0", num_envs)),
+            LEGAL: legal(make("ECNAS-7V-v0", num_envs)),
         }
         print_table(take_turns(contenders, max(3, rounds // 2)), PEER, "environment steps per second")
+
+
+STAGES = {
+    "_checked": "check of the actions",
+    "_begin": "starts of new episodes",
+    "_look": "look-up of edited cells",
+    "_judge": "rewards, and who is the best",
+    "_masks": "masks",
+    "_observe": "observations",
+}
+
+
+def parts(rounds: int) -> None:
+    """Microseconds of each part of a step of 1,024 environments with random actions; the least of all rounds."""
+    names = [PEER, "ECNAS-4V-Edit-v0", "ECNAS-5V-Edit-v0", "ECNAS-7V-Edit-v0", "MO-ECNAS-7V-Edit-v0"]
+    columns = [_parts_of(make(name, 1024), rounds) for name in names]
+    print("| µs of processor time per step of 1,024 environments | " + " | ".join(names) + " |")
+    print("|---|" + "---:|" * len(names))
+    for stage in (*STAGES.values(), "all else", "a step"):
+        print(
+            f"| {stage} | " + " | ".join(f"{column[stage]:.1f}" if stage in column else "" for column in columns) + " |"
+        )
+    print()
+
+
+def _parts_of(envs: Any, rounds: int, num_steps: int = 200) -> dict[str, float]:
+    sampled(envs)
+    envs.reset()
+    actions = [envs.action_space.sample() for _ in range(num_steps)]
+
+    def step_all() -> float:
+        start = time.process_time()
+        for action in actions:
+            envs.step(action)
+        return (time.process_time() - start) / num_steps * 1e6
+
+    found = {"a step": min(step_all() for _ in range(rounds))}
+    if not hasattr(envs, "_look"):
+        return found
+    spent: dict[str, float] = {}
+    for name in STAGES:
+        setattr(envs, name, _timed(getattr(envs, name), name, spent))
+    timings = []
+    for _ in range(rounds):
+        spent.update(dict.fromkeys(STAGES, 0.0))
+        step_all()
+        timings.append([spent[name] / num_steps * 1e6 for name in STAGES])
+    found |= dict(zip(STAGES.values(), np.min(timings, axis=0).tolist(), strict=True))
+    return found | {"all else": found["a step"] - float(np.min(timings, axis=0).sum())}
+
+
+def _timed(method: Callable[..., Any], name: str, spent: dict[str, float]) -> Callable[..., Any]:
+    def timed(*args: Any) -> Any:
+        start = time.thread_time()
+        result = method(*args)
+        spent[name] += time.thread_time() - start
+        return result
+
+    return timed
+
+
+PARTS = {"thousand": thousand, "editing": editing, "parts": parts, "sizes": sizes}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    arguments = parser.parse_args()
+    print(machine(), "\n")
+    for part in arguments.only:
+        PARTS[part](arguments.rounds)
 
 
 if __name__ == "__main__":
