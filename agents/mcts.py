@@ -30,14 +30,14 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 from ecnas_gym.agents.critic import Networks, cell_features, rank_scores
-from ecnas_gym.agents.tabular import Drawn, draw_cells
+from ecnas_gym.agents.tabular import Drawn, draw_endings
 from numpy.typing import NDArray
 
 from ecnas.runs import Evaluator, script
 from ecnas.runs.many import evaluate_rows
 from ecnas.task import Task
 from ecnas_gym import make_env
-from ecnas_gym.builder import NUM_ACTIONS, decisions
+from ecnas_gym.builder import decisions
 
 
 @dataclass(frozen=True)
@@ -217,10 +217,9 @@ class Node:
     def after(cls, begun: tuple[int, ...], endings: Drawn) -> Node:
         """The node after some decisions; ``endings`` are completions of cells that begin with them."""
         masks = endings.masks[0]
-        depth = len(begun)
-        while depth < len(masks) and masks[depth].sum() == 1:
-            depth += 1
-        finished = depth == len(masks)
+        several = np.flatnonzero(masks[len(begun) :].sum(axis=1) > 1)
+        finished = not len(several)
+        depth = len(masks) if finished else len(begun) + int(several[0])
         untried = [] if finished else np.flatnonzero(masks[depth]).tolist()
         return cls(tuple(endings.actions[0, :depth].tolist()), untried, finished)
 
@@ -247,13 +246,13 @@ def imagine(
 ) -> list[Drawn]:
     """Ends cells that were begun at random, each a number of times."""
     num_decisions = len(decisions(task.benchmark.space))
-    logits = np.zeros((len(begun), 1, num_decisions, NUM_ACTIONS))
-    for of_one, taken in zip(logits[:, 0], begun, strict=True):
-        of_one[np.arange(len(taken)), taken] = np.inf
-    noise = np.stack([rng.gumbel(size=(number, num_decisions, NUM_ACTIONS)) for rng in rngs])
-    shape = (len(begun) * number, num_decisions, NUM_ACTIONS)
-    drawn = draw_cells(task, np.broadcast_to(logits, noise.shape).reshape(shape), noise.reshape(shape))
-    return [drawn.some(np.arange(start, start + number)) for start in range(0, len(drawn.rows), number)]
+    taken = np.full((len(begun), 1, num_decisions), -1)
+    for of_one, actions in zip(taken[:, 0], begun, strict=True):
+        of_one[: len(actions)] = actions
+    sixths = np.stack([rng.integers(6, size=(number, num_decisions)) for rng in rngs])
+    shape = (len(begun) * number, num_decisions)
+    drawn = draw_endings(task, np.broadcast_to(taken, sixths.shape).reshape(shape), sixths.reshape(shape))
+    return [drawn.some(slice(start, start + number)) for start in range(0, len(drawn.rows), number)]
 
 
 if __name__ == "__main__":

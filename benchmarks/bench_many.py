@@ -68,21 +68,20 @@ class WithScikitLearn(BANANAS):
 
     def _candidates(self, trained: Any, evaluate: Any, rng: np.random.Generator) -> Any:
         parents = sorted(trained, key=lambda candidate: -candidate.reward)[: self.num_parents]
-        cells: dict[int, ecnas.Cell] = {}
+        rows: dict[int, None] = {}
         for _ in range(10 * self.num_candidates):
             parent = parents[int(rng.integers(len(parents)))]
-            child = evaluate.mutate_anew(parent.cell, rng, self.expected_edges, self.expected_ops)
-            cells.setdefault(child.row, child)
-            if len(cells) == self.num_candidates:
+            rows[evaluate.mutate_anew(parent.cell, rng, self.expected_edges, self.expected_ops).row] = None
+            if len(rows) == self.num_candidates:
                 break
-        return [*cells.values()]
+        return np.array([*rows])
 
-    def _predict(self, trained: Any, cells: Any, rng: np.random.Generator) -> Any:
+    def _predict(self, trained: Any, rows: Any, rng: np.random.Generator) -> Any:
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.neural_network import MLPRegressor
 
         x = path_encoding(np.array([candidate.cell.row for candidate in trained]), self.max_ops)
-        x_new = path_encoding(np.array([cell.row for cell in cells]), self.max_ops)
+        x_new = path_encoding(rows, self.max_ops)
         rewards = np.array([candidate.reward for candidate in trained])
         predictions = []
         for _ in range(self.ensemble_size):

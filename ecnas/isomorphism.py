@@ -23,7 +23,7 @@ import functools
 import itertools
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,8 +84,11 @@ def pack_cell(num_vertices: int, edge_bits: int, op_code: int) -> int:
     return num_vertices << 29 | op_code << 21 | edge_bits
 
 
-def unpack_cell(packed: int) -> tuple[int, int, int]:
-    """``(num_vertices, edge_bits, op_code)`` of :func:`pack_cell`'s integer."""
+_Packed = TypeVar("_Packed", int, NDArray[np.int64])
+
+
+def unpack_cell(packed: _Packed) -> tuple[_Packed, _Packed, _Packed]:
+    """``(num_vertices, edge_bits, op_code)`` of :func:`pack_cell`'s integer, or of an array of them."""
     return packed >> 29, packed & (NUM_PATTERNS - 1), (packed >> 21) & 0xFF
 
 

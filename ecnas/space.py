@@ -17,7 +17,6 @@ from ecnas.encoding import (
     MAX_INNER,
     MAX_VERTICES,
     NUM_OPERATIONS,
-    NUM_PATTERNS,
     OP_WEIGHTS,
     code_to_ops,
     edge_bit,
@@ -138,9 +137,7 @@ class Space:
     def cells(self) -> SpaceArrays:
         """All cells of the space as arrays, in row order."""
         packed = isomorphism.load_index().cells[: self._num_cells].astype(np.int64)
-        return SpaceArrays(
-            num_vertices=packed >> 29, edge_bits=packed & (NUM_PATTERNS - 1), op_codes=packed >> 21 & 0xFF
-        )
+        return SpaceArrays(*isomorphism.unpack_cell(packed))
 
     @property
     def trainable_parameters(self) -> NDArray[np.int32]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -181,6 +182,23 @@ def test_imagined_endings_begin_as_they_must_and_are_cells():
         assert np.take_along_axis(endings.masks, endings.actions[:, :, None], axis=2).all()
         assert (endings.rows >= 0).all()
         assert (len(set(endings.rows.tolist())) > 1) == (depth < 13)
+
+
+def test_imagined_decisions_are_uniform_among_the_allowed_ones():
+    task = Task.of(ecnas.load("surrogate-4V"), ("val_accuracy",))
+    (endings,) = mcts.imagine(task, [()], 20_000, [np.random.default_rng(0)])
+    allowed = endings.masks.sum(axis=2)
+    assert set(np.unique(allowed)) == {1, 2, 3}
+    for decision, count in itertools.product(range(allowed.shape[1]), (2, 3)):
+        here = allowed[:, decision] == count
+        if not here.any():
+            continue
+        chosen, masks = endings.actions[here, decision], endings.masks[here, decision]
+        for action in range(3):
+            there = masks[:, action]
+            if there.sum() > 500:
+                share = np.mean(chosen[there] == action)
+                assert share == pytest.approx(1 / count, abs=4 * np.sqrt(0.25 / there.sum()))
 
 
 def test_the_tree_counts_every_evaluation_and_goes_where_the_bound_is_highest():

@@ -21,22 +21,19 @@ def data(num_rows: int, num_distinct: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def published(how: Regression, x, y, x_new, rng, monkeypatch) -> tuple[np.ndarray, int]:
-    """What scikit-learn predicts with the same initial weights and orders, and its passes."""
+    """What scikit-learn predicts with the same initial weights, and its steps."""
 
     def initial(self, fan_in, fan_out, dtype):
         values = rng.uniform(-1.0, 1.0, fan_in * fan_out + fan_out) * np.sqrt(6.0 / (fan_in + fan_out))
         return values[:-fan_out].reshape(fan_in, fan_out).astype(dtype), values[-fan_out:].astype(dtype)
 
-    module = sklearn_networks._multilayer_perceptron
     monkeypatch.setattr(sklearn_networks.MLPRegressor, "_init_coef", initial)
-    # One generator drew the initial weights and draws the orders; a pass shuffles what the last one left.
-    monkeypatch.setattr(module, "shuffle", lambda indices, random_state: rng.permutation(len(indices)))
     network = sklearn_networks.MLPRegressor(
         hidden_layer_sizes=how.hidden,
         learning_rate_init=how.learning_rate,
         alpha=how.alpha,
-        batch_size=min(how.batch_size, len(x)),
-        max_iter=how.max_passes,
+        batch_size=len(x),
+        max_iter=how.max_steps,
         tol=how.tolerance,
         n_iter_no_change=how.patience,
     )
@@ -46,10 +43,10 @@ def published(how: Regression, x, y, x_new, rng, monkeypatch) -> tuple[np.ndarra
     return network.predict(x_new.astype(np.float64)), network.n_iter_
 
 
-@pytest.mark.parametrize(("num_rows", "num_distinct"), [(30, 30), (90, 40), (250, 60), (600, 150)])
+@pytest.mark.parametrize(("num_rows", "num_distinct"), [(30, 30), (90, 40), (600, 150)])
 def test_the_same_as_scikit_learns(num_rows, num_distinct, monkeypatch):
     x, y = data(num_rows, num_distinct)
-    how = Regression(hidden=(32, 16), learning_rate=0.01, alpha=1e-3, max_passes=6)
+    how = Regression(hidden=(32, 16), learning_rate=0.01, alpha=1e-3, max_steps=15)
     found = how.predict(x, y, x[:50], [np.random.default_rng(seed) for seed in range(3)])
     assert found.shape == (3, min(num_rows, 50))
     for seed in range(3):
@@ -59,17 +56,17 @@ def test_the_same_as_scikit_learns(num_rows, num_distinct, monkeypatch):
 
 @pytest.mark.parametrize("num_rows", [40, 260])
 def test_fitting_ends_when_scikit_learns_does(num_rows, monkeypatch):
-    """Each network for itself; a pass more or less would be seen in the predictions."""
+    """Each network for itself; a step more or less would be seen in the predictions."""
     x, y = data(num_rows, 30)
     how = Regression(hidden=(16,), learning_rate=0.003, tolerance=0.01, patience=2)
     found = how.predict(x, y, x, [np.random.default_rng(seed) for seed in range(4)])
-    passes = set()
+    steps = set()
     for seed in range(4):
         expected, number = published(how, x, y, x, np.random.default_rng(seed), monkeypatch)
-        passes.add(number)
+        steps.add(number)
         np.testing.assert_allclose(found[seed], expected, atol=1e-3)
-    assert len(passes) > 1
-    assert max(passes) < how.max_passes
+    assert len(steps) > 1
+    assert max(steps) < how.max_steps
 
 
 def test_a_network_does_not_depend_on_the_others():

@@ -176,6 +176,10 @@ class Evaluator:
         """Whether the benchmark can judge the cell and it was not trained yet, for whatever number of epochs."""
         return cell.row not in self._seen and cell.row not in self.missing
 
+    def are_new(self, rows: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """As :meth:`is_new`, of the cells in some rows: shape (n,)."""
+        return np.array([row not in self._seen and row not in self.missing for row in rows.tolist()], dtype=np.bool_)
+
     def fidelities(self, min_epochs: int | None = None) -> list[int]:
         """The benchmark's numbers of epochs from ``min_epochs`` (its lowest by default) to the fidelity of the search.
 

@@ -8,7 +8,6 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ecnas.cell import Cell
 from ecnas.runs.evaluator import FRESH_TRIES, Candidate, Evaluator
 from ecnas.search.features import path_encoding
 from ecnas.search.regression import Regression
@@ -21,8 +20,8 @@ class BANANAS:
 
     Source: White et al. 2021, https://arxiv.org/abs/1910.11858, algorithm 1: path encoding, an ensemble of feed-forward
     networks, independent Thompson sampling, and candidates that are mutations of the best cells so far. The networks
-    here are smaller (two layers) and minimise the squared error on standardised rewards. The searcher recommends the
-    trained cell with the highest predicted reward.
+    here are smaller (two layers), and fitted by steps on all data to the squared error on standardised rewards. The
+    searcher recommends the trained cell with the highest predicted reward.
 
     Attributes:
         num_initial: Random cells at the start.
@@ -58,42 +57,45 @@ class BANANAS:
             raise ValueError(f"num_candidates must be at least batch_size {self.batch_size}, got {self.num_candidates}")
 
     def run(self, evaluate: Evaluator, rng: np.random.Generator) -> None:
+        space = evaluate.benchmark.space
         trained = [evaluate(evaluate.sample(rng)) for _ in range(self.num_initial)]
         while True:
-            cells = self._candidates(trained, evaluate, rng)
-            known = [candidate.cell for candidate in trained]
+            rows = self._candidates(trained, evaluate, rng)
+            known = np.array([candidate.cell.row for candidate in trained])
             # The networks smooth: their predictions for trained cells separate merit from luck.
-            of_known, predictions = np.split(self._predict(trained, [*known, *cells], rng), [len(known)], axis=1)
-            evaluate.recommend(known[int(np.argmax(of_known.mean(axis=0)))])
+            predicted = self._predict(trained, np.concatenate([known, rows]), rng)
+            of_known, predictions = np.split(predicted, [len(known)], axis=1)
+            evaluate.recommend(trained[int(np.argmax(of_known.mean(axis=0)))].cell)
             # Independent Thompson sampling: each candidate's reward is drawn from its own normal distribution.
             drawn = rng.normal(predictions.mean(axis=0), predictions.std(axis=0, ddof=1))
             best = np.argsort(-drawn, kind="stable")[: self.batch_size]
-            trained += [evaluate(cells[position]) for position in best.tolist()]
+            trained += [evaluate(space[row]) for row in rows[best].tolist()]
 
-    def _candidates(self, trained: list[Candidate], evaluate: Evaluator, rng: np.random.Generator) -> list[Cell]:
-        """Distinct mutations of the best cells. Trained ones are included only if too few others are found."""
-        space = evaluate.benchmark.space
+    def _candidates(self, trained: list[Candidate], evaluate: Evaluator, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Rows of distinct mutations of the best cells. Trained ones are included only if too few others are found."""
         best = sorted(trained, key=lambda candidate: -candidate.reward)[: self.num_parents]
         parents = np.array([candidate.cell.row for candidate in best])
-        fresh: dict[int, Cell] = {}
-        known: dict[int, Cell] = {}
+        drawn = np.empty(0, dtype=np.int64)
         for _ in range(FRESH_TRIES):
-            drawn = rng.choice(parents, size=2 * self.num_candidates)
-            for row in mutations(space, drawn, rng, self.expected_edges, self.expected_ops).tolist():
-                if row >= 0 and row not in evaluate.missing:
-                    cell = space[row]
-                    (fresh if evaluate.is_new(cell) else known).setdefault(row, cell)
-            if len(fresh) >= self.num_candidates:
+            chosen = rng.choice(parents, size=2 * self.num_candidates)
+            varied = mutations(evaluate.benchmark.space, chosen, rng, self.expected_edges, self.expected_ops)
+            drawn = np.append(drawn, [row for row in varied.tolist() if row >= 0 and row not in evaluate.missing])
+            drawn = drawn[np.sort(np.unique(drawn, return_index=True)[1])].astype(np.int64)
+            is_new = evaluate.are_new(drawn)
+            if np.count_nonzero(is_new) >= self.num_candidates:
                 break
-        return [*fresh.values(), *known.values()][: self.num_candidates] or [evaluate.sample(rng)]
+        rows = np.concatenate([drawn[is_new], drawn[~is_new]])[: self.num_candidates]
+        return rows if len(rows) else np.array([evaluate.sample(rng).row])
 
-    def _predict(self, trained: list[Candidate], cells: list[Cell], rng: np.random.Generator) -> NDArray[np.float64]:
-        """Predicted rewards, shape (ensemble_size, cells)."""
+    def _predict(
+        self, trained: list[Candidate], rows: NDArray[np.int64], rng: np.random.Generator
+    ) -> NDArray[np.float64]:
+        """Predicted rewards of cells by their rows, (n,): shape (ensemble_size, n)."""
         x = path_encoding(np.array([candidate.cell.row for candidate in trained]), self.max_ops)
         rewards = np.array([candidate.reward for candidate in trained])
         centre, spread = rewards.mean(), rewards.std() or 1.0
-        x_new = path_encoding(np.array([cell.row for cell in cells]), self.max_ops)
-        networks = Regression(self.hidden, learning_rate=0.01, alpha=1e-3)
+        x_new = path_encoding(rows, self.max_ops)
+        networks = Regression(self.hidden, learning_rate=0.01, alpha=1e-3, tolerance=1e-3)
         targets = ((rewards - centre) / spread).astype(np.float32)
         predictions = networks.predict(
             x.astype(np.float32), targets, x_new.astype(np.float32), rng.spawn(self.ensemble_size)

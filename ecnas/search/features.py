@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import itertools
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ecnas import cost, isomorphism
-from ecnas.encoding import MAX_INNER, NUM_OPERATIONS, OP_WEIGHTS, code_to_ops, edge_bit
+from ecnas.encoding import MAX_INNER, NUM_OPERATIONS, code_to_ops, edge_bit
 from ecnas.space import Space
 
 PATH_COUNTS: Final = tuple(sum(NUM_OPERATIONS**k for k in range(length + 1)) for length in range(MAX_INNER + 1))
@@ -30,25 +28,30 @@ def path_encoding(rows: NDArray[np.integer], max_ops: int = MAX_INNER) -> NDArra
     Returns:
         0 and 1, shape (n, PATH_COUNTS[max_ops]).
     """
-    encoded = np.zeros((len(rows), PATH_COUNTS[MAX_INNER]))
-    paths = [_paths(row) for row in rows.tolist()]
-    encoded[np.repeat(np.arange(len(rows)), [*map(len, paths)]), [*itertools.chain(*paths)]] = 1.0
-    return encoded[:, : PATH_COUNTS[max_ops]]
+    return _paths(rows, max_ops).astype(np.float64)
 
 
-@functools.lru_cache(maxsize=100_000)
-def _paths(row: int) -> frozenset[int]:
-    """Indices of a cell's paths: shorter paths first, then by their operations read as base-3 digits."""
-    num_vertices, edge_bits, op_code = isomorphism.unpack_cell(isomorphism.load_index().cells.item(row))
-    output = num_vertices - 1
-    reaching: list[set[tuple[int, int]]] = [{(0, 0)}]  # per vertex: (operations so far, their digits)
-    for y in range(1, num_vertices):
-        arriving = {path for x in range(y) if edge_bits >> edge_bit(x, y) & 1 for path in reaching[x]}
-        if y < output:
-            op = op_code // OP_WEIGHTS[y - 1] % NUM_OPERATIONS
-            arriving = {(length + 1, digits * NUM_OPERATIONS + op) for length, digits in arriving}
-        reaching.append(arriving)
-    return frozenset((PATH_COUNTS[length - 1] if length else 0) + digits for length, digits in reaching[output])
+def _paths(rows: NDArray[np.integer], max_ops: int) -> NDArray[np.bool_]:
+    """Which paths cells have, bool of shape (n, PATH_COUNTS[max_ops]).
+
+    Shorter paths come first, then by their operations read as base-3 digits. So they are numbered as in a heap: path i
+    with a further operation o is path 3i + 1 + o.
+    """
+    num_vertices, edge_bits, op_codes = isomorphism.unpack_cell(isomorphism.load_index().cells[rows].astype(np.int64))
+    ops = code_to_ops(op_codes)
+    reaching = np.zeros((MAX_INNER + 1, len(rows), PATH_COUNTS[max_ops]), dtype=np.bool_)  # paths to each vertex
+    reaching[0, :, 0] = True
+    last_ops = np.arange(PATH_COUNTS[max_ops] - 1) % NUM_OPERATIONS  # of all paths but the first, which has none
+    found: NDArray[np.bool_] = np.zeros_like(reaching[0])
+    for y in range(1, MAX_INNER + 2):
+        arriving = np.zeros_like(found)
+        for x in range(y):
+            arriving |= reaching[x] & (edge_bits >> edge_bit(x, y) & 1).astype(np.bool_)[:, None]
+        found |= arriving & (num_vertices == y + 1)[:, None]
+        if y <= MAX_INNER:
+            longer = np.repeat(arriving, NUM_OPERATIONS, axis=1)[:, : len(last_ops)]
+            reaching[y, :, 1:] = longer & (last_ops == ops[:, y - 1, None])
+    return found
 
 
 def descriptors(space: Space, rows: NDArray[np.integer]) -> NDArray[np.float64]:
@@ -69,7 +72,8 @@ def descriptors(space: Space, rows: NDArray[np.integer]) -> NDArray[np.float64]:
     for v in np.unique(num_vertices).tolist():
         chosen = num_vertices == v
         multiply_adds[chosen] = cost.network_cost(v, edge_bits[chosen], ops[chosen]).multiply_adds
-    lengths = [[_num_ops(path) for path in _paths(row)] for row in rows.tolist()]
+    paths = _paths(rows, MAX_INNER)
+    shortest, longest = paths.argmax(axis=1), paths.shape[1] - 1 - paths[:, ::-1].argmax(axis=1)
     return np.column_stack(
         [
             np.log(space.trainable_parameters[rows]),
@@ -77,11 +81,6 @@ def descriptors(space: Space, rows: NDArray[np.integer]) -> NDArray[np.float64]:
             num_vertices,
             np.bitwise_count(edge_bits),
             *((ops == op).sum(axis=1) for op in range(NUM_OPERATIONS)),
-            [min(length) for length in lengths],
-            [max(length) for length in lengths],
+            *(np.searchsorted(PATH_COUNTS, path, side="right") for path in (shortest, longest)),
         ]
     ).astype(np.float64)
-
-
-def _num_ops(path: int) -> int:
-    return int(np.searchsorted(PATH_COUNTS, path, side="right"))
