@@ -282,7 +282,7 @@ RELEVANCE: Final = np.repeat(
 (size,): of paths of no, one, two and three operations, pairs of operations, counts, lengths of paths, 3×3 convolutions
 on a path, and cost. Found by ``benchmarks/relevance.py`` on the 5V space."""
 
-LENGTHS: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
+LENGTHS: Final = (0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8)
 """Squared length scales of a Gaussian process that are tried, as multiples of the median squared distance."""
 
 NOISES: Final = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
@@ -306,12 +306,18 @@ class GaussianProcess:
     as much data again. In between, data are added in O(n²), by a new row of the inverse of the Cholesky factor.
     Predictions are in the precision of the features.
 
+    No kernel is right about all cells, and a likelihood that assumes so trusts the data too much. It may be *tempered*:
+    raised to the power of 1/``tempering``, which multiplies the variance of normal noise (Grünwald and van Ommen 2017,
+    https://doi.org/10.1214/17-BA1085).
+
     Args:
         size: Features of a cell.
+        tempering: How many times the fitted variance of the noise is used, at least 1.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, tempering: float = 1.0) -> None:
         self._x = np.empty((0, size))
+        self._tempering = tempering
         self._fitted = 0
         self._length = self._noise = 1.0
         self._inverse = np.empty((0, 0))  # L⁻¹, where LLᵀ is the kernel with noise, without the signal's variance
@@ -340,25 +346,38 @@ class GaussianProcess:
         expected: NDArray[np.floating] = self._to_data(x) @ self._known(x.dtype).weights
         return expected
 
-    def predict(self, x: NDArray[np.floating]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-        """What is expected of cells, and the standard deviation of what is not known: shape (B, size) to (B,) each."""
-        to_data, (_, inverse, weights) = self._to_data(x), self._known(x.dtype)
-        explained = np.square(to_data @ inverse.T).sum(axis=1)
-        return to_data @ weights, self._deviation(explained)
-
     def bounds(self, x: NDArray[np.floating]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-        """What is expected of cells, and bounds of those standard deviations: shape (B, size) to (B,) each.
+        """What is expected of cells, and bounds of the standard deviation of what is not known: (B, size) to (B,) each.
 
         A bound is what the deviation would be if only the closest cell had been added, since further data never raise
         it. It takes O(n) for a cell; the deviation takes O(n²).
         """
         to_data = self._to_data(x)
         explained = np.square(to_data.max(axis=1)) / (1.0 + self._noise)
-        return to_data @ self._known(x.dtype).weights, self._deviation(explained)
+        bound: NDArray[np.floating] = np.sqrt(self._variance * np.maximum(1.0 - explained, 0.0))
+        return to_data @ self._known(x.dtype).weights, bound
 
-    def _deviation(self, explained: NDArray[np.floating]) -> NDArray[np.floating]:
-        deviation: NDArray[np.floating] = np.sqrt(self._variance * np.maximum(1.0 - explained, 0.0))
-        return deviation
+    def lookahead(
+        self, x: NDArray[np.floating], others: NDArray[np.floating]
+    ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+        """How far the evaluation of a cell would change what is expected of it and of others.
+
+        Args:
+            x: Features of the cells that may be evaluated, shape (B, size).
+            others: Features of other cells, shape (C, size).
+
+        Returns:
+            What is expected of the others and of the cell itself, and how much more that is if the evaluation turns out
+            one standard deviation better than expected; shape (B, C + 1) each.
+        """
+        weights, inverse = self._known(x.dtype).weights, self._known(x.dtype).inverse
+        to_data, others_to_data = self._to_data(x), self._to_data(others)
+        explained, others_explained = to_data @ inverse.T, others_to_data @ inverse.T
+        shared = _matern(_squared_distances(x, others), self._length) - explained @ others_explained.T
+        own = np.maximum(1.0 - np.square(explained).sum(axis=1), 0.0)[:, None]
+        expected = np.broadcast_to(others_to_data @ weights, shared.shape)
+        change = np.hstack([shared, own]) * np.sqrt(self._variance / (own + self._noise))
+        return np.hstack([expected, (to_data @ weights)[:, None]]), change
 
     def draw(self, x: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.float64]:
         """Draws the values of all cells together from the posterior: shape (B, size) to (B,)."""
@@ -404,8 +423,10 @@ class GaussianProcess:
             k = int(np.argmax(likelihood))
             if likelihood[k] > best:
                 best, self._length, self._noise = float(likelihood[k]), float(length), float(noises[k])
-                factor = factors[k, :number, :number]
-        self._inverse = np.linalg.inv(factor)
+        self._noise *= self._tempering
+        kernel = _matern(distances, self._length)
+        kernel[everyone, everyone] += self._noise
+        self._inverse = np.linalg.inv(np.linalg.cholesky(kernel))
 
     def _append(self) -> None:
         """A new row of L⁻¹ for the last cell."""

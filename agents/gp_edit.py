@@ -4,13 +4,13 @@ In each episode the agent takes one of its best cells, edits it a few times and 
 An edit is worth as much as the cell it leads to (an *afterstate*). The critic is a Gaussian process over cells, learned
 from all evaluations so far. It smooths: a lucky training of one cell says little if similar cells did worse. So the
 agent edits the cells with the best *expected* value, and recommends the evaluated cell with the highest expected value,
-not the luckiest one. It explores by optimism: an edit's score is its expected value plus a multiple of the critic's
-standard deviation, and the multiple is drawn anew for each episode.
+not the luckiest one. It explores for the sake of that recommendation: an edit's score is its *knowledge gradient*, the
+value that the recommended cell will have on average once the evaluation has been seen.
 
 Sources: values as a Gaussian process, Engel et al. 2005, https://doi.org/10.1145/1102351.1102377; afterstates and
-planning at decision time, Sutton and Barto 2018, sections 6.8 and 8.8; random optimism, Vaswani et al. 2020,
-https://arxiv.org/abs/1910.04928. If its critic is read as a surrogate model, the agent is a relative of Bayesian
-optimisation with a Gaussian process.
+planning at decision time, Sutton and Barto 2018, sections 6.8 and 8.8; the knowledge gradient, Frazier, Powell and
+Dayanik 2009, https://doi.org/10.1287/ijoc.1080.0314. If its critic is read as a surrogate model, the agent is a
+relative of Bayesian optimisation with a Gaussian process.
 
     python agents/gp_edit.py --benchmark surrogate-7V~7 --repeat random --objectives val_accuracy --budget 150
 """
@@ -18,7 +18,6 @@ optimisation with a Gaussian process.
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -56,6 +55,8 @@ class GaussianProcessEditing:
     """Most edits in an episode."""
     least_quantile: float = 0.15
     """Rewards are clipped from below at this quantile of all so far: how bad bad cells are says nothing of the best."""
+    tempering: float = 3.0
+    """How many times the fitted noise the critic assumes: it smooths more, since its kernel is not right everywhere."""
     relevance: bool = True
     """Give each feature the length scale found on the 5V space; otherwise all have the same."""
     smooth_starts: bool = True
@@ -72,7 +73,7 @@ class GaussianProcessEditing:
 
     def make_critic(self, task: Task) -> Critic:
         """What learns values in a run."""
-        return Critic(task, self.least_quantile, self.relevance)
+        return Critic(task, self.least_quantile, self.relevance, tempering=self.tempering)
 
     def run(self, evaluate: Evaluator, rng: np.random.Generator) -> None:
         """Searches until the budget is spent, by the actions of the environment."""
@@ -162,7 +163,7 @@ class Search:
         if not self._learned:
             return 0
         cells, first = np.unique(rows, return_index=True)
-        return int(first[self._critic.best(cells, abs(self.rng.standard_normal()))])
+        return int(first[self._critic.best(cells)])
 
     def learn(self, row: int, reward: NDArray[np.float64]) -> None:
         """Learns from an evaluation: a cell and its vector reward, (m,)."""
@@ -171,8 +172,14 @@ class Search:
         self._critic.add(self._rows, self._rewards)
 
 
-PORTION: Final = 32
-"""How many cells' standard deviations are computed at once."""
+CANDIDATES: Final = 64
+"""Cells whose evaluation is thought through."""
+
+RIVALS: Final = 24
+"""Evaluated cells that the best cell may be among after an evaluation."""
+
+OUTCOMES, CHANCES = np.polynomial.hermite_e.hermegauss(9)
+"""Outcomes of an evaluation, in standard deviations from what is expected, and their weights (Gauss and Hermite)."""
 
 SLOPE_WEIGHT: Final = 10.0
 """Of the belief that a prior holds as it is: its weight against the sum of the prior's squares over a run's cells."""
@@ -193,13 +200,19 @@ class Critic:
         least_quantile: In each objective, rewards below this quantile of all so far are raised to it.
         relevance: Use the features' own length scales, found for accuracy, where accuracy is learned.
         prior: Standardised objectives of all cells as they were learned elsewhere, shape (cells, m); none by default.
+        tempering: How many times the fitted noise the processes assume.
 
     Attributes:
         slope: How much the prior counts for each objective, shape (m,).
     """
 
     def __init__(
-        self, task: Task, least_quantile: float, relevance: bool, prior: NDArray[np.float64] | None = None
+        self,
+        task: Task,
+        least_quantile: float,
+        relevance: bool,
+        prior: NDArray[np.float64] | None = None,
+        tempering: float = 1.0,
     ) -> None:
         self._task, self._least_quantile, self._prior = task, least_quantile, prior
         self._features = cell_features(task.benchmark.space)
@@ -208,7 +221,7 @@ class Critic:
         size = self._features.size
         alike = np.ones(size, dtype=np.float32)
         self._learners = [
-            (GaussianProcess(size), RELEVANCE if relevance and name == "val_accuracy" else alike)
+            (GaussianProcess(size, tempering), RELEVANCE if relevance and name == "val_accuracy" else alike)
             for name in task.objectives
         ]
 
@@ -238,28 +251,25 @@ class Critic:
         columns = [process.fitted() for process, _ in self._learners]
         return self._values(self._rows, np.stack(columns, axis=1))
 
-    def best(self, rows: NDArray[np.int64], optimism: float) -> int:
-        """Which cell is worth most with objectives that are some standard deviations better: (B,) to an index.
+    def best(self, rows: NDArray[np.int64]) -> int:
+        """Which cell to evaluate, so that the best cell is then worth most: (B,) to an index.
 
-        Standard deviations are computed only of cells that can be the best one by the bounds on them: about one in ten.
-        For this a scalarisation must not fall when a reward rises.
+        This is the knowledge gradient: what the cell of the highest expected value will be worth on average, over all
+        that the evaluation may show. Several objectives are taken to turn out better or worse together. It is computed
+        for the most promising cells by a bound, and rivals are the best cells so far.
         """
         x = self._features(rows)
-
-        def hoped(predictions: Sequence[tuple[NDArray[np.floating], NDArray[np.floating]]]) -> NDArray[np.floating]:
-            return np.stack([mean + optimism * deviation for mean, deviation in predictions], axis=1)
-
-        ceilings = self._values(rows, hoped([process.bounds(x * scales) for process, scales in self._learners]))
-        left = np.argsort(-ceilings, kind="stable")
-        best, most = 0, -math.inf
-        while len(left):
-            portion, left = np.split(left, [PORTION])
-            predictions = [process.predict(x[portion] * scales) for process, scales in self._learners]
-            values = self._values(rows[portion], hoped(predictions))
-            if values.max() > most:
-                best, most = int(portion[np.argmax(values)]), float(values.max())
-            left = left[ceilings[left] > most]
-        return best
+        hoped = [np.add(*process.bounds(x * scales)) for process, scales in self._learners]
+        some = np.argsort(-self._values(rows, np.stack(hoped, axis=1)), kind="stable")[:CANDIDATES]
+        rivals = self._rows[np.argsort(-self.fitted(), kind="stable")[:RIVALS]]
+        others = self._features(rivals)
+        ahead = [process.lookahead(x[some] * scales, others * scales) for process, scales in self._learners]
+        expected, change = (np.stack(parts, axis=-1)[:, :, None] for parts in zip(*ahead, strict=True))
+        learned = expected + change * OUTCOMES[:, None]  # (candidates, rivals and itself, outcomes, m)
+        cells = np.column_stack([np.broadcast_to(rivals, (len(some), len(rivals))), rows[some]])
+        values = self._values(np.repeat(cells, len(OUTCOMES)), learned.reshape(-1, learned.shape[-1]))
+        best_after = values.reshape(learned.shape[:3]).max(axis=1)
+        return int(some[np.argmax(best_after @ CHANCES)])
 
     def _known(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """What the prior says of cells, in standard deviations from the mean: shape (B,) to (B, m)."""

@@ -80,7 +80,7 @@ class TransferredEditing(GaussianProcessEditing):  # type: ignore[misc]  # mypy 
     def make_critic(self, task: Task) -> Critic:
         """What learns values in a run, or only knows them."""
         kind = Critic if self.fine_tune else FixedCritic
-        return kind(task, self.least_quantile, self.relevance, self._prior(task))
+        return kind(task, self.least_quantile, self.relevance, self._prior(task), self.tempering)
 
     def _prior(self, task: Task) -> NDArray[np.float64] | None:
         if self.pretrained is None:
@@ -104,8 +104,8 @@ class FixedCritic(Critic):  # type: ignore[misc]
         worth: NDArray[np.float64] = self._values(self._rows, np.zeros(()))
         return worth
 
-    def best(self, rows: NDArray[np.int64], optimism: float) -> int:
-        """Which cell is worth most: (B,) to an index. There is nothing to be optimistic about."""
+    def best(self, rows: NDArray[np.int64]) -> int:
+        """Which cell is worth most: (B,) to an index. Nothing is to be learned."""
         return int(np.argmax(self._values(rows, np.zeros(()))))
 
 
