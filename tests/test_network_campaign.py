@@ -163,7 +163,7 @@ def test_a_campaign_has_one_recipe_and_one_set_of_images(tmp_path, data, done):
     campaign = Campaign(tmp_path / "mine")
     measure(campaign, data, [5])
     other = dataclasses.replace(RECIPE, learning_rate=0.1)
-    with pytest.raises(CampaignError, match=r"campaign of another recipe: .*0\.2.* there, .*0\.1"):
+    with pytest.raises(CampaignError, match=r"campaign with another recipe: .*0\.2.* there, .*0\.1"):
         campaign.measure([SPACE[3]], data, other, METERING)
     write_digits(tmp_path / "fewer.npz", train=96)
     with pytest.raises(CampaignError, match="another data_digest"):
@@ -189,7 +189,7 @@ def test_the_name_of_other_measurements_is_refused(tmp_path, data, done):
     rows = [{"row": 7, "epochs": 4, "val_accuracy": 0.8, "energy_kwh": 1.0}]
     measured.store(measured.read(rows, name="mine").table, "mine")
     campaign = Campaign(tmp_path / "mine")
-    with pytest.raises(ValueError, match="benchmark 'mine' of other measurements is there already"):
+    with pytest.raises(ValueError, match="benchmark 'mine' of other measurements already exists"):
         campaign.check_name()
     other = Campaign(tmp_path / "ours")
     measure(other, data, [5])

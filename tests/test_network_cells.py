@@ -34,7 +34,7 @@ def test_a_cell_by_its_hash_or_file(tmp_path):
     (tmp_path / "cell.json").write_text(json.dumps(cell.to_dict()), encoding="utf-8")
     assert read_winner(str(tmp_path)) == cell
     (tmp_path / "cell.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(ecnas.CorruptFileError, match=r"cell\.json holds no cell"):
+    with pytest.raises(ecnas.CorruptFileError, match=r"cell\.json has no cell"):
         read_winner(str(tmp_path))
     with pytest.raises(FileNotFoundError, match="nowhere"):
         read_winner("nowhere")

@@ -132,7 +132,7 @@ def test_scaling_is_that_of_the_training_images(tmp_path):
         ({"x_test": IMAGES["test_batch"][:, :16]}, "must all be square and of one size"),
         ({"y_test": LABELS["test_batch"][:3]}, "test images must have one label each"),
         ({"y_train": LABELS["test_batch"] / 1}, "y_train must be integers, got float64"),
-        ({"x_val": IMAGES["test_batch"]}, "may hold x_val and y_val"),
+        ({"x_val": IMAGES["test_batch"]}, "may have x_val and y_val"),
     ],
 )
 def test_arrays_that_are_no_labelled_images(tmp_path, change, message):

@@ -129,7 +129,7 @@ def test_report_replaces_what_is_between_its_marks(tmp_path):
     for _ in range(2):
         report.replace_sections(path, {"fit": "new"})
         assert path.read_text(encoding="utf-8") == f"before\n{begin}\n\nnew\n\n{end}\nafter\n"
-    with pytest.raises(ValueError, match="must hold the marks"):
+    with pytest.raises(ValueError, match="must have the marks"):
         report.replace_sections(path, {"other": "new"})
 
 

@@ -1,8 +1,8 @@
-"""What the explorer's page knows of a benchmark, as compact arrays of bytes.
+"""The data of the explorer's page, as compact arrays of bytes.
 
 A cell is one uint32, ``num_vertices << 29 | edge_bits << 8 | op_code`` (:mod:`ecnas.encoding`). Rows ascend in it, so
-the page finds a cell's row by bisection. Metrics are quantised to 65,535 steps between their least and their greatest
-value, evenly or, where they span orders of magnitude, evenly in the logarithm.
+the page finds a cell's row by bisection. Metrics are quantised to 65,535 steps between their minimum and maximum,
+evenly or, if they span orders of magnitude, evenly in the logarithm.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ecnas.space import Space
 
 STEPS: Final = 65534
-"""The greatest code."""
+"""The largest code."""
 
 NO_VALUE: Final = 65535
 """The code of NaN."""
@@ -29,8 +29,8 @@ class Quantised(NamedTuple):
 
     Attributes:
         codes: uint16; :data:`NO_VALUE` for NaN.
-        low: The least value.
-        high: The greatest value.
+        low: The minimum.
+        high: The maximum.
         log: Whether the steps are even in the logarithm.
     """
 
@@ -40,7 +40,7 @@ class Quantised(NamedTuple):
     log: bool
 
     def decode(self) -> NDArray[np.float64]:
-        """The values, as the page reads them: off by half a step at most."""
+        """The values as the page decodes them, to within half a step."""
         share = self.codes / STEPS
         values = self.low * (self.high / self.low) ** share if self.log else self.low + (self.high - self.low) * share
         return np.where(self.codes == NO_VALUE, np.nan, values)
@@ -50,8 +50,8 @@ def quantise(values: NDArray[np.float64], log: bool = False) -> Quantised:
     """Quantises a metric.
 
     Args:
-        values: Of any shape, one of them finite; positive for a logarithm.
-        log: Make the steps even in the logarithm.
+        values: Of any shape, at least one finite; positive for a logarithm.
+        log: Whether the steps are even in the logarithm.
     """
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     if high > low:
@@ -71,10 +71,10 @@ def cell_keys(space: Space) -> NDArray[np.uint32]:
 def pack(arrays: Mapping[str, NDArray[Any]]) -> tuple[str, dict[str, list[Any]]]:
     """Packs one-dimensional arrays for a page.
 
-    Bytes of equal weight lie together, and ascending arrays are stored as differences: both compress far better.
+    Bytes of equal weight are stored together, and ascending arrays as differences; both compress far better.
 
     Returns:
-        Base64 of gzip of all bytes; and for each array its type, its length and whether it holds differences.
+        Base64 of the gzipped bytes; and for each array its type, its length and whether it stores differences.
     """
     parts, index = [], {}
     for name, array in arrays.items():
@@ -87,7 +87,7 @@ def pack(arrays: Mapping[str, NDArray[Any]]) -> tuple[str, dict[str, list[Any]]]
 
 
 def unpack(text: str, index: Mapping[str, list[Any]]) -> dict[str, NDArray[Any]]:
-    """The arrays of :func:`pack`, as the page reads them."""
+    """The arrays of :func:`pack`, as the page decodes them."""
     content, start, arrays = gzip.decompress(base64.b64decode(text)), 0, {}
     for name, (kind, length, ascending) in index.items():
         size = np.dtype(kind).itemsize

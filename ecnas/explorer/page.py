@@ -1,4 +1,4 @@
-"""The explorer's page: a benchmark, and runs on it, as one HTML file that needs nothing else."""
+"""The explorer's page: a benchmark, and runs on it, as one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LABELS: Final = {
     "training_time": ("training time", "s"),
     "trainable_parameters": ("parameters", ""),
 }
-"""What the page calls each metric, and its unit."""
+"""The name and unit of each metric on the page."""
 
 
 def render(
@@ -42,10 +42,10 @@ def render(
     """The page as HTML.
 
     Args:
-        benchmark: Whose cells are shown.
-        epochs: Epochs of training at which; the highest by default.
+        benchmark: The benchmark whose cells are shown.
+        epochs: Epochs of training; the highest by default.
         runs: Runs on this benchmark or on a world of it, laid over the cells.
-        title: The heading; made of the benchmark's name by default.
+        title: The heading; by default it has the benchmark's name.
 
     Raises:
         OutOfDomainError: The benchmark has no such epochs, or no accuracy at them.
@@ -71,10 +71,10 @@ def render(
 
 
 def load_runs(paths: Sequence[Path]) -> list[RunRecord]:
-    """All complete records in folders, or named themselves.
+    """All complete records in folders, or in the given files.
 
     Raises:
-        ECNASError: There are none, or one is damaged.
+        ECNASError: There is none, or one is damaged.
     """
     found = sorted({path for folder in paths for path in _records_below(folder)})
     if not found:
@@ -87,7 +87,7 @@ def _records_below(path: Path) -> Iterator[Path]:
 
 
 def _pack(benchmark: Benchmark, epochs: int, runs: Sequence[RunRecord]) -> tuple[str, dict[str, Any]]:
-    """All arrays, packed, and what the page must know of them."""
+    """All arrays, packed, and the information that the page needs about them."""
     values = {name: benchmark.values(name, epochs) for name in COLUMNS}
     values = {name: column for name, column in values.items() if np.isfinite(column).any()}
     accuracies = [name for name in values if name.endswith("_accuracy")]

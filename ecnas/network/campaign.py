@@ -1,16 +1,15 @@
-"""A measurement campaign: cells are trained and metered one after the other, and become a benchmark.
+"""A measurement campaign: cells are trained and metered one after another, and become a benchmark.
 
-Its folder holds
+Its folder contains
 
-* ``campaign.json``: what all its trainings have in common;
-* ``measurements.jsonl``: a line for each finished training, never changed once it is written. ``ecnas import`` reads it
-  as any other file of measurements; ``training`` holds all there is to know of the training, samples of the power
-  included;
-* ``trainings/``: checkpoints of the trainings that are going on;
-* ``stored.txt``: the digests of the benchmarks that were made of it, by which they are known to be its own.
+* ``campaign.json``: the settings shared by all its trainings;
+* ``measurements.jsonl``: one line per finished training, never changed once written. ``ecnas import`` reads it like any
+  other file of measurements; its key ``training`` has all details, including samples of the power;
+* ``trainings/``: checkpoints of unfinished trainings;
+* ``stored.txt``: the digests of the benchmarks made from it, to recognise them as its own.
 
-A campaign that is killed goes on where it was: a finished training is not repeated, and one that was going on continues
-after its last epoch.
+A killed campaign resumes where it stopped: finished trainings are not repeated, and an unfinished one continues after
+its last epoch.
 """
 
 from __future__ import annotations
@@ -49,12 +48,12 @@ STORED: Final = "stored.txt"
 
 
 class CampaignError(ECNASError, ValueError):
-    """The folder holds another campaign, or another process is measuring into it."""
+    """The folder has a different campaign, or another process is measuring into it."""
 
 
 @dataclass(frozen=True)
 class Key:
-    """What tells the trainings of a campaign apart: cell by its row, epochs, and repeat from 0."""
+    """The key of a training in a campaign: row of the cell, epochs, and repeat from 0."""
 
     row: int
     epochs: int
@@ -68,7 +67,7 @@ class Campaign:
     """A campaign in a folder.
 
     Args:
-        folder: Its folder; made when the first training is done.
+        folder: Its folder; created when the first training is finished.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -76,15 +75,15 @@ class Campaign:
 
     @property
     def name(self) -> str:
-        """The folder's, which is also that of the table."""
+        """The name of the folder, which is also that of the table."""
         return self.folder.resolve().name
 
     def trainings(self) -> dict[Key, Training]:
-        """All finished trainings, in the order in which they ended.
+        """All finished trainings, in the order in which they finished.
 
         Raises:
-            CorruptFileError: A line is damaged; the message says which. What a killed process left of the last line
-                is no training, and no damage.
+            CorruptFileError: A line is damaged; the message says which. An incomplete last line, left by a killed
+                process, is ignored.
         """
         found = {}
         for number, line in enumerate(self._lines(), start=1):
@@ -100,7 +99,7 @@ class Campaign:
         return found
 
     def missing(self, cells: Sequence[Cell], epochs: int, repeats: int) -> list[tuple[Cell, int]]:
-        """What is not yet measured, as pairs of a cell and a repeat: every cell once before any cell twice."""
+        """Measurements still to be made, as pairs of a cell and a repeat: every cell once before any cell twice."""
         done = self.trainings()
         pairs = [(cell, repeat) for repeat in range(repeats) for cell in cells]
         return [(cell, repeat) for cell, repeat in pairs if Key(cell.row, epochs, repeat) not in done]
@@ -117,23 +116,23 @@ class Campaign:
         devices: Sequence[str | None] = (None,),
         on_end: Callable[[Outcome], object] | None = None,
     ) -> list[Outcome]:
-        """Trains and meters cells, those that the campaign lacks.
+        """Trains and meters the cells that the campaign lacks.
 
         Args:
             cells: Cells of space 7V.
             data: Images to train on (:func:`ecnas.network.images.load_images`).
-            recipe: How, with the epochs.
+            recipe: How to train, including the epochs.
             metering: What counts as energy. Several devices share the processor's equally.
             repeats: Trainings of each cell.
-            seed: Of the first training of each cell; the others have the numbers after it.
-            devices: Graphics cards, a worker each (:func:`ecnas.network.workers.visible_devices`).
-            on_end: Called with each training that has ended, once it is safe.
+            seed: Seed of each cell's first training; further trainings use the next numbers.
+            devices: Graphics cards, one worker each (:func:`ecnas.network.workers.visible_devices`).
+            on_end: Called with each finished training, once it is on disk.
 
         Returns:
-            What failed. It is tried again by the next call.
+            The trainings that failed. The next call tries them again.
 
         Raises:
-            CampaignError: The folder holds a campaign with other settings, or another process is measuring into it.
+            CampaignError: The folder has a campaign with other settings, or another process is measuring into it.
         """
         for cell in cells:
             if cell.row < 0:
@@ -173,11 +172,11 @@ class Campaign:
         return table_of(metrics, self.name, space, _notes(list(trainings.values())))
 
     def store(self) -> Table:
-        """Makes the campaign a benchmark of its name, in place of what was made of it before.
+        """Stores the campaign as a benchmark under its name, replacing an earlier version of itself.
 
         Raises:
             MeasurementsError: There is no finished training.
-            ValueError: The name is none, or another benchmark's.
+            ValueError: The name is invalid, or belongs to another benchmark.
         """
         self.check_name()
         table = self.table()
@@ -187,10 +186,10 @@ class Campaign:
         return table
 
     def check_name(self) -> None:
-        """Whether there can be a benchmark of the campaign's name: to be asked before days of training.
+        """Checks that the campaign's name is free for a benchmark, before days of training.
 
         Raises:
-            ValueError: It is no name, or another benchmark's.
+            ValueError: The name is invalid, or belongs to another benchmark.
         """
         if not is_name(self.name):
             raise ValueError(f"the campaign's name must be letters, digits and ._+-, got {self.name!r}")
@@ -200,7 +199,7 @@ class Campaign:
         path = self.folder / STORED
         own = path.read_text(encoding="utf-8").split() if path.exists() else []
         if open_table(folder).digest not in own:
-            raise ValueError(f"a benchmark {self.name!r} of other measurements is there already; choose another name")
+            raise ValueError(f"a benchmark {self.name!r} of other measurements already exists; choose another name")
 
     def records(self) -> Iterator[bytes]:
         """The rows of all trainings in the published format, by cell, epochs and repeat."""
@@ -212,7 +211,7 @@ class Campaign:
         return self.folder / TRAININGS / str(Key(cell.row, recipe.epochs, repeat))
 
     def _begin(self, images: Images, recipe: Recipe, metering: Metering, seed: int) -> None:
-        """Notes the settings of a new campaign, or compares those of an old one."""
+        """Writes the settings of a new campaign, or compares those of an existing one."""
         from ecnas import __version__
 
         # Numbers of epochs may differ within a campaign, and so may what is counted, which each training notes.
@@ -228,7 +227,7 @@ class Campaign:
             for name, value in settings.items():
                 if stored[name] != value:
                     raise CampaignError(
-                        f"{self.folder} is a campaign of another {name}: {stored[name]!r} there, {value!r} here; "
+                        f"{self.folder} is a campaign with another {name}: {stored[name]!r} there, {value!r} here; "
                         "choose another folder"
                     )
             return
@@ -238,7 +237,7 @@ class Campaign:
         write_text(path, json.dumps({**about, **settings, "metering": metering_values}, indent=1) + "\n")
 
     def _lines(self) -> list[bytes]:
-        """The whole lines of the file of measurements."""
+        """The complete lines of the file of measurements."""
         try:
             content = (self.folder / MEASUREMENTS).read_bytes()
         except FileNotFoundError:
@@ -246,7 +245,7 @@ class Campaign:
         return content.split(b"\n")[:-1]
 
     def _mend(self) -> None:
-        """Takes away what a killed process left of a last line."""
+        """Removes an incomplete last line left by a killed process."""
         path = self.folder / MEASUREMENTS
         if path.exists():
             os.truncate(path, sum(len(line) + 1 for line in self._lines()))
@@ -320,7 +319,7 @@ def _line(job: Job, training: Training) -> dict[str, Any]:
 
 
 def _notes(trainings: Sequence[Training]) -> str:
-    """What a user of the table must know: on what it was measured, and what its energies are made of."""
+    """Notes for users of the table: the devices it was measured on, and what its energies include."""
     devices = dict.fromkeys(
         f"{device.name} ({device.provenance}: {device.source})"
         for training in trainings

@@ -1,4 +1,4 @@
-"""Which cells to train: from a file of them, a space, a run, or a run's winner."""
+"""The cells to train: from a file, a space, a run, or a run's recommendation."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def read_winner(source: str) -> Cell:
     """Reads one cell.
 
     Args:
-        source: A run, as its folder or its record (``.jsonl``), whose recommended cell lies beside the record; a file
-            such as ``cell.json``; or a published module hash.
+        source: A run, given as its folder or its record (``.jsonl``), with the recommended cell beside the record; a
+            file such as ``cell.json``; or a published module hash.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        CorruptFileError: The file holds no cell.
+        FileNotFoundError: The file does not exist.
+        CorruptFileError: The file has no cell.
         OutOfDomainError: No cell has this hash.
     """
     if len(source) == 32 and all(digit in "0123456789abcdef" for digit in source.lower()):
@@ -37,18 +37,18 @@ def read_winner(source: str) -> Cell:
     try:
         return Cell.from_dict(json.loads(path.read_text(encoding="utf-8")))
     except (json.JSONDecodeError, UnicodeDecodeError, InvalidCellError) as error:
-        raise CorruptFileError(f"{path} holds no cell ({error})") from error
+        raise CorruptFileError(f"{path} has no cell ({error})") from error
 
 
 def read_cells(path: Path) -> list[Cell]:
     """Reads the cells of a CSV, JSON Lines or Parquet file, each once, in the order of the file.
 
     A cell is named as in files of measurements (:func:`ecnas.measured.read`): by matrix and operations, by module hash,
-    by row, … Other columns are not read.
+    by row, … Other columns are ignored.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        MeasurementsError: A line names no cell; the message says which.
+        FileNotFoundError: The file does not exist.
+        MeasurementsError: A line has no cell; the message says which.
     """
     from ecnas.measured.cells import rows_of_cells
     from ecnas.measured.columns import understand
@@ -63,7 +63,7 @@ def read_cells(path: Path) -> list[Cell]:
 
 
 def read_record(path: Path) -> list[Cell]:
-    """The cells that a run evaluated, each once, in the order of the run: a record, or the folder that holds it."""
+    """The cells that a run evaluated, each once, in the order of the run; given a record or its folder."""
     record = RunRecord.load(path / RECORD_FILE if path.is_dir() else path)
     return _of_rows([int(row) for row in record.column("row")])
 

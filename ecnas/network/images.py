@@ -1,7 +1,7 @@
-"""Labelled images to train on: CIFAR-10 in the forms in which people have it, or an ``.npz`` of one's own.
+"""Labelled images to train on: CIFAR-10 in its usual forms, or your own ``.npz`` file.
 
-Nothing is unpickled. CIFAR-10's Python version, which Keras keeps in its cache, is a pickle; its opcodes are listed
-(:mod:`pickletools`), which runs nothing, and the two values that matter are picked out.
+Nothing is unpickled. CIFAR-10's Python version, which Keras keeps in its cache, is a pickle. Its opcodes are listed
+(:mod:`pickletools`), which executes nothing, and the two relevant values are extracted.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ CIFAR10: Final = "cifar10"
 BATCHES: Final = tuple(f"data_batch_{number}" for number in range(1, 6))
 TEST_BATCH: Final = "test_batch"
 VALIDATION_PART: Final = 5
-"""Where a source has no validation images of its own, the last fifth of its training images are: of CIFAR-10 the fifth
-batch, as in NAS-Bench-101."""
+"""If a source has no validation images, the last fifth of its training images is used: the fifth batch of CIFAR-10, as
+in NAS-Bench-101."""
 
 _PIXELS: Final = IMAGE_CHANNELS * IMAGE_SIZE**2
 
@@ -50,7 +50,7 @@ class Images:
     """Images to train, validate and test on.
 
     Attributes:
-        name: Where they are from.
+        name: Their source.
     """
 
     name: str
@@ -112,7 +112,7 @@ class Images:
         return mean.astype(np.float32), np.maximum(deviation, 1).astype(np.float32)
 
     def scaled(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Images less the mean, over the standard deviation."""
+        """Images minus the mean, divided by the standard deviation."""
         mean, deviation = self.scaling
         return (images.astype(np.float32) - mean) / deviation
 
@@ -121,12 +121,11 @@ def load_images(source: str | os.PathLike[str]) -> Images:
     """Loads images.
 
     Args:
-        source: ``"cifar10"``, which is looked for in Keras's cache; or a folder with CIFAR-10's binary or Python
-            version; or an ``.npz`` file with the arrays ``x_train y_train x_test y_test`` and, if it has them,
-            ``x_val y_val``.
+        source: ``"cifar10"``, which is read from Keras's cache; or a folder with CIFAR-10's binary or Python version;
+            or an ``.npz`` file with the arrays ``x_train y_train x_test y_test`` and optionally ``x_val y_val``.
 
     Raises:
-        FileNotFoundError: There is nothing of the kind; the message says how to get it.
+        FileNotFoundError: The data are not there; the message says how to get them.
         CorruptFileError: A file is damaged.
         ValueError: The arrays are not labelled images.
     """
@@ -139,7 +138,7 @@ def load_images(source: str | os.PathLike[str]) -> Images:
         return _read_npz(path)
     if path.exists():
         raise ValueError(f"data must be {CIFAR10!r}, a folder of CIFAR-10 or an .npz file, got {str(source)!r}")
-    raise FileNotFoundError(f"data: no file or folder {str(source)!r}; {CIFAR10!r} stands for the one in Keras's cache")
+    raise FileNotFoundError(f"data: no file or folder {str(source)!r}; {CIFAR10!r} is the copy in Keras's cache")
 
 
 def _read_npz(path: Path) -> Images:
@@ -149,11 +148,11 @@ def _read_npz(path: Path) -> Images:
     except (ValueError, EOFError, OSError) as error:
         if isinstance(error, FileNotFoundError):
             raise
-        raise CorruptFileError(f"{path}: no plain .npz file ({error})") from error
+        raise CorruptFileError(f"{path}: not a plain .npz file ({error})") from error
     missing = [name for name in ("x_train", "y_train", "x_test", "y_test") if name not in arrays]
     if missing or ("x_val" in arrays) != ("y_val" in arrays):
         raise ValueError(
-            f"{path} must hold x_train, y_train, x_test, y_test and may hold x_val and y_val, got {list(arrays)}"
+            f"{path} must have x_train, y_train, x_test, y_test and may have x_val and y_val, got {list(arrays)}"
         )
 
     def part(name: str) -> Part:
@@ -195,7 +194,7 @@ def _read_batch(folder: Path, name: str) -> Part:
 
 
 def _read_pickled_batch(path: Path) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    """Labels and pixels of a pickled batch, from the list of its opcodes: no object is made of them, no code is run.
+    """Labels and pixels of a pickled batch, from the list of its opcodes, without creating objects or running code.
 
     The pickle is a dictionary. Its labels are the small integers after the text ``labels``, and its pixels are the one
     text of 3,072 bytes an image.
@@ -213,7 +212,7 @@ def _read_pickled_batch(path: Path) -> tuple[NDArray[np.int64], NDArray[np.uint8
             elif key == "labels" and opcode.name in ("BININT1", "BININT", "BININT2"):
                 labels.append(argument)
     except (ValueError, IndexError) as error:
-        raise CorruptFileError(f"{path}: no batch of CIFAR-10 ({error})") from error
+        raise CorruptFileError(f"{path}: not a batch of CIFAR-10 ({error})") from error
     if not labels or len(pixels) != len(labels) * _PIXELS:
         raise CorruptFileError(
             f"{path}: must be a batch of CIFAR-10, with a label and {_PIXELS} bytes an image; "
@@ -223,7 +222,7 @@ def _read_pickled_batch(path: Path) -> tuple[NDArray[np.int64], NDArray[np.uint8
 
 
 def _cached_cifar10() -> Path:
-    """The folder of CIFAR-10's batches in Keras's cache, wherever this version of Keras puts it."""
+    """The folder of CIFAR-10's batches in Keras's cache, in this version of Keras."""
     home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
     try:
         return _folder_of_batches(home / "datasets")
@@ -239,4 +238,4 @@ def _folder_of_batches(folder: Path) -> Path:
         for found in (folder / name, *sorted(folder.glob(f"*/{name}")), *sorted(folder.glob(f"*/*/{name}"))):
             if found.is_file():
                 return found.parent
-    raise FileNotFoundError(f"{folder} holds no batches of CIFAR-10: neither {BATCHES[0]}.bin nor {BATCHES[0]}")
+    raise FileNotFoundError(f"{folder} has no batches of CIFAR-10: neither {BATCHES[0]}.bin nor {BATCHES[0]}")

@@ -1,8 +1,8 @@
-"""The energy meter: what the devices of this machine draw while a network trains.
+"""The energy meter: the consumption of this machine's devices while a network trains.
 
 codecarbon reads the sensors: the energy counters of NVIDIA and AMD graphics cards, of Intel and AMD processors (RAPL)
-and of Apple's chips. Where a device has none it falls back to nominal power times load, and what comes of that is
-called estimated. docs/measure.md says why codecarbon, and what is counted.
+and of Apple's chips. If a device has none, it falls back to nominal power times load, and the result is marked
+estimated. docs/measure.md explains the choice of codecarbon and what is counted.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ _SENSORS: Final = {
     "intel_power_gadget": "Intel Power Gadget",
     "windows_emi": "Windows Energy Meter Interface",
 }
-"""What codecarbon calls the ways in which a processor is really measured."""
+"""codecarbon's names for the ways in which it measures a processor with a sensor."""
 
 
 @dataclass(frozen=True)
 class Metering:
-    """What is counted as energy, and what it is multiplied with. A record keeps all of it.
+    """What counts as energy, and its factors. Every record keeps these settings.
 
     Attributes:
-        devices: Kinds of devices that count: "gpu", "cpu" or both. Memory, disks and fans never do: nothing here has a
-            sensor for them.
-        idle_power: Watts to take off, that the devices draw when nothing runs.
-        pue: Power usage effectiveness of the building: all energy is multiplied with it.
-        carbon_intensity: g of CO2 a kWh; without it there is no CO2.
+        devices: Kinds of devices that count: "gpu", "cpu" or both. Memory, disks and fans never count, since neither
+            library has a sensor for them.
+        idle_power: Watts that the devices draw when idle; they are subtracted.
+        pue: Power usage effectiveness of the building; it multiplies all energy.
+        carbon_intensity: g of CO2 per kWh; without it CO2 is missing.
         interval: Seconds between two samples of the power.
-        cpu_share: This training's part of the processor, where several run side by side.
+        cpu_share: This training's share of the processor, if several run at once.
     """
 
     devices: tuple[str, ...] = (GPU, CPU)
@@ -83,13 +83,13 @@ class Metering:
 
 @dataclass(frozen=True)
 class Device:
-    """A device that is read.
+    """A metered device.
 
     Attributes:
         kind: "gpu" or "cpu".
-        name: What it calls itself.
+        name: Its own name.
         provenance: "measured" by a sensor, or "estimated".
-        source: Which sensor; or what it is estimated from.
+        source: The sensor, or the basis of the estimate.
     """
 
     kind: str
@@ -100,7 +100,7 @@ class Device:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a meter shows. Readings are sums, and can be added and subtracted.
+    """A reading of a meter. Readings are totals, and can be added and subtracted.
 
     Attributes:
         seconds: Time.
@@ -126,11 +126,11 @@ _NEVER: Final = 365 * 86400.0
 
 
 class NoSensorError(ECNASError, OSError):
-    """No device whose energy counts can be read, measured or estimated."""
+    """No device that counts can be read, neither measured nor estimated."""
 
 
 class Clock:
-    """A meter that reads no device: only time passes. Use it, and :class:`Meter`, as a context manager."""
+    """A meter of time only. Use it, and :class:`Meter`, as a context manager."""
 
     devices: tuple[Device, ...] = ()
 
@@ -147,7 +147,7 @@ class Clock:
         """Stops reading."""
 
     def read(self) -> Reading:
-        """What was used since the beginning."""
+        """The total since the beginning."""
         return Reading(time.perf_counter() - self._start)
 
     def take_trace(self) -> list[list[float]]:
@@ -159,11 +159,11 @@ class Meter(Clock):
     """Reads the energy of this machine's devices.
 
     Args:
-        settings: What counts.
-        gpu: Which graphics card to read, by index or identifier; all by default.
+        settings: What counts as energy.
+        gpu: The graphics card to read, by index or identifier; all by default.
 
     Raises:
-        NoSensorError: On entering it: none of the devices that count can be read.
+        NoSensorError: On entering the context: no device that counts can be read.
     """
 
     def __init__(self, settings: Metering | None = None, gpu: str | None = None) -> None:
@@ -226,7 +226,7 @@ class Meter(Clock):
         return {GPU: total.gpu_energy * JOULES_PER_KWH, CPU: cpu * JOULES_PER_KWH}
 
     def _take(self, total: Any) -> None:
-        """Takes what codecarbon would write to its file; adds the mean power since the last sample to the trace."""
+        """Receives what codecarbon would write to its file; adds the mean power since the last sample to the trace."""
         self._last = total
         joules = self._energies(total)
         seconds = total.duration - self._sampled.seconds
@@ -268,7 +268,7 @@ class Meter(Clock):
 
 
 def _devices(hardware: Any) -> list[Device]:
-    """What codecarbon reads in one of its devices. It says nowhere else which metrics are measured."""
+    """The devices behind one of codecarbon's; only here does it show which values are measured."""
     kind = type(hardware).__name__
     if kind == "GPU":
         details = hardware.devices.get_gpu_static_info()

@@ -43,8 +43,8 @@ def build(
 ) -> keras.Model:
     """Builds the network of a cell, untrained.
 
-    Equal cells give equal networks: the cell is taken in its canonical labelling, which NAS-Bench-101 trained and which
-    decides who gets the remainder where channels do not divide evenly.
+    Equal cells give equal networks: the canonical labelling is used, which NAS-Bench-101 trained. It determines which
+    vertices get the remainder if channels do not divide evenly.
 
     Args:
         cell: The cell that is repeated nine times.
@@ -52,7 +52,7 @@ def build(
         image_size: Height and width of the images, 4 or more (they are halved twice).
         channels: Channels after the stem; they double with every stack. 128 is the published network.
         dtype: A Keras dtype policy, such as ``"mixed_float16"``. The logits are float32 in any case.
-        seed: Seed of the initial weights, which are the same on every backend's own generator.
+        seed: Seed of the initial weights; each backend has its own generator.
 
     Returns:
         A model from images, float32 of shape (batch, image_size, image_size, 3), to logits of shape (batch,
@@ -84,7 +84,7 @@ def build(
 
 
 def _apply(cell: Cell, x: Any, channels: int, layers: _Layers) -> Any:
-    """The tensor that a cell makes of a tensor."""
+    """Applies a cell to a tensor."""
     import keras
 
     output = cell.num_vertices - 1
@@ -110,7 +110,7 @@ def _cut(x: Any, channels: int) -> Any:
 
 
 class _Layers:
-    """Makes layers of one dtype policy, each with a seed of its own."""
+    """Makes layers of one dtype policy, each with its own seed."""
 
     def __init__(self, dtype: str, seed: int) -> None:
         self.dtype = dtype

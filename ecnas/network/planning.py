@@ -1,12 +1,12 @@
-"""What a measurement campaign will cost, and which cells to measure next.
+"""The cost of a measurement campaign, and the cells to measure next.
 
-Costs are those of the embedded surrogate, which knows another machine, until a few cells are measured on this one: from
-five on, energy and time are learned as in :mod:`ecnas.surrogate.energy`.
+Costs are predicted by the embedded surrogate, which was fitted to another machine. From five measured cells on, energy
+and time are learned as in :mod:`ecnas.surrogate.energy`.
 
-The next cells are those that tell most of all others: each lowers the mean variance of the predicted energies as far as
-one measurement can (Cohn, Ghahramani and Jordan 1996, https://arxiv.org/abs/cs/9603104, whose criterion has a closed
-form for a Gaussian process). The variance is that of the energy's own Gaussian process; it does not depend on what the
-measurements will turn out to be, so many cells can be chosen at once. docs/measure.md shows what it gains.
+The next cells are the most informative ones: each lowers the mean variance of the predicted energies as far as one
+measurement can (Cohn, Ghahramani and Jordan 1996, https://arxiv.org/abs/cs/9603104, whose criterion has a closed
+form for a Gaussian process). The variance is that of the energy's Gaussian process. It does not depend on the
+outcome of the measurements, so many cells can be chosen at once. docs/measure.md shows the gain.
 
 Needs torch (``pip install 'ecnas-gym[surrogate]'``).
 """
@@ -28,23 +28,23 @@ if TYPE_CHECKING:
     from ecnas.surrogate.energy import EnergyModel
 
 MOST: Final = 3000
-"""Most candidates for the next cells; where there are more, as many are drawn at random."""
+"""Maximum number of candidates for the next cells; from more, this many are drawn at random."""
 
 PRIOR_NOISE: Final = 0.01
-"""Variance of a measurement, next to one of what is to be learned, while nothing is measured."""
+"""Variance of a measurement, relative to that of the energies, while nothing is measured."""
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What trainings will cost.
+    """The predicted cost of trainings.
 
     Attributes:
-        trainings: How many there are.
-        energy: kWh of all.
-        seconds: Of all, one after the other; without evaluations.
-        source: What energy and time are predicted from.
+        trainings: Their number.
+        energy: kWh in total.
+        seconds: Total, one training after another, without evaluations.
+        source: The basis of the prediction of energy and time.
     """
 
     trainings: int
@@ -54,15 +54,15 @@ class Cost:
 
 
 def cost(rows: Sequence[int] | NDArray[np.integer], epochs: int, measured: Table | None = None) -> Cost:
-    """Predicts what trainings will cost.
+    """Predicts the cost of trainings.
 
     Args:
-        rows: Rows of the cells in the 7V space, once for each training.
+        rows: Rows of the cells in the 7V space, one per training.
         epochs: Of each training; energy and time grow in proportion.
         measured: What was measured so far on the machine in question.
 
     Raises:
-        ImportError: There are five measured cells to learn from, and torch is not installed.
+        ImportError: There are at least five measured cells, and torch is not installed.
     """
     chosen = np.asarray(rows, dtype=np.int64)
     if not len(chosen):
@@ -92,13 +92,13 @@ def next_rows(
     """Chooses cells to measure next, so that the energies of all others are predicted best.
 
     Args:
-        rows: Rows of the cells in the 7V space whose energies are wanted, and out of which some are measured.
-        number: How many to choose; fewer if there are fewer.
+        rows: Rows, in the 7V space, of the cells whose energies are wanted; the next cells are among them.
+        number: How many cells to choose, at most.
         measured: What was measured so far on the machine in question.
-        seed: Of the draw where there are more than :data:`MOST` cells.
+        seed: Seed of the draw if there are more than :data:`MOST` cells.
 
     Returns:
-        Their rows, the most telling first.
+        Their rows, the most informative first.
 
     Raises:
         ImportError: torch is not installed.
@@ -122,7 +122,7 @@ def next_rows(
 
 
 def most_telling(covariance: Floats, noise: float, number: int, allowed: NDArray[np.bool_]) -> list[int]:
-    """Chooses what to measure, one after the other, so that the sum of all variances falls as far as it can each time.
+    """Chooses measurements greedily, so that each lowers the sum of all variances as far as possible.
 
     Args:
         covariance: Of n quantities that are jointly normal, shape (n, n).
@@ -177,7 +177,7 @@ def _prior(wanted: NDArray[np.int64], known: NDArray[np.int64]) -> tuple[Floats,
 
 
 def hours(seconds: float) -> str:
-    """A time for people."""
+    """A time in readable form."""
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{math.ceil(seconds / 86400)} days"

@@ -1,4 +1,4 @@
-"""A training as a row of the published format, with its evaluations and what each device drew, as EC-NAS wrote it."""
+"""A training as a row of the published format, with its evaluations and the energy of each device, as in EC-NAS."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def row_of(training: Training) -> bytes:
 def message_of(training: Training) -> bytes:
     """The metrics message of a training (:mod:`ecnas.official.messages`).
 
-    Three evaluations: before the first epoch, in the middle, after the last. One that there is not, in a training of
-    one epoch, is the last.
+    It has three evaluations: before the first epoch, in the middle, and after the last. In a training of one epoch the
+    middle one is the last.
     """
     first, last = training.milestones[0], training.final
     middle = training.milestones[1]
@@ -64,7 +64,7 @@ def _evaluation(milestone: Milestone, intensity: float | None) -> bytes:
 
 
 def _doubles(figures: dict[int, float]) -> bytes:
-    """Fields in their order; what is NaN is left out."""
+    """Fields in order; NaN values are left out."""
     return b"".join(double_field(number, value) for number, value in sorted(figures.items()) if not math.isnan(value))
 
 

@@ -1,4 +1,4 @@
-"""What is trained how, and what comes of it: plain data, and its JSON. Nothing here needs Keras."""
+"""Recipes and results of trainings, as plain data and JSON. Nothing here needs Keras."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Recipe:
 
     Attributes:
         epochs: Passes through the training images.
-        batch_size: Images in a step; the few that are left at the end of an epoch are not used in it.
-        learning_rate: Of the first step; it falls to nil along half a cosine.
+        batch_size: Images per step; the remainder at the end of an epoch is not used.
+        learning_rate: Of the first step; it falls to zero along half a cosine.
         weight_decay: λ of the penalty λ/2 · Σ w² over all trainable parameters.
         channels: Channels after the stem.
         precision: Keras dtype policy.
@@ -55,7 +55,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Milestone:
-    """What a training has reached after some epochs, and used for it: evaluations are not counted.
+    """Accuracies and cost of a training after some epochs; evaluations are not counted.
 
     Attributes:
         epoch: Epochs so far.
@@ -85,16 +85,16 @@ class Training:
     """A finished training.
 
     Attributes:
-        cell: What was trained.
+        cell: The trained cell.
         seed: Of the weights, the order of the images and their augmentation.
-        recipe: How.
+        recipe: How it was trained.
         metering: What counts as energy.
         data: Name of the images.
         data_digest: Their SHA-256.
-        backend: Of Keras.
+        backend: Keras's backend.
         milestones: Evaluations, the last after all epochs.
         total: Time and energy with all evaluations.
-        devices: What was metered.
+        devices: The metered devices.
         trace: Samples of the power: seconds of training, watts of the GPU, watts of the CPU.
     """
 
@@ -117,12 +117,12 @@ class Training:
 
     @property
     def provenance(self) -> Provenance:
-        """Where its energy comes from: the weakest among the devices that count."""
+        """Provenance of its energy: the weakest of the devices that count."""
         counted = [device.provenance for device in self.devices if device.kind in self.metering.devices]
         return max(counted, key=PROVENANCES.index, default="measured")
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it; :meth:`from_dict` reads it."""
+        """A dictionary for JSON; :meth:`from_dict` reads it."""
         plain = {name: getattr(self, name) for name in ("seed", "data", "data_digest", "backend")}
         parts = {name: dataclasses.asdict(getattr(self, name)) for name in ("recipe", "metering", "total")}
         many = {name: [dataclasses.asdict(one) for one in getattr(self, name)] for name in ("milestones", "devices")}
@@ -130,7 +130,7 @@ class Training:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Training:
-        """Reads what :meth:`to_dict` gave."""
+        """Reads the dictionary of :meth:`to_dict`."""
         metering = values["metering"] | {"devices": tuple(values["metering"]["devices"])}
         return cls(
             cell=Cell.from_dict(values["cell"]),
@@ -145,7 +145,7 @@ class Training:
 
 
 def to_json(values: Mapping[str, Any]) -> str:
-    """A line of JSON, in which what is NaN is null."""
+    """A line of JSON, with null for NaN."""
     return json.dumps(_without_nan(values), allow_nan=False)
 
 
@@ -158,5 +158,5 @@ def _without_nan(value: Any) -> Any:
 
 
 def with_nan(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What JSON has as null is NaN again."""
+    """Replaces null by NaN."""
     return {key: math.nan if value is None else value for key, value in values.items()}

@@ -1,4 +1,4 @@
-"""Trains the network of a cell by NAS-Bench-101's recipe, metered, epoch by epoch, so that it can be stopped.
+"""Trains and meters the network of a cell by NAS-Bench-101's recipe, resumable after every epoch.
 
 The recipe is that of Ying et al. 2019 (https://arxiv.org/abs/1902.09635, table 1 of the supplement, and the reference
 implementation where the paper is silent): RMSProp with ε = 1, cosine decay of the learning rate, L2 weight decay on all
@@ -61,25 +61,25 @@ def train(
 ) -> Training:
     """Trains the network of a cell.
 
-    With a folder the training can be stopped: it goes on after its last whole epoch, with what it would have come to
-    otherwise (to the last bit on a CPU), and a finished one is not repeated. The folder then holds ``training.json``
-    and the trained ``model.keras``, which ``keras.saving.load_model`` reads.
+    With a folder the training can be interrupted. It resumes after its last whole epoch, with the same result as
+    without the interruption (to the last bit on a CPU). A finished training is not repeated. The folder then has
+    ``training.json`` and the trained ``model.keras``, which ``keras.saving.load_model`` reads.
 
     Args:
-        cell: What to train.
-        images: What to train on.
-        recipe: How.
+        cell: The cell.
+        images: The images to train on.
+        recipe: How to train.
         seed: Of the weights, the order of the images and their augmentation.
-        folder: Where it leaves its checkpoints and what comes of it; in memory alone by default.
-        meter: What reads the energy; time alone by default. It is started and stopped here.
+        folder: Folder for checkpoints and results; by default everything stays in memory.
+        meter: The energy meter, which is started and stopped here; by default only time is measured.
         keep_model: Whether to save the trained model in the folder.
-        progress: Whether to show a bar, on a terminal.
+        progress: Whether to show a progress bar, on a terminal.
 
     Raises:
-        ValueError: The folder holds another training; there are fewer training images than a batch.
+        ValueError: The folder has another training, or there are fewer training images than in a batch.
         CorruptFileError: The checkpoint is damaged.
         TrainingFailedError: The loss became infinite or undefined.
-        NoSensorError: The meter cannot read what counts.
+        NoSensorError: The meter cannot read the devices that count.
     """
     meter = meter or Clock()
     steps = len(images.train) // recipe.batch_size
@@ -144,7 +144,7 @@ def train(
 
 @dataclass
 class _State:
-    """How far a training is."""
+    """The progress of a training."""
 
     epoch: int = 0
     spent: Reading = field(default_factory=Reading)  # on training
@@ -180,7 +180,7 @@ def _compiled(cell: Cell, images: Images, recipe: Recipe, seed: int, steps: int)
 
 
 class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
-    """The batches of one epoch, which depend on the seed, the epoch and nothing else."""
+    """The batches of one epoch, which depend only on the seed and the epoch."""
 
     def __init__(self, images: Images, recipe: Recipe, seed: int, epoch: int) -> None:
         super().__init__()
@@ -221,7 +221,7 @@ def _train_epoch(model: keras.Model, images: Images, recipe: Recipe, seed: int, 
 
 
 def _check_meter(meter: Clock) -> None:
-    """The energy of a card that trains and cannot be read must not be left out unsaid."""
+    """Refuses to train on a card whose energy counts but cannot be read."""
     kinds = {device.kind for device in meter.devices}
     if kinds and GPU in meter.settings.devices and GPU not in kinds and _trains_on_gpu():
         raise NoSensorError(
@@ -286,7 +286,7 @@ def _save_checkpoint(path: Path, identity: Mapping[str, Any], model: keras.Model
 
 
 def _load_checkpoint(path: Path, identity: Mapping[str, Any], model: keras.Model) -> _State:
-    """Sets a model to where its training was stopped; without a checkpoint it is at its beginning."""
+    """Restores a model from its checkpoint; without one, training starts at the beginning."""
     if not path.exists():
         return _State()
     try:

@@ -1,4 +1,4 @@
-"""Trainings in processes of their own, one for each graphics card.
+"""Trainings in separate processes, one per graphics card.
 
 A process that trains holds its card's memory until it ends, and a crash in it must not end the others.
 """
@@ -22,14 +22,14 @@ from ecnas.runs.executors import begin_worker
 
 @dataclass(frozen=True)
 class Job:
-    """A training to do, as a worker is given it.
+    """A training to be done by a worker.
 
     Attributes:
         cell: What to train.
-        repeat: Which of the cell's trainings, from 0.
+        repeat: Number of the cell's training, from 0.
         seed: Of this training.
-        recipe: How, with the epochs.
-        data: Where the images are (:func:`ecnas.network.images.load_images`).
+        recipe: How to train, including the epochs.
+        data: Source of the images (:func:`ecnas.network.images.load_images`).
         metering: What counts as energy.
         folder: Of the checkpoints.
     """
@@ -45,7 +45,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a job: a training, or what went wrong."""
+    """The outcome of a job: a training, or an error."""
 
     job: Job
     training: Training | None
@@ -53,7 +53,7 @@ class Outcome:
 
 
 def visible_devices() -> list[str | None]:
-    """NVIDIA's graphics cards here: those of ``CUDA_VISIBLE_DEVICES``, else all; without any, [None]."""
+    """NVIDIA graphics cards of this machine: those in ``CUDA_VISIBLE_DEVICES``, or all; [None] if there are none."""
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
         devices: list[str | None] = [device.strip() for device in chosen.split(",") if device.strip() not in ("", "-1")]
@@ -72,12 +72,12 @@ def visible_devices() -> list[str | None]:
 def carry_out(
     jobs: Sequence[Job], devices: Sequence[str | None], do: Callable[[Job], Training] | None = None
 ) -> Iterator[Outcome]:
-    """Does jobs, as many at a time as there are devices, and yields what comes of each as it ends.
+    """Runs jobs, one per device at a time, and yields each outcome as it finishes.
 
     Args:
-        jobs: What to do, in this order.
-        devices: A process each. None stands for whatever the backend finds, such as the processor.
-        do: What a worker does; trains and meters by default.
+        jobs: The jobs, in order.
+        devices: One process each. None stands for the backend's default, such as the processor.
+        do: The function of a worker; by default it trains and meters.
     """
     waiting = list(reversed(jobs))
     running: dict[Future[Training], tuple[Job, str | None]] = {}
@@ -139,7 +139,7 @@ def _pool(device: str | None) -> ProcessPoolExecutor:
 
 
 def _begin(device: str | None) -> None:
-    """Sees one graphics card, and ends with the process that started this one."""
+    """Restricts the process to one graphics card, and lets it end with its parent."""
     global _DEVICE
     _DEVICE = device
     see(device)

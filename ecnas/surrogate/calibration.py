@@ -1,4 +1,4 @@
-"""Calibration: monotone corrections of predictions, learned on cells that the model never saw."""
+"""Calibration: monotone corrections of predictions, learned on cells that the model did not see."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Metrics = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Calibration:
-    """A monotone, piecewise linear correction of predictions, constant in its shift beyond the knots.
+    """A monotone, piecewise linear correction of predictions, with a constant shift beyond the knots.
 
     Attributes:
         knots: Predictions, ascending; shape (k,).
-        corrected: What they become, ascending; shape (k,).
+        corrected: Corrected predictions, ascending; shape (k,).
     """
 
     knots: Metrics
@@ -34,17 +34,18 @@ class Calibration:
 
 
 def calibrate(predicted: Metrics, measured: Metrics, trim: float = np.inf) -> Calibration:
-    """Corrects predictions so that their mean residual is nil wherever they lie.
+    """Corrects predictions so that their mean residual is zero at every level.
 
-    The network's likelihood has heavy tails, so that it predicts a typical training rather than the mean of several;
-    where trainings scatter to one side the two differ. The correction is the mean residual of cells with similar
-    predictions, without failed trainings (a loss of some 0.8 that hits one training in 160; almost no cell failed every
-    time) and, on demand, without outliers.
+    The network's likelihood has heavy tails, so it predicts a typical training rather than the mean of several. The two
+    differ where the scatter is skewed. The correction is the mean residual of cells with similar predictions. It leaves
+    out failed trainings (a loss of about 0.8 that affects one training in 160; almost no cell failed every time) and,
+    optionally, outliers.
 
     Args:
         predicted: Predictions of cells that the model did not learn from, shape (n,).
         measured: Their measurements, shape (n,); NaN is left out.
-        trim: Residuals further from the median are left out, in robust standard deviations of their neighbours.
+        trim: Residuals further than this from the median are left out, in robust standard deviations of their
+            neighbours.
     """
     use = np.isfinite(predicted) & np.isfinite(measured)
     use[use] = ~((measured[use] < FAILED) & (predicted[use] > 2 * FAILED))

@@ -1,14 +1,14 @@
-"""The measured metrics that the models learn from, by row of the 7V space. They are read, and never shipped.
+"""The measurements that the models learn from, by row of the 7V space. They are never shipped.
 
-A folder of training data holds
+A folder of training data contains
 
-* ``training/nb101_test108.npz``: NAS-Bench-101's test accuracy after 108 epochs, one training of each of most cells;
+* ``training/nb101_test108.npz``: NAS-Bench-101's test accuracy after 108 epochs, one training for most cells;
 * ``training/nb101_val.npz``: its validation accuracy after 4, 12, 36 and 108 epochs and the time of 108 epochs, of the
-  one training out of three that had the best validation accuracy at 108 epochs;
+  training with the best validation accuracy at 108 epochs, out of three;
 * ``training/energy_7v_4epochs.csv``: measured energy of 4 epochs;
 * ``official/``: published EC-NAS-Bench files: ``energy_4V9E_linscale``, whose accuracies are NAS-Bench-101's mean of
-  three trainings; and another laboratory's trainings, ``energy_5V9E_4epochs`` and ``energy_4V9E_4epochs``, the latter
-  three of each cell;
+  three trainings; and trainings from another laboratory, ``energy_5V9E_4epochs`` and ``energy_4V9E_4epochs``, the
+  latter with three per cell;
 * ``training/measured_5v_108.csv``: that laboratory's trainings of 350 5V cells to 108 epochs, three of each.
 
 Sources: Ying et al. 2019, https://arxiv.org/abs/1902.09635 (Apache-2.0); Bakhtiarifard et al. 2024,
@@ -35,37 +35,37 @@ TARGETS: Final = (
     *("other_val_4", "other_train_4", "other_log_time_4", "other_log_energy_4"),
     *("other_val_108", "other_test_108", "other_log_time_108", "other_log_energy_108"),
 )
-"""What the graph network learns at once. The last eight are of another laboratory's training of the 5V cells (EC-NAS);
-after 108 epochs they are means of three, of 350 cells. They teach the network about small cells and are not used
+"""The targets of the graph network. The last eight are from another laboratory's trainings of the 5V cells (EC-NAS);
+after 108 epochs they are means of three, for 350 cells. They teach the network about small cells and are not used
 otherwise."""
 
 TEST_IMAGES: Final = 9984
-"""Test images that NAS-Bench-101 evaluated."""
+"""Number of test images in NAS-Bench-101."""
 
 BEST_OF_THREE: Final = 0.002
-"""What the validation accuracy after 108 epochs of the best of three trainings is above their mean, in small cells:
-0.0020 ± 0.0004 on average of the 12 cells of up to four vertices of which both are known. Accuracies after fewer epochs
-are of the same training, and hardly gain from the choice."""
+"""The best of three validation accuracies after 108 epochs minus their mean, in small cells: 0.0020 ± 0.0004 on average
+over the 12 cells of up to four vertices for which both are known. Accuracies after fewer epochs are from the same
+training, and hardly gain from the choice."""
 
 ADVANTAGE: Final = 0.0031
-"""The same for cells of five and more vertices: 0.0031 ± 0.0002 on average of 119 cells whose mean of three is
-published. They are none of the training data."""
+"""The same for cells of five and more vertices: 0.0031 ± 0.0002 on average over 119 cells whose mean of three is
+published. These cells are not in the training data."""
 
 FAILED: Final = 0.3
 """A training that ends below this test accuracy has failed: it never left chance level, or fell back to it."""
 
 
 def target(name: str) -> int:
-    """Column of a target."""
+    """The column of a target."""
     return TARGETS.index(name)
 
 
 def load_targets(folder: Path) -> NDArray[np.float64]:
-    """Reads all that the models learn from.
+    """Reads the targets of the models.
 
-    NAS-Bench-101's mean of three trainings is public for the 91 cells of the 4V space, and takes the place of their one
-    training. Their validation accuracy after 108 epochs is raised by :data:`BEST_OF_THREE`, so that the column means
-    the same of all cells.
+    NAS-Bench-101's mean of three trainings is public for the 91 cells of the 4V space, and replaces their single
+    training. Their validation accuracy after 108 epochs is raised by :data:`BEST_OF_THREE`, so that the column has the
+    same meaning for all cells.
 
     Args:
         folder: The folder of training data.
@@ -106,7 +106,7 @@ REPEATED: Final = ("val_accuracy", "test_accuracy", "training_time", "energy_kwh
 
 
 def read_repeats(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Reads 5V cells that were trained three times, each training a line.
+    """Reads 5V cells that were trained three times, one line per training.
 
     Returns:
         Rows of the cells, int64 of shape (n,), ascending; and their trainings, float64 of shape (n, 3,
@@ -129,13 +129,13 @@ def read_energies(path: Path, space: Space) -> tuple[NDArray[np.int64], NDArray[
 
     Args:
         path: The file.
-        space: The space that the cells are of.
+        space: The space of the cells.
 
     Returns:
         Rows of the cells in the space, int64 of shape (n,), and their energies in kWh, float64 of shape (n,).
 
     Raises:
-        ValueError: A line is no cell of the space or no positive energy; the message names the line.
+        ValueError: A line has an invalid cell or energy; the message names the line.
     """
     rows, energies = [], []
     with path.open(newline="", encoding="utf-8") as file:
@@ -163,7 +163,7 @@ def _row_of_text(space: Space, adjacency: str, ops: str) -> int:
         raise ValueError(f"adjacency must be V×V bits, got {adjacency!r}")
     codes = np.array([int(op) for op in ops.split(",")] if ops else [], dtype=np.int64)
     if len(codes) != num_vertices - 2 or not np.isin(codes, (0, 1, 2)).all():
-        raise ValueError(f"ops must be {num_vertices - 2} codes out of 0, 1 and 2, got {ops!r}")
+        raise ValueError(f"ops must be {num_vertices - 2} codes from 0, 1 and 2, got {ops!r}")
     matrix = np.array([int(bit) for bit in adjacency]).reshape(num_vertices, num_vertices)
     if np.tril(matrix).any():
         raise ValueError(f"adjacency must be upper triangular, got {adjacency!r}")

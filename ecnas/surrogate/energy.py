@@ -1,9 +1,9 @@
-"""Energy of a new machine: learn from the cells measured there, predict every cell of a space.
+"""Energy of a new machine: learn from the cells measured on it, and predict every cell of a space.
 
-Energies of different machines are no multiples of each other, but rank cells much alike. So a line is laid through the
-logarithms of the measured and the embedded energies, by the Theil–Sen estimator, which a quarter of wrong measurements
-do not impress; and a Gaussian process learns from the residuals what this machine does differently. Five measured cells
-are enough for the line, a few dozen for the rest.
+Energies of different machines are not proportional, but they rank cells in much the same order. So a line is fitted to
+the logarithms of the measured and the embedded energies, by the Theil–Sen estimator, which tolerates a quarter of wrong
+measurements. A Gaussian process learns from the residuals how this machine differs. Five measured cells are enough for
+the line, a few dozen for the rest.
 
     >>> import ecnas
     >>> from ecnas.surrogate import energy
@@ -11,8 +11,8 @@ are enough for the line, a few dozen for the rest.
     >>> table = energy.fit(measured).table("5V", name="rtx3090-5V")              # doctest: +SKIP
     >>> benchmark = ecnas.Benchmark(table)                                       # doctest: +SKIP
 
-or, from the shell, for a CSV file of cells and kWh, ``python -m ecnas.surrogate.energy cells.csv --output folder``,
-after which ``ecnas.load("folder")`` answers. Fitting needs ``pip install 'ecnas-gym[surrogate]'``.
+On the command line, ``python -m ecnas.surrogate.energy cells.csv --output folder`` does the same for a CSV file of
+cells and kWh; ``ecnas.load("folder")`` then opens the table. Fitting needs ``pip install 'ecnas-gym[surrogate]'``.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ FEW: Final = 300
 """With at most this many measurements, one shared length scale is used."""
 
 LEAST: Final = 5
-"""Fewer measurements are refused."""
+"""Minimum number of measurements."""
 
 OUTLYING: Final = 5.0
-"""Measurements whose residual from the line is larger, in robust standard deviations, count as wrong."""
+"""Measurements with a larger residual from the line, in robust standard deviations, count as wrong."""
 
 
 class Measurements(NamedTuple):
@@ -52,7 +52,7 @@ class Measurements(NamedTuple):
     Attributes:
         rows: Rows of the cells in the 7V space, int64 of shape (n,).
         energies: kWh of one training, float64 of shape (n,).
-        epochs: Epochs of each of the trainings.
+        epochs: Epochs of each training.
     """
 
     rows: NDArray[np.int64]
@@ -86,11 +86,11 @@ class EnergyModel:
         Args:
             space: "4V", "5V" or "7V".
             name: Name of the table.
-            epochs: Numbers of epochs out of the embedded table's.
+            epochs: Numbers of epochs, from those of the embedded table.
             co2: CO2 intensity of the machine's electricity in g/kWh; without it the table has no CO2.
 
         Returns:
-            A table without training times, of which energies say nothing.
+            A table without training times, which cannot be inferred from energies.
         """
         embedded = load(f"surrogate-{space}")
         rows = np.arange(len(embedded.space))
@@ -120,7 +120,7 @@ def measurements(source: Benchmark | Path, epochs: int = 4) -> Measurements:
     Args:
         source: A benchmark whose energies are measured, such as a published hardware file, or a CSV file with the
             columns of :func:`ecnas.surrogate.data.read_energies`.
-        epochs: Epochs of the trainings that were measured.
+        epochs: Epochs of the measured trainings.
 
     Returns:
         The measurements; cells without one are left out.
@@ -136,8 +136,8 @@ def fit(measured: Measurements, seed: int = 0) -> EnergyModel:
     """Learns the energy of a machine.
 
     Args:
-        measured: At least five cells; a few dozen of all kinds are better.
-        seed: Seed of the subsets in fitting many measurements.
+        measured: At least five cells; a few dozen different ones are better.
+        seed: Seed of the subsets used to fit many measurements.
 
     Raises:
         ValueError: There are too few measurements.
@@ -146,7 +146,7 @@ def fit(measured: Measurements, seed: int = 0) -> EnergyModel:
 
     number = len(measured.rows)
     if number < LEAST:
-        raise ValueError(f"measured must hold at least {LEAST} cells, got {number}")
+        raise ValueError(f"measured must have at least {LEAST} cells, got {number}")
     embedded, energies = _embedded(measured.rows), np.log(measured.energies)
     slope, intercept = _theil_sen(embedded, energies, np.random.default_rng(seed))
     residuals = energies - intercept - slope * embedded
@@ -172,7 +172,7 @@ def _embedded(rows: NDArray[np.integer]) -> NDArray[np.float64]:
 
 
 def features_of_rows(rows: NDArray[np.integer]) -> NDArray[np.float64]:
-    """What the process sees of rows of the 7V space: shape (m, features)."""
+    """The features of the process for rows of the 7V space: shape (m, features)."""
     features = features_of(SpaceArrays(*(array[rows] for array in Space("7V").cells)))
     return np.column_stack([_embedded(rows), features.cells]).astype(np.float64)
 

@@ -1,9 +1,9 @@
-"""What the models see of a cell: metrics per vertex and per cell that do not depend on how the cell is labelled.
+"""The models' inputs: features per vertex and per cell that do not depend on the labelling of the cell.
 
-Costs follow the network that a cell stands for (:mod:`ecnas.cost`), with one liberty: where the channels of the output
-do not divide evenly among the vertices that feed it, the real-valued share is taken. The exact split gives the
-remainder to the first vertices and so depends on the labelling; leaving it aside changes the parameters of a cell by at
-most 0.8%, and makes every metric here invariant under isomorphism.
+Costs follow the network of a cell (:mod:`ecnas.cost`), with one simplification: if the channels of the output do not
+divide evenly among the vertices that feed it, the real-valued share is used. The exact split gives the remainder to the
+first vertices, so it depends on the labelling. Ignoring it changes the parameters of a cell by at most 0.8%, and makes
+every feature here invariant under isomorphism.
 """
 
 from __future__ import annotations
@@ -35,21 +35,23 @@ CELL_FEATURES: Final = (
     *("num_vertices", "num_edges", "num_conv3x3", "num_conv1x1", "num_maxpool3x3", "num_projections"),
     *("input_to_output", "fan_in_output", "depth", "num_odd_thirds", "num_odd_fifths"),
 )
-"""Columns of :attr:`Features.cells`. *Work* is the multiply-adds of one image over the whole network, *values* the
-metrics that the vertices of a kind write (and the sums of their inputs read); both and the parameters as logarithms.
-*Odd* convolutions have a third or a fifth of the channels, which no vector unit divides evenly."""
+"""Columns of :attr:`Features.cells`. *Work* is the number of multiply-adds for one image in the whole
+network. *Values* is the number of activations that the vertices of a kind write (and that the sums of their inputs
+read). Both, and the parameters, are logarithms. *Odd* convolutions have a third or a fifth of the channels, which no
+vector unit divides evenly."""
 
 FLOW_FEATURES: Final = (
     *("num_joins", "share_joined", "num_joined", "depth_maxpool3x3", "depth_convolutions"),
     *("num_forks", "widest_share", "fan_out_input"),
 )
-"""Columns of :attr:`Features.flow`, which matter for time and energy: where tensors meet and part, and what must wait
-for what. A *join* is an inner vertex of several inputs, which are added; a *fork* one that feeds several others."""
+"""Columns of :attr:`Features.flow`, which matter for time and energy: where tensors are added and reused, and the
+dependencies between operations. A *join* is an inner vertex with several inputs, which are added; a *fork* feeds
+several others."""
 
 WIDTH_FEATURES: Final = tuple(
     f"num_{kind}_1/{part}" for kind in ("conv3x3", "conv1x1", "maxpool3x3", "projections") for part in range(1, 6)
 )
-"""Columns of :attr:`Features.widths`: how many operations work on which part of the channels."""
+"""Columns of :attr:`Features.widths`: numbers of operations by their share of the channels."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Features:
 
     Attributes:
         adjacency: uint8, shape (N, 7, 7), entry [n, x, y] = 1 for the edge x→y.
-        kinds: int8, shape (N, 7): what each vertex is.
+        kinds: int8, shape (N, 7): the kind of each vertex.
         vertices: float32, shape (N, 7, F); 0 where a vertex is absent.
         cells: float32, shape (N, len(:data:`CELL_FEATURES`)).
         flow: float32, shape (N, len(:data:`FLOW_FEATURES`)).
@@ -80,7 +82,7 @@ def features_of(cells: SpaceArrays) -> Features:
         cells: N pruned cells as arrays; :attr:`ecnas.space.Space.cells` for a whole space, in row order.
 
     Returns:
-        Their features, in the given order.
+        Their features, in the same order.
     """
     frame_bits = to_frame(cells.num_vertices, cells.edge_bits)
     adjacency = bits_to_adjacency(MAX_VERTICES, frame_bits).astype(np.uint8)
@@ -107,7 +109,7 @@ def channel_shares(edges: FloatArray) -> FloatArray:
         edges: Adjacency in the frame, shape (N, 7, 7).
 
     Returns:
-        float32, shape (N, 7). The input's entry is 0: its channels depend on the cell before.
+        float32, shape (N, 7). The input's entry is 0: its channels depend on the previous cell.
     """
     shares = np.zeros(edges.shape[:2], dtype=np.float32)
     even = 1 / np.maximum(edges[:, _INNER, _LAST].sum(axis=1), 1)
@@ -121,13 +123,13 @@ def channel_shares(edges: FloatArray) -> FloatArray:
 def _along_paths(
     edges: FloatArray, start: float, step: Callable[[FloatArray, FloatArray], FloatArray], gain: FloatArray
 ) -> FloatArray:
-    """A metric of the paths from the input to each vertex, by dynamic programming in topological order.
+    """A quantity over the paths from the input to each vertex, by dynamic programming in topological order.
 
     Args:
         edges: Shape (N, 7, 7).
-        start: The metric at the input.
-        step: Combines the edges into a vertex and the metrics of the earlier vertices, both of shape (N, v), to (N,).
-        gain: What passing through a vertex adds, shape (N, 7).
+        start: The value at the input.
+        step: Combines the edges into a vertex and the values of the earlier vertices, both of shape (N, v), into (N,).
+        gain: The amount added at each vertex, shape (N, 7).
     """
     result = np.zeros(edges.shape[:2], dtype=np.float32)
     result[:, 0] = start

@@ -2,8 +2,8 @@
 
 The kernel is a rational quadratic with one length scale per feature, plus a linear one and a constant (Rasmussen and
 Williams 2006, chapters 4 and 5). Lengths and variances maximise the marginal likelihood of random subsets. Measurements
-that do not fit get less weight: with Student's t noise of three degrees of freedom, written as Gaussian noise whose
-variance is drawn anew for every measurement, the expected weights follow from the leave-one-out residuals.
+that do not fit get less weight: Student's t noise with three degrees of freedom is Gaussian noise whose variance
+differs between measurements, and the expected weights follow from the leave-one-out residuals.
 
 Needs torch (``pip install 'ecnas-gym[surrogate]'``).
 """
@@ -30,7 +30,7 @@ class GaussianProcess:
     Args:
         steps: Steps of Adam on the marginal likelihood.
         subset: Measurements in a subset; a step costs its third power.
-        one_length: Whether all features share one length scale: for few measurements, which cannot tell them apart.
+        one_length: Whether all features share one length scale, for measurements too few to fit several.
         seed: Seed of the subsets.
     """
 
@@ -55,7 +55,7 @@ class GaussianProcess:
         return self
 
     def fit_nothing(self, features: Floats) -> GaussianProcess:
-        """What is believed before anything is measured of cells with these features: only uncertainty is known."""
+        """The prior of cells with these features, before anything is measured."""
         features = features.astype(np.float64)
         self._mean, self._scale = features.mean(axis=0), features.std(axis=0) + 1e-9
         self._centre, self._spread = 0.0, 1.0
@@ -74,7 +74,7 @@ class GaussianProcess:
         return np.asarray(means.numpy() * self._spread + self._centre, dtype=np.float64)
 
     def covariance(self, features: Floats) -> Floats:
-        """How uncertain the targets of m cells are, and how much they have in common, given what was measured.
+        """Posterior covariance of the targets of m cells.
 
         Args:
             features: Shape (m, F).
@@ -91,7 +91,7 @@ class GaussianProcess:
 
     @property
     def noise(self) -> float:
-        """Variance of a measurement that is not wrong, in squares of the targets' unit."""
+        """Variance of a correct measurement, in squares of the targets' unit."""
         with torch.no_grad():
             return float(torch.exp(self._log_noise)) * self._spread**2
 

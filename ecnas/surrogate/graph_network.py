@@ -1,12 +1,12 @@
 """The graph network that predicts all targets at once, and its training.
 
-Information flows along the edges of the cell in both directions for a few rounds; every round mixes what a vertex
-knows with the sums over its predecessors and its successors and with the state of the whole cell. All cells share one
-frame of seven vertices, so that a batch is one dense product.
+Information flows along the edges of the cell in both directions for a few rounds; every round combines a vertex's
+state with the sums over its predecessors and its successors and with the state of the whole cell. All cells share one
+frame of seven vertices, so a batch is one dense product.
 
-A target's measurements scatter: trainings differ, and some fail. The network therefore predicts a location and a scale
-for every target, and is trained by the likelihood of Student's t distribution with three degrees of freedom, whose
-heavy tails let a failed training pull the location hardly at all.
+Measurements scatter: trainings differ, and some fail. So the network predicts a location and a scale for every target,
+and maximises the likelihood of Student's t distribution with three degrees of freedom. Because of its heavy tails, a
+failed training hardly moves the location.
 
 Needs torch (``pip install 'ecnas-gym[surrogate]'``).
 """
@@ -30,14 +30,14 @@ DEGREES_OF_FREEDOM: Final = 3.0
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """How the network is built and trained.
+    """Hyperparameters of the network and its training.
 
     Attributes:
-        width: Metrics per vertex.
+        width: Features per vertex.
         hidden: Width of the hidden layers.
         rounds: Rounds of message passing.
-        passes: How often training goes through all cells.
-        small_cell_repeats: How often a pass goes through the cells of at most four vertices, which few others resemble
+        passes: Passes through all cells.
+        small_cell_repeats: Repetitions, in each pass, of the cells of at most four vertices, which few others resemble
             and whose accuracies are means of three trainings.
         batch_size: Cells per step.
         learning_rate: Peak of the one-cycle schedule.
@@ -153,8 +153,8 @@ def train(
         weights: Weight of each target in the loss, shape (T,).
         settings: Hyperparameters.
         seed: Seed of weights and order.
-        report: Gets a line of progress now and then.
-        network: One to go on with, instead of a fresh one.
+        report: Called with lines of progress.
+        network: A network to continue with, instead of a new one.
     """
     torch.manual_seed(seed)
     order = _order(rows, settings, np.random.default_rng(seed))
@@ -203,7 +203,7 @@ def _order(rows: NDArray[np.int64], settings: Hyperparameters, rng: np.random.Ge
 
 
 def _student_loss(residual: Tensor, log_scale: Tensor, known: Tensor) -> Tensor:
-    """Mean negative log likelihood of each target over the cells that have it, damped where they are few."""
+    """Mean negative log likelihood of each target over the cells that have it, damped for targets with few of them."""
     exponent = (DEGREES_OF_FREEDOM + 1) / 2
     loss = log_scale + exponent * torch.log1p(residual**2 / DEGREES_OF_FREEDOM)
     return (loss * known).sum(dim=0) / (known.sum(dim=0) + 8.0)

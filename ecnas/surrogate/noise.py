@@ -1,18 +1,19 @@
 """Fits the noise of the embedded worlds (:mod:`ecnas.noise`) to real trainings.
 
-What there is to learn from:
+The data:
 
 * one training of each of 417,472 cells: test accuracy after 108 epochs;
-* the best of three trainings of 29,559 cells: validation accuracy after 108 epochs; and after 4, 12 and 36 epochs of
-  trainings that were chosen by something else, so that they are single trainings;
-* three trainings of each of the 91 4V cells at all numbers of epochs and of 350 5V cells at 108 epochs, of another
-  laboratory: how much of the scatter is between trainings, and how much of it validation and test accuracy share.
+* the best of three trainings of 29,559 cells: validation accuracy after 108 epochs, and after 4, 12 and 36 epochs of
+  these trainings; since they were not chosen by these, they count as single trainings;
+* three trainings of each of the 91 4V cells at all numbers of epochs and of 350 5V cells at 108 epochs, from another
+  laboratory: they show how much of the scatter is between trainings, and how much validation and test accuracy share.
 
-Measured less predicted, where the cell is unseen, is the residual of a training: the luck of the training and what the
-table does not know of the cell. Quantiles by level of accuracy are taken as they are. What all trainings of a cell have
-in common follows from two metrics. After 4, 12 and 36 epochs it is what the variance between three trainings leaves of
-the variance of residuals. After 108 epochs it is what makes the best of three validation accuracies and the test
-accuracy of one training, which is of the same training a third of the time, correlate as they do.
+The residual of a training is its measurement minus the prediction by a model that did not see the cell. It has two
+parts: the luck of the training, and what the table does not know about the cell. Quantiles by level of accuracy are
+used unchanged. The part shared by all trainings of a cell is estimated in two ways. After 4, 12 and 36 epochs it is the
+variance of the residuals minus the variance between three trainings. After 108 epochs it follows from the correlation
+between the best of three validation accuracies and the test accuracy of one training, which is the same training a
+third of the time.
 """
 
 from __future__ import annotations
@@ -35,23 +36,23 @@ from ecnas.surrogate.data import ADVANTAGE, EPOCHS, FAILED, read_repeats, target
 Metrics = NDArray[np.float64]
 
 PARTS: Final = (0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.97, 1)
-"""Cells by rank of their predicted accuracy, cut into groups whose residuals are taken together."""
+"""Groups of cells by rank of their predicted accuracy; the residuals of a group are pooled."""
 
 SHARED: Final = (0.0, 0.85, 0.92, 0.93, 1.0)
-"""Accuracies after 108 epochs between which what trainings share is learned."""
+"""Range of accuracies after 108 epochs from which the shared part is estimated."""
 
 RISKS: Final = (0.0, 0.80, 0.84, 0.86, 0.87, 0.88, 0.89, 0.90, 0.91)
-"""Predicted accuracies between which failures are counted; above the last there is none."""
+"""Predicted accuracies between which failures are counted; there are none above the last."""
 
 LEAST_VERTICES: Final = 6
-"""Of 960 cells of up to five vertices none failed."""
+"""None of 960 cells of up to five vertices failed."""
 
 MOST_COMMON: Final = 0.3
-"""More than this part of the residuals after 4 to 36 epochs is not ascribed to the cell: the small cells that were
-trained several times scatter less than others."""
+"""Upper limit of the cell's part in the residuals after 4 to 36 epochs: the small cells that were trained several times
+scatter less than others."""
 
 MOST_ADVANTAGE: Final = 0.01
-"""More the best of three is not taken to be ahead: the worst cells scatter like no others."""
+"""Upper limit of the advantage of the best of three: the worst cells scatter far more than others."""
 
 NORMAL: Final = np.random.default_rng(0).standard_normal((200_000, REPEATS + 1))
 
@@ -59,18 +60,18 @@ NORMAL: Final = np.random.default_rng(0).standard_normal((200_000, REPEATS + 1))
 def fit(
     folder: Path, val_accuracy: Metrics, test_accuracy: Metrics, metrics: Metrics
 ) -> tuple[dict[str, Any], Calibration]:
-    """Fits everything.
+    """Fits the noise model.
 
     Args:
         folder: The folder of training data.
         val_accuracy: Calibrated predictions of cells that the model did not learn from, shape (cells, 4), after 4, 12,
             36 and 108 epochs; those after 108 of the best of three trainings. NaN where there is none.
         test_accuracy: The same of the test accuracy of one training.
-        metrics: What was measured, shape (cells, targets).
+        metrics: Measurements, shape (cells, targets).
 
     Returns:
-        What :func:`ecnas.noise.noise_model` reads, and the mean validation accuracy after 108 epochs by that of the
-        best of three.
+        The model that :func:`ecnas.noise.noise_model` reads; and the mean validation accuracy after 108 epochs as a
+        function of that of the best of three.
     """
     metrics = metrics.copy()
     four = load(folder / "official" / "energy_4V9E_4epochs.tfrecord").table
@@ -165,7 +166,7 @@ def correlation(trainings: Metrics) -> float:
 
 
 def within(residuals: dict[str, Metrics], trainings: Metrics) -> float:
-    """Part of the residuals' variance that is not between trainings, at the levels of cells trained several times."""
+    """Share of the residuals' variance that is not between trainings, at the levels of cells trained several times."""
     levels = trainings.mean(axis=1)
     variances = np.array([variance(quantiles) for quantiles in residuals["quantiles"]])
     total = np.interp(levels, residuals["levels"], variances).mean()
@@ -175,7 +176,7 @@ def within(residuals: dict[str, Metrics], trainings: Metrics) -> float:
 def common_at_108(
     predicted: Metrics, predicted_test: Metrics, metrics: Metrics, trainings: Metrics
 ) -> dict[str, Metrics]:
-    """What the trainings of a cell, and the accuracies of a training, have in common after 108 epochs.
+    """The shared parts after 108 epochs: between trainings of a cell, and between accuracies of a training.
 
     With a common part c of the luck's variance and a correlation r of the rest between the two accuracies, the best of
     three validation accuracies and the test accuracy of one of the three correlate by (c + (1 − c) r / 3) / √(c + (1 −
@@ -198,7 +199,7 @@ def common_at_108(
 
 
 def robust_correlation(one: Metrics, other: Metrics) -> float:
-    """Pearson's correlation, by Spearman's, as of normal variates."""
+    """Pearson's correlation of normal variates, from Spearman's."""
     from scipy.stats import spearmanr
 
     return float(2 * np.sin(np.pi / 6 * spearmanr(one, other).statistic))
@@ -207,10 +208,10 @@ def robust_correlation(one: Metrics, other: Metrics) -> float:
 def best_of_three(
     predicted: Metrics, predicted_test: Metrics, metrics: Metrics, test: dict[str, Metrics], shared: dict[str, Metrics]
 ) -> dict[str, Metrics]:
-    """The scatter of one validation accuracy, of which only the best of three is known.
+    """The scatter of a single validation accuracy, inferred from the best of three.
 
-    It has the form of the test accuracy's at the same cells, and such a width that the best of three has the measured
-    one (its interquartile range).
+    It has the shape of the test accuracy's scatter at the same cells, with a width for which the best of three has the
+    measured interquartile range.
     """
     best = metrics[:, target("val_108")]
     known = np.where(np.isfinite(best), predicted, np.nan)
@@ -238,10 +239,10 @@ def spread(values: Metrics) -> float:
 
 
 def advantage(val_108: dict[str, Metrics]) -> Metrics:
-    """What the best of three validation accuracies is above their mean on average, at each level.
+    """Mean excess of the best of three validation accuracies over their mean, at each level.
 
-    Of normal trainings it is 0.846 of their standard deviation, which here is taken from the interquartile range:
-    outliers are no part of the calibrated accuracies either.
+    For normal trainings it is 0.846 standard deviations. Here the standard deviation comes from the interquartile
+    range, since the calibrated accuracies exclude outliers too.
     """
     widths = np.array([spread(np.interp(NORMAL[:, 0], LUCKS, row)) for row in val_108["quantiles"]]) / 1.349
     above: Metrics = 0.8463 * widths * np.sqrt(1 - val_108["common"])
@@ -255,7 +256,7 @@ def _three(common: float) -> Metrics:
 
 
 def failures(predicted: Metrics, measured: Metrics, best: Metrics) -> dict[str, Any]:
-    """How many trainings fail, by the predicted validation accuracy, and of what; see :class:`ecnas.noise.Failures`."""
+    """The failures by predicted validation accuracy; see :class:`ecnas.noise.Failures`."""
     use = np.isfinite(predicted) & np.isfinite(measured)
     failed = has_failed(predicted, measured)
     levels, probability = [], []

@@ -1,7 +1,6 @@
-"""The fit report: figures of merit of cells that the models did not learn from, and what a reader should see of them.
+"""The fit report: figures of merit on cells that the models did not learn from.
 
-Everything is written between two marks of ``docs/surrogate.md`` and of the table's card, so that the words around it
-stay; the figures go to ``docs/images``.
+Tables are written between marks in ``docs/surrogate.md`` and in the table's card; figures go to ``docs/images``.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ def kendall(left: NDArray[np.floating], right: NDArray[np.floating]) -> float:
 
 
 def merit(predicted: Figures, measured: Figures) -> tuple[int, float, float, float]:
-    """Number of cells, Kendall's τ, mean and median absolute error where both are known and training did not fail."""
+    """Number of cells, Kendall's τ, mean and median absolute error; over cells with both values and no failure."""
     use = np.isfinite(predicted) & np.isfinite(measured)
     error = np.abs(predicted - measured)[use]
     return int(use.sum()), kendall(predicted[use], measured[use]), float(error.mean()), float(np.median(error))
@@ -81,7 +80,7 @@ def fit_table(unseen: Figures, figures: Figures) -> str:
 
 
 def good_cells(unseen: Figures, figures: Figures) -> str:
-    """Order among the really trained cells above 93% test accuracy, as Markdown."""
+    """Order of the trained cells above 93% test accuracy, as Markdown."""
     predicted, measured = unseen[:, target("test_108")], figures[:, target("test_108")]
     rows = np.flatnonzero((measured > GOOD) & np.isfinite(predicted))
     predicted, measured = predicted[rows], measured[rows]
@@ -180,7 +179,7 @@ def mean_of_three(predictions: Predictions, folder: Path) -> str:
 
 
 def noise_fit(model: Mapping[str, Any]) -> str:
-    """How trainings scatter, by figure and level, as Markdown."""
+    """Scatter of trainings, by metric and level, as Markdown."""
     lines = [
         "| metric | expected | interquartile range / 1.349 | 1% quantile | 99% quantile | shared by trainings "
         "| val–test correlation |",
@@ -228,9 +227,9 @@ def write(
         table_folder: The embedded table, whose card is beside it.
         folder: The folder of training data.
         networks: Predictions of the trained networks, shape (folds, cells, targets).
-        figures: What was measured, shape (cells, targets).
+        figures: Measurements, shape (cells, targets).
         unseen_finished: Accuracies as in the table, by networks that did not see the cell.
-        noise_model: Of :func:`ecnas.surrogate.noise.fit`.
+        noise_model: The result of :func:`ecnas.surrogate.noise.fit`.
         unseen_energy: Log kWh of the measured cells by models that never saw them, shape (n,).
         curve: Predictions of networks that learned from fewer cells, by their number.
     """
@@ -266,7 +265,7 @@ def digests(table_folder: Path) -> str:
 
 
 def replace_sections(path: Path, sections: Mapping[str, str]) -> None:
-    """Replaces what stands between the marks of each section.
+    """Replaces the text between the marks of each section.
 
     Raises:
         ValueError: A mark is missing.
@@ -275,7 +274,7 @@ def replace_sections(path: Path, sections: Mapping[str, str]) -> None:
     for name, content in sections.items():
         begin, end = BEGIN.format(name), END.format(name)
         if text.count(begin) != 1 or text.count(end) != 1:
-            raise ValueError(f"{path}: must hold the marks {begin} and {end} once each")
+            raise ValueError(f"{path}: must have the marks {begin} and {end} once each")
         before, rest = text.split(begin)
         text = f"{before}{begin}\n\n{content}\n\n{end}{rest.split(end)[1]}"
     path.write_text(text, encoding="utf-8")

@@ -1,7 +1,7 @@
 """From the measured metrics to predictions for all cells, stage by stage.
 
-Every stage leaves one file in a working folder, written in one go; a stage whose file is there is not repeated. The
-name of a file holds a digest of what it depends on (settings and training data), so that nothing stale is picked up.
+Every stage writes one file to a working folder, atomically, and is not repeated if its file exists. The name of the
+file includes a digest of its inputs (settings and training data), so nothing stale is used.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from ecnas.surrogate.features import CELL_FEATURES, FLOW_FEATURES, WIDTH_FEATURE
 from ecnas.surrogate.graph_network import Hyperparameters
 
 FOLDS: Final = 4
-"""Every network leaves a quarter of all cells out, so that a cell has at most one prediction by a network that never
-saw it; the published prediction of a cell is the mean over the networks."""
+"""Every network leaves out a quarter of all cells, so each cell has at most one prediction by a network that did not
+see it. The published prediction of a cell is the mean over the networks."""
 
 TRAINED_FOLDS: Final = (0, 1)
 """Folds whose networks are trained and averaged."""
@@ -50,8 +50,9 @@ def fold_of_cells(num_cells: int) -> NDArray[np.int64]:
 def standardise(metrics: Metrics) -> tuple[Metrics, Callable[[Metrics], Metrics]]:
     """Targets on the scale that the network learns on, and the way back.
 
-    Accuracies after 36 and 108 epochs become −log(1.002 − accuracy), which spreads the crowded top: between 93% and
-    94% lies as much as between 86% and 88%. All are then centred and scaled by their median and median deviation.
+    Accuracies after 36 and 108 epochs become −log(1.002 − accuracy), which spreads out the top: the step
+    from 93% to 94% is as large as that from 86% to 88%. All targets are then centred and scaled by their median and
+    median deviation.
     """
     scaled = metrics.copy()
     scaled[:, _ERROR_SCALE] = -np.log(_PERFECT - metrics[:, _ERROR_SCALE])
@@ -68,7 +69,7 @@ def standardise(metrics: Metrics) -> tuple[Metrics, Callable[[Metrics], Metrics]
 
 
 def digest_of(*parts: Any) -> str:
-    """Eight digits that change with any of the parts; a path stands for the content of its file."""
+    """An eight-digit digest of the parts; a path stands for the content of its file."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part.read_bytes() if isinstance(part, Path) else repr(part).encode())
@@ -88,7 +89,7 @@ def training_files(folder: Path) -> list[Path]:
 
 
 def save_array(path: Path, array: NDArray[Any]) -> None:
-    """Writes an array so that the file is complete or not there."""
+    """Writes an array atomically."""
     with replaced_file(path, "wb") as file:
         np.save(file, array, allow_pickle=False)
 
@@ -101,7 +102,7 @@ def network_predictions(
     folds: Sequence[int] = TRAINED_FOLDS,
     fraction: float = 1.0,
 ) -> NDArray[np.float32]:
-    """Trains one network a fold, several at once with one thread each, and predicts all cells with each.
+    """Trains one network per fold, several at once with one thread each, and predicts all cells with each.
 
     Args:
         folder: The folder of training data.
@@ -109,7 +110,7 @@ def network_predictions(
         settings: Hyperparameters.
         processes: How many networks to train at once.
         folds: Folds to train.
-        fraction: Part of the cells outside of the fold to learn from.
+        fraction: Share of the cells outside the fold to learn from.
 
     Returns:
         float32, shape (folds, cells, targets), in the units of :func:`ecnas.surrogate.data.load_targets`.
@@ -129,7 +130,7 @@ def network_predictions(
 
 
 def learning_curve(folder: Path, work: Path, settings: Hyperparameters) -> dict[int, NDArray[np.float32]]:
-    """Networks of fold 0 that learn from a part of the cells: their predictions by number of cells."""
+    """Predictions of networks of fold 0 that learn from some of the cells, by number of cells."""
     num_cells = int((fold_of_cells(len(Space("7V"))) != 0).sum())
     return {
         int(num_cells * fraction): network_predictions(folder, work, settings, 1, (0,), fraction)[0]
@@ -183,8 +184,8 @@ def energy_predictions(folder: Path, work: Path, features: Features, metrics: Me
         metrics: All targets, shape (cells, targets).
 
     Returns:
-        Predicted log kWh of 4 epochs: of the n measured cells (in row order) by processes that never saw them, shape
-        (n,), and of all cells by processes that learned from all measurements, shape (cells,).
+        Predicted log kWh of 4 epochs: for the n measured cells (in row order) by processes that did not see them, shape
+        (n,); and for all cells by processes that learned from all measurements, shape (cells,).
     """
     energy = metrics[:, target("log_energy_4")]
     rows = np.flatnonzero(~np.isnan(energy))

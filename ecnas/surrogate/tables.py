@@ -1,4 +1,4 @@
-"""From what the models say to the embedded table: calibration, metrics that were never measured, compact columns."""
+"""From the models' predictions to the embedded table: calibration, unmeasured metrics, compact columns."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from ecnas.surrogate.stages import fold_of_cells
 from ecnas.table import Column, Table, columns_digest
 
 CO2_INTENSITY: Final = 120.0
-"""g of CO2 per kWh, by which energies become CO2 in the embedded table: about the median of the published 5V file,
-whose cells were measured on a Quadro RTX 6000 as well."""
+"""g of CO2 per kWh in the embedded table: about the median of the published 5V file, whose cells were also measured on
+a Quadro RTX 6000."""
 
 STARTUP: Final = 15.0
-"""Seconds in which a training starts up, whatever its epochs. Of NAS-Bench-101's times after 108 epochs, 4 and 12
-epochs in proportion are 0.79 and 0.94 of those of the published 7V table (medians); with 15 seconds, 0.99 and 1.01."""
+"""Start-up time of a training in seconds. Scaling NAS-Bench-101's times of 108 epochs proportionally to 4 and 12 epochs
+gives 0.79 and 0.94 of the times in the published 7V table (medians); with a start-up of 15 seconds, 0.99 and 1.01."""
 
 HIGHEST: Final = 0.96
-"""No prediction is above."""
+"""Upper limit of predictions."""
 
 CHANCE: Final = 0.1
-"""Accuracy of a network that has learned nothing."""
+"""Accuracy at chance level."""
 
 TRIM: Final = 3.0
 """Robust standard deviations beyond which the calibration of late accuracies leaves a training out."""
@@ -45,7 +45,7 @@ def unseen_predictions(networks: NDArray[np.float32], folds: tuple[int, ...]) ->
 
     Args:
         networks: Predictions of the network of each fold, shape (folds, cells, targets).
-        folds: Which folds they are.
+        folds: The numbers of the folds.
 
     Returns:
         Shape (cells, targets); NaN for cells of other folds.
@@ -60,7 +60,7 @@ def unseen_predictions(networks: NDArray[np.float32], folds: tuple[int, ...]) ->
 def calibrations(unseen: Metrics, metrics: Metrics) -> dict[str, Calibration]:
     """The corrections of all accuracies; after 36 and 108 epochs without outliers.
 
-    At low accuracies these are many and one-sided, and would move all cells for the sake of some.
+    At low accuracies outliers are frequent and one-sided, and would shift all cells.
 
     Args:
         unseen: Predictions of networks that did not learn from the cell, shape (cells, targets); NaN is left out.
@@ -97,7 +97,7 @@ def accuracies(folder: Path, predicted: Metrics, corrections: Mapping[str, Calib
 
 @dataclass(frozen=True)
 class Predictions:
-    """What the embedded table says, in row order of the 7V space.
+    """The content of the embedded table, in row order of the 7V space.
 
     Attributes:
         val_accuracy: Shape (cells, 4), after 4, 12, 36 and 108 epochs.
@@ -119,14 +119,14 @@ def finish(
     mean_of_best: Calibration,
     log_energy: Metrics,
 ) -> Predictions:
-    """Turns model output into the embedded metrics.
+    """Converts model output into the embedded metrics.
 
     Args:
         folder: The folder of training data.
         raw: What the networks predict, shape (cells, targets); NaN stays NaN.
         corrections: Of :func:`calibrations`.
-        mean_of_best: Mean validation accuracy after 108 epochs by that of the best of three, for cells of five and more
-            vertices. The advantage of smaller ones is :data:`ecnas.surrogate.data.BEST_OF_THREE`.
+        mean_of_best: Mean validation accuracy after 108 epochs as a function of that of the best of three, for cells of
+            five and more vertices. For smaller cells the difference is :data:`ecnas.surrogate.data.BEST_OF_THREE`.
         log_energy: Predicted log kWh of 4 epochs, shape (cells,).
     """
     val, test = accuracies(folder, raw, corrections)
@@ -141,9 +141,9 @@ def finish(
 
 
 def embedded_table(predictions: Predictions) -> Table:
-    """The table that is shipped: two bytes a metric.
+    """The shipped table, with two bytes per metric.
 
-    Energy is taken to be proportional to the epochs, as is training time after :data:`STARTUP`. CO2 is the energy times
+    Energy is proportional to the epochs, as is training time after :data:`STARTUP`. CO2 is the energy times
     :data:`CO2_INTENSITY`.
     """
     energy = _quantised(predictions.energy[:, None] / EPOCHS[0], per_epoch=True)
@@ -169,7 +169,7 @@ def embedded_table(predictions: Predictions) -> Table:
 
 
 def save(table: Table, folder: Path) -> None:
-    """Writes the table, and beside it the exact front of each embedded benchmark that it makes."""
+    """Writes the table, and with it the exact front of each embedded benchmark."""
     table.save(folder)
     fronts = {name: Benchmark(restrict(table, Space(name), name)).pareto_front().rows.tolist() for name in SPACES}
     write_text(folder / FRONTS, json.dumps({"digest": table.digest, "fronts": fronts}) + "\n")

@@ -1,7 +1,7 @@
 """Makes the embedded table: ``python -m ecnas.surrogate.train``, or ``make surrogate``.
 
-Reads the measured metrics, trains, writes the table and its report. A run that was stopped goes on after the last stage
-that was done; ``--work`` names the folder of the stages.
+Reads the measurements, trains, and writes the table and its report. An interrupted run resumes after its last stage;
+``--work`` names the folder of the stages.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m ecnas.surrogate.train", description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="folder of training data")
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "surrogate", help="folder of the stages")
-    parser.add_argument("--table", type=Path, default=EMBEDDED_FOLDER, help="folder of the table that is written")
-    parser.add_argument("--noise", type=Path, default=MODEL_FILE, help="file of the noise model that is written")
+    parser.add_argument("--table", type=Path, default=EMBEDDED_FOLDER, help="folder to write the table to")
+    parser.add_argument("--noise", type=Path, default=MODEL_FILE, help="file to write the noise model to")
     parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="folder of the report")
     parser.add_argument("--processes", type=int, default=2, help="networks to train at once, one thread each")
     args: Any = parser.parse_args(arguments)
