@@ -216,11 +216,11 @@ class MOEditVectorEnv(_MOVectorEnv, EditVectorEnv):
         found = np.empty((len(self._fronts), len(rows)))
         found[0], found[1:] = rows, rewards.T
         fronts = self._fronts[1:].take(finished, axis=2)
-        joins = (~np.logical_or.reduce(_at_least(fronts, found[1:]))).nonzero()[0]
+        joins = (~np.logical_or.reduce(_at_least(fronts, found[1:, None]))).nonzero()[0]
         if not len(joins):
             return
         chosen, found = finished.take(joins), found.take(joins, axis=1)
-        leaves = _at_least(found[1:], fronts.take(joins, axis=2))
+        leaves = _at_least(found[1:, None], fronts.take(joins, axis=2))
         loses = np.logical_or.reduce(leaves).nonzero()[0]
         if len(loses):
             self._remove(chosen.take(loses), leaves.take(loses, axis=1))
@@ -244,9 +244,7 @@ class MOEditVectorEnv(_MOVectorEnv, EditVectorEnv):
 
 def _at_least(these: NDArray[np.float64], those: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Whether rewards dominate or equal others, in all objectives; arrays of shape (objectives, …) that broadcast."""
-    found: NDArray[np.bool_] = these[0] >= those[0]
-    for this, that in zip(these[1:], those[1:], strict=True):
-        found &= this >= that
+    found: NDArray[np.bool_] = np.logical_and.reduce(these >= those)
     return found
 
 
