@@ -24,8 +24,6 @@ _SMALL: Final = 19  # bits of a word, in 5V, up to which all that there is to fi
 # How numbers are packed: the actions of 7V are 37, its words have 36 bits.
 _WORD: Final = 36
 _ACTIONS: Final = 37
-_CODE: Final = 8
-_PLACE: Final = 24
 
 
 class EditTables(NamedTuple):
@@ -41,7 +39,7 @@ class EditTables(NamedTuple):
         graphs: By edge bits, what the labelled graph prunes to, above the actions that are allowed if no operation
             is set: ``pruned · 243 << 37 | actions``; int64, (2^edges,).
         rows: The row of a pruned graph with an op code; int32, (pruned graphs · 243,).
-        homes: By row, ``number of placements << 32 | first placement << 8 | op code``; int64, (cells,).
+        homes: By row, the number of its first placement, how many it has, and its op code; int32, (cells, 3).
         placements: Words without the operations of the cell, below its seating: ``seating · 243 << 36 | word``; int64.
         seated: The operations of a word, by seating and op code, below the same seating, so that an exclusive or leaves
             the word alone; int64, (seatings · 243,).
@@ -55,7 +53,7 @@ class EditTables(NamedTuple):
     codes: NDArray[np.int64]
     graphs: NDArray[np.int64]
     rows: NDArray[np.int32]
-    homes: NDArray[np.int64]
+    homes: NDArray[np.int32]
     placements: NDArray[np.int64]
     seated: NDArray[np.int64]
     found: NDArray[np.int64] | None = None
@@ -87,14 +85,13 @@ class EditTables(NamedTuple):
 
     def place(self, rows: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
         """Cells in random placements, with random operations at the vertices that they do not use; words, (B,)."""
-        homes = self.homes.take(rows)
-        places = homes >> _CODE
-        places &= (1 << _PLACE) - 1
-        places += (rng.random(len(rows)) * (homes >> (_CODE + _PLACE))).astype(np.int64)
-        words = self.placements.take(places)
-        homes &= (1 << _CODE) - 1
-        homes += words >> _WORD
-        words ^= self.seated.take(homes)
+        homes = self.homes.take(rows, axis=0)
+        places = (rng.random(len(rows)) * homes[:, 1]).astype(np.int64)
+        places += homes[:, 0]
+        words: NDArray[np.int64] = self.placements.take(places)
+        seats = words >> _WORD
+        seats += homes[:, 2]
+        words ^= self.seated.take(seats)
         return words
 
 
@@ -150,7 +147,9 @@ def edit_tables(space: Space) -> EditTables:
         words = (present @ flips.T << num_ops)[:, :, None] + np.array(spare)
         placements.append(words[forward].ravel())
         counts[chosen] = forward.sum(axis=1) * words.shape[2]
-    homes = (counts << _PLACE | np.cumsum(counts) - counts)[graph_of] << _CODE | packed >> 21 & 0xFF
+    homes = np.empty((len(packed), 3), dtype=np.int32)
+    homes[:, 0], homes[:, 1] = (np.cumsum(counts) - counts)[graph_of], counts[graph_of]
+    homes[:, 2] = packed >> 21 & 0xFF
     tables = EditTables(
         num_ops,
         kept,

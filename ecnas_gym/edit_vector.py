@@ -17,6 +17,8 @@ from ecnas_gym.env import _BuildEnv
 from ecnas_gym.vector import Masks, Observations, _MOVectorEnv, _VectorEnv
 
 _WORD: Final = 64  # bits
+_WHOLE: Final = np.dtype("<u8")  # a word, and half of one, in the order in which bits are unpacked
+_HALF: Final = np.dtype("<u4")
 _NONE: Final = -2
 """In place of a row: no cell is evaluated yet. −1 is what is not in the space."""
 
@@ -118,7 +120,7 @@ class EditVectorEnv(_VectorEnv):
         allowed = self._allowed >> choices
         allowed &= 1
         edits = choices + 1
-        edits *= allowed
+        edits *= allowed  # 0 changes nothing
         words &= tables.kept.take(edits)
         words ^= tables.flipped.take(edits)
         self._edits_left -= tables.spent.take(edits)
@@ -250,6 +252,5 @@ def _at_least(these: NDArray[np.float64], those: NDArray[np.float64]) -> NDArray
 
 def _unpacked(words: NDArray[np.int64], count: int) -> NDArray[np.uint8]:
     """The lowest bits of words, shape (B,), as bytes: (B, count)."""
-    size = 32 if count <= 32 else 64
-    little = words.astype(f"<u{size // 8}", copy=False)
-    return np.unpackbits(little.view(np.uint8), bitorder="little").reshape(-1, size)[:, :count]
+    little = words.astype(_HALF if count <= 32 else _WHOLE, copy=False)
+    return np.unpackbits(little.view(np.uint8), bitorder="little").reshape(len(words), -1)[:, :count]
