@@ -11,7 +11,7 @@ import ecnas
 import ecnas_gym
 from ecnas import Budget, BudgetExhaustedError, Space
 from ecnas_gym import edit_env
-from ecnas_gym.editor import Edits
+from ecnas_gym.editor import Edits, Placed
 
 IDS = [f"{prefix}ECNAS-{space}-Edit-v0" for prefix in ("", "MO-") for space in ("4V", "5V", "7V")]
 NUM_ACTIONS = {"4V": 13, "5V": 20, "7V": 37}
@@ -56,6 +56,24 @@ def test_every_cell_can_be_reached_and_the_mask_never_leaves_the_space(name):
         keys = np.union1d(keys, new)
         placed = np.stack([new // 243, new % 243], axis=1)
     assert rows == set(range(len(space)))
+
+
+@pytest.mark.parametrize("name", ["4V", "5V", "7V"])
+def test_one_cell_is_edited_as_many_are(name):
+    """Masks and outcomes of all placed cells of 4V, of samples of the others; of what is no cell of the space, too."""
+    edits, rng = Edits(Space(name)), np.random.default_rng(0)
+    codes = np.arange(0, 243, 3 ** (7 - edits.space.num_vertices))
+    if name == "4V":
+        placed = np.array([(bits, code) for bits in range(1 << edits.num_edges) for code in codes])
+    else:
+        placed = np.column_stack([rng.integers(1 << edits.num_edges, size=500), rng.choice(codes, size=500)])
+    for edits_left in (0, 1):
+        masks = edits.masks(placed[:, 0], placed[:, 1], np.full(len(placed), edits_left))
+        for one, mask in zip(placed.tolist(), masks, strict=True):
+            np.testing.assert_array_equal(edits.mask(Placed(*one), edits_left), mask)
+    after = np.stack(edits.apply(placed[:, :1], placed[:, 1:], np.arange(edits.num_actions)), axis=-1)
+    for one, expected in zip(placed.tolist(), after.tolist(), strict=True):
+        assert [[*edits.after(Placed(*one), action)] for action in range(edits.num_actions)] == expected
 
 
 @pytest.mark.parametrize("name", ["4V", "5V", "7V"])
