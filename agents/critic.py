@@ -202,11 +202,14 @@ class Networks:
         gradient, change = np.empty_like(mean), np.empty_like(mean)
         layers, to_layers = _layers(vectors, self._shapes), _layers(gradient, self._shapes)
         steps = self._steps[which]
+        units, to_units = self._room((0, 0)), self._room((0, 0))
         for x, targets, weights in minibatches:
-            first, second, values = self._forward(vectors, x)
+            if units[0].shape[:2] != x.shape[:2]:
+                units, to_units = self._room(x.shape[:2]), self._room(x.shape[:2])
+            first, second, values = self._forward(vectors, x, units)
             to_third = (values - targets) * (weights / np.float32(x.shape[1]))[:, :, None]
-            to_second = _backward(to_third, layers[2][0], second)
-            to_first = _backward(to_second, layers[1][0], first)
+            to_second = _backward(to_third, layers[2][0], second, to_units[1])
+            to_first = _backward(to_second, layers[1][0], first, to_units[0])
             ones = np.ones((1, x.shape[1]), dtype=np.float32)  # a product with them sums faster than np.sum
             for values_in, to_out, (to_weights, to_bias) in zip(
                 (x, first, second), (to_first, to_second, to_third), to_layers, strict=True
@@ -230,11 +233,20 @@ class Networks:
         self._vectors[which], self._means[which], self._squares[which] = vectors, mean, square
         self._steps[which] = steps
 
-    def _forward(self, vectors: NDArray[np.float32], x: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+    def _room(self, shape: tuple[int, ...]) -> list[NDArray[np.float32]]:
+        """Room for all layers, each of a shape and its units: memory that is used again is there sooner."""
+        return [np.empty((*shape, columns), dtype=np.float32) for _, columns, _ in self._shapes]
+
+    def _forward(
+        self,
+        vectors: NDArray[np.float32],
+        x: NDArray[np.float32],
+        room: Sequence[NDArray[np.float32] | None] = (None, None, None),
+    ) -> tuple[NDArray[np.float32], ...]:
         """Both hidden layers and the values."""
         layers = [x]
-        for weights, bias in _layers(vectors, self._shapes):
-            layer = layers[-1] @ weights
+        for (weights, bias), out in zip(_layers(vectors, self._shapes), room, strict=True):
+            layer = np.matmul(layers[-1], weights, out=out)
             layer += bias
             layers.append(np.maximum(layer, 0, out=layer) if len(layers) <= 2 else layer)
         if self._prior_shapes:
@@ -244,14 +256,14 @@ class Networks:
 
 
 def _backward(
-    to_out: NDArray[np.float32], weights: NDArray[np.float32], units: NDArray[np.float32]
+    to_out: NDArray[np.float32], weights: NDArray[np.float32], units: NDArray[np.float32], out: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """The gradient with respect to units, rectified, from that with respect to what they are an input of."""
+    """The gradient with respect to rectified units, from that with respect to what they are an input of."""
     # The first form is the second where there is one output, and faster. So is a product with a copy.
-    transposed = np.ascontiguousarray(weights.mT)
-    to_units: NDArray[np.float32] = to_out * transposed if weights.shape[2] == 1 else to_out @ transposed
-    to_units *= units > 0
-    return to_units
+    product = np.multiply if weights.shape[2] == 1 else np.matmul
+    product(to_out, np.ascontiguousarray(weights.mT), out=out)
+    out *= units > 0
+    return out
 
 
 def _initial(shapes: Iterable[tuple[int, int, float]], rng: np.random.Generator) -> NDArray[np.float32]:

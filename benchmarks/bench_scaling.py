@@ -1,6 +1,8 @@
-"""How cost grows with the number of processes: 1 to 8, each with 1,024 environments of its own.
+"""How cost grows with the number of processes: of environments, 1,024 each; and of a sweep.
 
-python benchmarks/bench_scaling.py [--rounds 5]
+python benchmarks/bench_scaling.py [--only environments sweep] [--rounds 5]
+
+The sweep's runs are carried out once by 1, 2, 4 and 8 processes, their start included.
 
 bench_vector.py has the growth with the number of environments, bench_query.py with the size of the table.
 """
@@ -9,14 +11,32 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
+import tempfile
 import time
 from multiprocessing.synchronize import Barrier
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from timing import machine
 
+from ecnas.runs.executors import on_processes, run_sweep
+from ecnas.runs.sweep import Sweep
+
+COUNTS = (1, 2, 4, 8)
 NUM_ENVS, SECONDS = 1024, 1.0
+
+SWEEP = """
+benchmarks = ["surrogate-7V"]
+budgets = [500]
+seeds = 24
+objectives = ["val_accuracy"]
+noise = "per seed"
+repeat = "random"
+algorithm = [{use = "RegularisedEvolution"}, {use = "qlearning"}, {use = "BANANAS"},
+             {use = "ecnas_gym.agents.ppo_many:MaskedPPO"}]
+"""
 
 
 def work(barrier: Barrier, results: Any) -> None:
@@ -50,17 +70,12 @@ def private_memory() -> float:
         return float("nan")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    rounds = parser.parse_args().rounds
-    print(machine(), "\n")
+def environments(rounds: int) -> None:
     context = multiprocessing.get_context("spawn")
-    counts = (1, 2, 4, 8)
-    totals: dict[int, list[float]] = {count: [] for count in counts}
-    memory: dict[int, list[float]] = {count: [] for count in counts}
+    totals: dict[int, list[float]] = {count: [] for count in COUNTS}
+    memory: dict[int, list[float]] = {count: [] for count in COUNTS}
     for _ in range(rounds):
-        for count in counts:
+        for count in COUNTS:
             barrier, results = context.Barrier(count), context.Queue()
             processes = [context.Process(target=work, args=(barrier, results)) for _ in range(count)]
             for process in processes:
@@ -72,9 +87,43 @@ def main() -> None:
             memory[count].append(float(np.mean([private for _, private in reports])))
     print("| processes | environment steps per second, all together | to 1 process | private MB a process |")
     print("|---:|---:|---:|---:|")
-    for count in counts:
+    for count in COUNTS:
         ratio = np.median(np.array(totals[count]) / np.array(totals[1]))
         print(f"| {count} | {np.median(totals[count]) / 1e6:.2f} M | {ratio:.2f} | {np.median(memory[count]):.0f} |")
+    print()
+
+
+def sweep(_: int) -> None:
+    print("| processes | runs per second | to 1 process | s of processor time a run |")
+    print("|---:|---:|---:|---:|")
+    first = None
+    for count in COUNTS:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "sweep.toml"
+            path.write_text(SWEEP, encoding="utf-8")
+            made = Sweep.load(path, Path(folder) / "runs")
+            before, start = os.times(), time.perf_counter()
+            failures = run_sweep(made, on_processes(count), progress=False)
+            seconds, after = time.perf_counter() - start, os.times()
+        assert not failures
+        number = len(made.jobs())
+        processor = sum(after[:4]) - sum(before[:4])
+        first = first or number / seconds
+        print(f"| {count} | {number / seconds:.2f} | {number / seconds / first:.2f} | {processor / number:.2f} |")
+    print()
+
+
+TABLES = {"environments": environments, "sweep": sweep}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5, help="of the environments")
+    parser.add_argument("--only", nargs="+", choices=TABLES, default=[*TABLES])
+    args = parser.parse_args()
+    print(machine(), "\n")
+    for name in args.only:
+        TABLES[name](args.rounds)
 
 
 if __name__ == "__main__":
