@@ -172,10 +172,10 @@ class Search:
         self._critic.add(self._rows, self._rewards)
 
 
-CANDIDATES: Final = 64
+CANDIDATES: Final = 32
 """Cells whose evaluation is thought through."""
 
-RIVALS: Final = 24
+RIVALS: Final = 16
 """Evaluated cells that the best cell may be among after an evaluation."""
 
 OUTCOMES, CHANCES = np.polynomial.hermite_e.hermegauss(9)
