@@ -17,6 +17,7 @@ from ecnas import cli, search
 from ecnas.explorer import load_runs, render
 from ecnas.explorer.packing import NO_VALUE, STEPS, cell_keys, pack, quantise, unpack
 from ecnas.pareto import non_dominated
+from ecnas.runs.looks import looks
 from ecnas.table import Column
 
 
@@ -113,6 +114,10 @@ def test_runs_lie_over_the_benchmark_that_they_are_on_a_world_of(runs):
     np.testing.assert_array_equal(arrays["run rows"][20:40], records[1].column("row"))
     np.testing.assert_array_equal(arrays["run choices"][20:40], records[1].recommended_rows())
     assert contents(render(ecnas.load("surrogate-5V"), runs=records))[0]["runs"] == about["runs"]  # the same table
+    shown = looks(run.name for run in records)
+    assert {method["name"]: method["colour"] for method in about["methods"]} == {
+        n: look.colour for n, look in shown.items()
+    }
     with pytest.raises(ecnas.ECNASError, match="not on 'synthetic-4V'"):
         render(ecnas.Benchmark(synthetic_table("4V")), runs=records)
     larger = search.run(search.RandomSearch(), ecnas.load("surrogate-5V"), 20, 0)

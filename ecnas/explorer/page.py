@@ -15,6 +15,7 @@ from ecnas.benchmark import Benchmark
 from ecnas.errors import ECNASError, OutOfDomainError
 from ecnas.explorer.packing import cell_keys, pack, quantise
 from ecnas.pareto import non_dominated
+from ecnas.runs.looks import looks
 from ecnas.runs.record import RunRecord, benchmark_of
 from ecnas.table import COLUMNS, PROVENANCES
 
@@ -137,6 +138,10 @@ def _pack(benchmark: Benchmark, epochs: int, runs: Sequence[RunRecord]) -> tuple
         "provenances": PROVENANCES,
         "provenance": benchmark.table.provenance[epochs],
         "runs": described,
+        "methods": [
+            {"name": name, "colour": look.colour, "dash": [2 * length for length in look.dashes]}
+            for name, look in looks(run["name"] for run in described).items()
+        ],
         "index": index,
     }
     return data, about

@@ -99,21 +99,20 @@
   });
   $("ranges").append(reset);
 
-  // Runs: Okabe and Ito's colours by method, less the front's, and dashes when they are used up.
-  const HUES = ["#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8a8a8a"];
+  // Runs: a method looks as in all other charts; black becomes white in dark mode.
   const runs = [];
   let start = 0;
   for (const run of about.runs) {
     runs.push({ ...run, rows: arrays["run rows"].subarray(start, start + run.evaluations), choices: arrays["run choices"].subarray(start, start + run.evaluations) });
     start += run.evaluations;
   }
-  const methods = [...new Set(runs.map((run) => run.name))].map((name, i) => ({ name, hue: HUES[i % HUES.length], dash: i < HUES.length ? [] : [6, 4], on: true }));
+  const methods = about.methods.map((method) => ({ ...method, on: true }));
   if (runs.length) {
     $("runs").hidden = false;
     for (const method of methods) {
       const label = document.createElement("label"), box = Object.assign(document.createElement("input"), { type: "checkbox", checked: true });
       const mark = Object.assign(document.createElement("span"), { textContent: " ● " });
-      mark.style.color = method.hue;
+      mark.style.color = method.colour === "#000000" ? "var(--choice)" : method.colour;
       box.addEventListener("change", () => { method.on = box.checked; draw(); });
       label.append(box, mark, `${method.name} (${runs.filter((run) => run.name === method.name).length})`);
       $("methods").append(label);
@@ -268,13 +267,14 @@
     for (const run of runs) {
       const method = methods.find(({ name }) => name === run.name);
       if (!method.on) continue;
-      Object.assign(context, { fillStyle: method.hue, globalAlpha: 0.6 });
+      const colour = method.colour === "#000000" ? colours.choice : method.colour;
+      Object.assign(context, { fillStyle: colour, globalAlpha: 0.6 });
       for (const row of run.rows.subarray(0, upto)) { const [x, y] = screen(row); context.fillRect(x - 1.5, y - 1.5, 3, 3); }
       context.globalAlpha = 1;
       const choices = run.choices.subarray(0, upto).filter((row, i, all) => row >= 0 && row !== all[i - 1]);
       Object.assign(context, { strokeStyle: colours.ground, lineWidth: 4 });
       path(choices, false);
-      Object.assign(context, { strokeStyle: method.hue, lineWidth: 2 });
+      Object.assign(context, { strokeStyle: colour, lineWidth: 2 });
       context.setLineDash(method.dash);
       path(choices, false);
       context.setLineDash([]);
