@@ -76,6 +76,19 @@ def test_help_fills_the_terminal(command, columns, monkeypatch, capsys):
     assert "  " not in text
 
 
+@pytest.mark.parametrize("columns", [60, 100])
+def test_every_page_of_help_fits_the_terminal(columns, monkeypatch):
+    from ecnas import cli
+
+    monkeypatch.setenv("COLUMNS", str(columns))
+    pages = cli.make_parser()._subparsers._group_actions[0].choices
+    assert set(pages) == set(cli.COMMANDS)
+    for command, page in pages.items():
+        for line in page.format_help().partition("\n\n")[2].splitlines():  # argparse does not break groups of its usage
+            is_to_be_copied = re.match(r"  \S+( \S+)*$", line) or " # " in line
+            assert len(line) <= columns or is_to_be_copied, f"{command}: {line}"
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / ".github/workflows").glob("*.yml")), ids=lambda path: path.name)
 def test_workflows_can_run(path):
     """What can be checked without the forge: form, action versions, make targets, extras, scripts."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import io
+import re
 import sys
 import textwrap
 import warnings
@@ -57,14 +58,31 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 class _HelpFormatter(argparse.HelpFormatter):
-    """Wraps paragraphs at the width of the terminal (COLUMNS) and leaves indented examples as they are."""
+    """Wraps paragraphs and the right column of indented lines at the width of the terminal (COLUMNS).
+
+    Commands and lines of files keep their form, so that they can be copied.
+    """
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
-        paragraphs = text.split("\n\n")
-        return "\n\n".join(
-            part if "\n  " in part else textwrap.fill(" ".join(part.split()), width, break_on_hyphens=False)
-            for part in paragraphs
-        )
+        lines = [""]
+        for line in text.split("\n"):  # those that belong together become one, to be wrapped anew
+            in_paragraph = line[:1].strip() and lines[-1][:1].strip()
+            if in_paragraph or (lines[-1] and line.startswith(" " * 6)):
+                lines[-1] += f" {line.strip()}"
+            else:
+                lines.append(line)
+        return "\n".join(_wrapped(line, width) for line in lines[1:])
+
+
+def _wrapped(line: str, width: int) -> str:
+    left = re.match(r" +\S.*?  +(?=[^ #])", line)
+    if len(line) <= width or (line.startswith(" ") and not left):
+        return line
+    start = len(left[0]) if left else 0
+    if width - start >= 24 or not left:
+        return textwrap.fill(line, width, subsequent_indent=" " * start, break_on_hyphens=False)
+    note = textwrap.fill(line[start:], width, initial_indent=" " * 6, subsequent_indent=" " * 6, break_on_hyphens=False)
+    return f"{left[0].rstrip()}\n{note}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
