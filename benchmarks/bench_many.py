@@ -1,7 +1,7 @@
 """Many runs at once, beside one by one: controllers, the networks of BANANAS, and the functional environment.
 
 python benchmarks/bench_many.py [--rounds 3] [--only ppo bananas reinforce beside scaling growth update functional]
-python benchmarks/bench_many.py --equivalence runs/ppo-many --more 480    # after ecnas sweep benchmarks/ppo_many.toml
+python benchmarks/bench_many.py --equivalence runs/ppo-many    # after ecnas sweep benchmarks/ppo_many.toml
 
 Rates are of processor time. A run has 500 evaluations of ``surrogate-7V``, where nothing else is said, and leaves a
 record in memory. The last two tables need JAX.
@@ -263,46 +263,26 @@ def _native(num_envs: int) -> Callable[[], float]:
     return repeated(play, 26 * num_envs, 0.2)
 
 
-def equivalence(folder: Path, more: int) -> None:
+def equivalence(folder: Path) -> None:
     """Whether the final regrets of two methods are the same, by a bootstrap interval of the difference of means.
 
     Args:
-        folder: The records of a sweep of two methods, the second one :class:`MaskedPPO`.
-        more: Runs that the second has beyond the sweep's, with seeds from 1000 on.
+        folder: The records of a sweep of two methods.
     """
     best = ecnas.load("surrogate-7V").values("val_accuracy").max()
     regrets: dict[str, list[float]] = {}
     for path in sorted(folder.rglob("record.jsonl")):
         record = RunRecord.load(path)
         regrets.setdefault(record.name, []).append(100 * float(best - record.column("val_accuracy").max()))
-    (first, a), (second, b) = regrets.items()
-    report(first, np.array(a), second, np.array(b))
-    if more:
-        task = Task.of(ecnas.load("surrogate-7V"), ("val_accuracy",))
-        for start in range(1000, 1000 + more, 16):
-            b += [100 * float(best - accuracies.max()) for accuracies in _accuracies(task, range(start, start + 16))]
-        report(first, np.array(a), second, np.array(b))
-
-
-def report(first: str, a: Any, second: str, b: Any) -> None:
-    """What the regrets of two methods say."""
     rng = np.random.default_rng(0)
-    means = [rng.choice(values, size=(20_000, len(values))).mean(axis=1) for values in (a, b)]
+    means = [rng.choice(values, size=(20_000, len(values))).mean(axis=1) for values in regrets.values()]
     low, high = np.percentile(means[1] - means[0], [5, 95])
-    verdict = "equivalent" if low > -MARGIN and high < MARGIN else "not shown to be equivalent"
-    print(f"{first}: {len(a)} runs, mean regret {a.mean():.4f} percentage points")
-    print(f"{second}: {len(b)} runs, mean regret {b.mean():.4f} percentage points")
-    print(f"difference {b.mean() - a.mean():+.4f}, 90% interval [{low:+.4f}, {high:+.4f}], ±{MARGIN}: {verdict}\n")
-
-
-def _accuracies(task: Task, seeds: range) -> list[Any]:
-    """Validation accuracies of the evaluations of :class:`MaskedPPO`, for each seed."""
-    method = MaskedPPO()
-    with contextlib.ExitStack() as stack:
-        starts = [stack.enter_context(begun(method, task, EVALUATIONS, seed)) for seed in seeds]
-        begins = [start for start in starts if isinstance(start, Start)]
-        method.run_many([begin.evaluate for begin in begins], [begin.rng for begin in begins])
-    return [begin.evaluate.record.column("val_accuracy") for begin in begins]
+    for name, values in regrets.items():
+        print(f"{name}: {len(values)} runs, mean regret {np.mean(values):.4f} percentage points")
+    first, second = regrets.values()
+    difference = np.mean(second) - np.mean(first)
+    verdict = "equivalent" if max(-low, high) < MARGIN else "not shown to be equivalent"
+    print(f"difference {difference:+.4f}, 90% interval [{low:+.4f}, {high:+.4f}], ±{MARGIN}: {verdict}")
 
 
 TABLES = {
@@ -322,10 +302,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=TABLES, default=[*TABLES])
     parser.add_argument("--equivalence", type=Path, metavar="FOLDER")
-    parser.add_argument("--more", type=int, default=0, help="runs beyond the folder's, of the method that is quick")
     args = parser.parse_args()
     if args.equivalence is not None:
-        return equivalence(args.equivalence, args.more)
+        return equivalence(args.equivalence)
     print(machine(), "\n")
     for name in args.only:
         TABLES[name](args.rounds)
