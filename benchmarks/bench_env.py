@@ -3,8 +3,8 @@
 python benchmarks/bench_env.py [--rounds 15]
 
 ``benchmark_step`` is gymnasium's own: it draws actions without masks, so most of its episodes end early and invalid.
-The other rows step through actions that were drawn before: whole legal episodes here, with the query at the end. Edits
-are replayed from their seed, so that they remain legal.
+The other rows replay actions that were drawn in advance: whole legal episodes, with the query at the end. Edits are
+replayed from their seed, so they remain legal.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 python benchmarks/bench_many.py [--rounds 3] [--only ppo bananas reinforce beside scaling growth update functional]
 python benchmarks/bench_many.py --equivalence runs/ppo-many    # after ecnas sweep benchmarks/ppo_many.toml
 
-Rates are of processor time. A run has 500 evaluations of ``surrogate-7V``, where nothing else is said, and leaves a
-record in memory. The last two tables need JAX.
+Rates are per second of processor time. Unless stated otherwise, a run has 500 evaluations of ``surrogate-7V``, and
+keeps its record in memory. The last two tables need JAX.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from ecnas_gym.functional import BuildState, FuncCellEnv
 
 EVALUATIONS = 500
 MARGIN = 0.03
-"""Of a mean regret in percentage points: within it two methods count as equally good. A fifth of masked PPO's own."""
+"""Difference in mean regret, in percentage points, up to which two methods count as equal: a fifth of masked PPO's."""
 
 
 def runs_of(method: Method, at_once: int, seeds: Iterator[int], evaluations: int = EVALUATIONS) -> Callable[[], float]:
@@ -123,7 +123,7 @@ def reinforce(rounds: int) -> None:
 
 
 def beside_one_by_one(rounds: int) -> None:
-    """Methods whose many runs are those that they are one by one, through an environment."""
+    """Methods whose many runs equal their single runs, each in an environment."""
     methods = {
         "editing": Editing(),
         "editing, Gaussian process": GaussianProcessEditing(),
@@ -140,7 +140,7 @@ def beside_one_by_one(rounds: int) -> None:
 
 @dataclass(frozen=True)
 class OneByOne:
-    """A method without its form for many runs."""
+    """A method without its ``run_many``."""
 
     method: Method
 

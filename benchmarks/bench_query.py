@@ -1,4 +1,4 @@
-"""Cells per second that the benchmark answers for, one at a time and in batches, in spaces of 91 to 423,624 cells.
+"""Queries per second, one at a time and in batches, in spaces of 91 to 423,624 cells.
 
 python benchmarks/bench_query.py [--rounds 15]
 

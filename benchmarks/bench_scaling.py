@@ -2,9 +2,9 @@
 
 python benchmarks/bench_scaling.py [--only environments sweep] [--rounds 5]
 
-The sweep's runs are carried out once by 1, 2, 4 and 8 processes, their start included.
+The sweep runs once on each of 1, 2, 4 and 8 processes, including their start.
 
-bench_vector.py has the growth with the number of environments, bench_query.py with the size of the table.
+bench_vector.py measures growth with the number of environments, bench_query.py with the size of the table.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def work(barrier: Barrier, results: Any) -> None:
 
 
 def private_memory() -> float:
-    """MB of this process alone; NaN where the system does not tell."""
+    """MB of this process alone; NaN if the system does not report it."""
     try:
         with open("/proc/self/smaps_rollup", encoding="utf-8") as file:
             return sum(int(line.split()[1]) for line in file if line.startswith("Private_")) / 1024

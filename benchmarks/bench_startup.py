@@ -1,4 +1,5 @@
-"""From nothing to the end of the first episode: wall time and memory of whole processes, beside CartPole-v1.
+"""From the start of Python to the end of the first episode: wall time and memory of whole processes, beside
+CartPole-v1.
 
 python benchmarks/bench_startup.py [--rounds 15]
 """

@@ -1,8 +1,8 @@
-"""Steps per second of MaskablePPO in training, beside the same on an environment that does nothing.
+"""Steps per second of MaskablePPO in training, beside training on an environment that does nothing.
 
 python benchmarks/bench_training.py [--rounds 15] [--num-envs 8 64 256]
 
-What does nothing hands out the arrays of one recorded episode again and again, whatever the actions.
+The environment that does nothing repeats the arrays of one recorded episode, whatever the actions.
 """
 
 from __future__ import annotations

@@ -3,10 +3,9 @@
 python benchmarks/bench_vector.py [--rounds 15] [--only thousand editing parts sizes]
 
 ``benchmark_vector_step`` is gymnasium's own: it draws actions without masks, so most episodes end early and invalid,
-and it does not count the step in which an environment resets. "Legal" rows step through actions that were drawn before:
-whole episodes that end together, with the queries at their end, or, where cells are edited, a run of 260 steps that is
-played again and again from its seed; a step that resets is not counted. Nobody reads what finished cells tell, so most
-of it is never made.
+and it does not count the step in which an environment resets. "Legal" rows replay actions that were drawn in advance:
+whole episodes that end together, with their queries, or, for editing, a run of 260 steps that is repeated from its
+seed. A step that resets is not counted. The information on finished cells is not read, so most of it is never made.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ def make(env_id: str, num_envs: int, **kwargs: Any) -> Any:
 
 
 def legal(envs: Any) -> Callable[[], float]:
-    """Steps through one episode in each environment again and again."""
+    """Repeats one episode in each environment."""
     rng = np.random.default_rng(0)
     _, info = envs.reset()
     actions = []
@@ -55,7 +54,7 @@ def legal(envs: Any) -> Callable[[], float]:
 
 
 def replayed(envs: Any, length: int = 260) -> Callable[[], float]:
-    """Plays one run of legal random actions again and again, for episodes that do not end together."""
+    """Repeats one run of legal random actions, for episodes that do not end together."""
     rng = np.random.default_rng(0)
     _, info = envs.reset(seed=0)
     actions, count = [], 0
@@ -75,7 +74,7 @@ def replayed(envs: Any, length: int = 260) -> Callable[[], float]:
 
 
 def sampled(envs: Any) -> Callable[[], float]:
-    """Gymnasium's own, once the environments have found what is worth keeping in memory."""
+    """Gymnasium's own, after the environments have filled their caches."""
     envs.reset()
     for _ in range(min(1000, 1_000_000 // envs.num_envs)):
         envs.step(envs.action_space.sample())

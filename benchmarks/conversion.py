@@ -1,11 +1,11 @@
-"""How long converting and opening a file of the published 7V surrogate's size takes, and how much memory.
+"""Time and memory for converting and opening a file of the size of the published 7V surrogate.
 
 Writes a synthetic file with the cells, the number of rows and the length of every row of energy_7V9E_surrogate (its
 figures are random), converts it in a fresh process, and opens the table in others, each of which makes queries.
 
     python benchmarks/conversion.py --folder /tmp/conversion --processes 4
 
-The file is kept in the folder and used again. "Peak" is the largest resident set, as ``/usr/bin/time -v`` reports it,
+The file is kept in the folder and reused. "Peak" is the largest resident set, as ``/usr/bin/time -v`` reports it,
 of the converting process, and of the process beside it that runs tensorflow; their sum is an upper bound, since their
 peaks need not coincide. Shared libraries and mapped files are counted wherever they are in use. Processor time is given
 beside the seconds, since these say little on a machine that is busy with other work.
@@ -81,8 +81,8 @@ def run(code: str, *arguments: str) -> subprocess.Popen[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path("build/conversion"), help="for the file and the cache")
-    parser.add_argument("--processes", type=int, default=4, help="how many open the table at once")
-    parser.add_argument("--repeats", type=int, default=1, help="how often it is converted")
+    parser.add_argument("--processes", type=int, default=4, help="processes that open the table at once")
+    parser.add_argument("--repeats", type=int, default=1, help="number of conversions")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     path = arguments.folder / "synthetic_7V.tfrecord"

@@ -1,13 +1,14 @@
-"""Frames a second of the explorer's page while it is panned and zoomed, in headless Chromium.
+"""Frames per second of the explorer's page during panning and zooming, in headless Chromium.
 
     python benchmarks/explorer_frames.py
 
-Chromium draws in software here (SwiftShader), so a graphics card is not needed; with one, frames are faster. A
-browser draws at most 60 frames a second. The view moves a little in every frame, over all cells (their density is
-drawn) and among few enough that they are drawn one by one.
+Chromium renders in software (SwiftShader), so no graphics card is needed; with one, frames are faster. A browser draws
+at most 60 frames per second. The view moves a little in every frame: over all cells, drawn as a density, and among few
+enough cells that each is drawn.
 
-Frames a second depend on what else the machine does. The processor time of all of the browser's processes for a frame
-does not: at 33 ms or less, one free core draws 30 frames a second.
+Frames per second depend on the load of the machine. The processor time per frame, over all of the browser's processes,
+does
+not: at 33 ms or less, one free core draws 30 frames per second.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 python benchmarks/learning.py [--jobs 2] [--seeds 0 1 2 3 4 5 6 7 8 9] [--budget 300]
 
 Every controller runs with its default settings. Rewards are compared by quarters of the evaluations: a controller that
-has learned builds better cells in its last quarter than in its first, and than random search does. Published files that
-can be neither found nor fetched are left out, with a line that says so.
+has learned builds better cells in its last quarter than in its first, and better ones than random search. Published
+files that can be neither found nor fetched are skipped, with a message.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Args:
         "surrogate-5V",
         "surrogate-7V",
     )
-    """What answers."""
+    """Benchmarks."""
     seeds: tuple[int, ...] = tuple(range(10))
     """One run each."""
     budget: int = 300
@@ -57,11 +57,11 @@ class Args:
     jobs: int = 1
     """Processes at once."""
     rewards: Path = Path("results/learning.csv")
-    """All rewards, one a line."""
+    """File for all rewards, one per line."""
     figure: Path = Path("docs/images/learning.png")
     """Learning curves."""
     table: Path = Path("docs/agents.md")
-    """Markdown file whose part between the two marks is replaced by the table; left out if there is no such file."""
+    """Markdown file to write the table to, between two marks; skipped if the file does not exist."""
 
 
 def main(args: Args) -> None:

@@ -81,11 +81,11 @@ def queries(arguments: argparse.Namespace) -> str:
 
 SECONDS: Final = 1e7
 GRID: Final = np.logspace(4, 7, 61)
-"""Simulated seconds at which curves are read."""
+"""Simulated seconds at which curves are evaluated."""
 SHOWN: Final = (1e5, 1e6, 1e7)
-"""Those of the table."""
+"""The columns of the table."""
 TICKS: Final = (0.4, 0.6, 0.8, 1.0, 1.4)
-"""Regrets that the figure's axis names."""
+"""Ticks of the figure's axis."""
 AT_ONCE: Final = 25
 """Trials per job, each in its own world."""
 
@@ -94,9 +94,9 @@ class Trainings(NamedTuple):
     """The trainings of a trial, in their order; three arrays of shape (trainings,).
 
     Attributes:
-        rows: Of the cells, in the space.
+        rows: Rows of the cells.
         accuracies: Validation accuracies, as seen.
-        seconds: How long each took.
+        seconds: Training times.
     """
 
     rows: NDArray[np.int64]
@@ -105,12 +105,12 @@ class Trainings(NamedTuple):
 
 
 class Curves(NamedTuple):
-    """What a method's trials lead to.
+    """The results of a method's trials.
 
     Attributes:
         regrets: Test regrets by the world's means of three, in points, shape (trials, times).
-        expected: By what is expected, likewise.
-        trainings: How many each trial made, shape (trials,).
+        expected: The same by expected accuracies.
+        trainings: Number of trainings in each trial, shape (trials,).
     """
 
     regrets: NDArray[np.float64]
@@ -119,7 +119,7 @@ class Curves(NamedTuple):
 
 
 def random_search(tasks: Sequence[Task], seeds: Sequence[int]) -> list[Trainings]:
-    """Random search as in the study: matrices and labels, and cells that were trained before too."""
+    """Random search as in the study: by matrix and labels, with repeated cells."""
     return [_random_trial(task, seed) for task, seed in zip(tasks, seeds, strict=True)]
 
 
@@ -201,7 +201,7 @@ def _study(arguments: argparse.Namespace) -> dict[str, Curves]:
 
 
 def _trials(name: str, first: int, number: int, folder: Path) -> Curves:
-    """Some trials of a method, each in the world of its seed; read where they were made before."""
+    """Some trials of a method, each in the world of its seed; existing ones are read."""
     path = folder / f"trials-{first}-{first + number - 1}.npz"
     if not path.exists():
         seeds = range(first, first + number)
@@ -331,7 +331,7 @@ def _histories(space: str, name: str, arguments: argparse.Namespace) -> list[NDA
 
 
 def _history(space: str, name: str, seed: int, folder: Path) -> NDArray[np.float64]:
-    """The validation accuracies of a run that ends at the best cell, or is given up."""
+    """The validation accuracies of a run that ends at the best cell, or is stopped."""
     method, limit = SEARCHERS[name]
     path = folder / f"{seed}-of-{limit}.npy"
     if not path.exists():
@@ -353,7 +353,7 @@ def _history(space: str, name: str, seed: int, folder: Path) -> NDArray[np.float
 
 
 def _samples(history: NDArray[np.float64], wanted: float) -> float:
-    """How many evaluations a run made until it found a cell of some accuracy; ∞ where it did not."""
+    """Number of evaluations until a run found a cell of some accuracy; ∞ if it did not."""
     return float(np.argmax(history >= wanted) + 1) if history.max() >= wanted else np.inf
 
 
@@ -372,7 +372,7 @@ def _samples_text(histories: Sequence[NDArray[np.float64]], wanted: float, by_ch
 
 
 def _each(function: Callable[..., T], jobs: Sequence[tuple[Any, ...]], processes: int, shown: str) -> list[T]:
-    """What a function gives for each of some arguments, in order; in this process if one is enough."""
+    """Results of a function for several arguments, in order; in this process if one is enough."""
     if processes == 1:
         return [function(*job) for job in tqdm(jobs, desc=shown)]
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
@@ -392,11 +392,11 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=500, help="trials of each method against time")
     parser.add_argument("--tries", type=int, default=100, help="runs of each method until the best cell")
     parser.add_argument(
-        "--spaces", nargs="+", choices=WITHIN, default=list(WITHIN), help="where the best cell is looked for"
+        "--spaces", nargs="+", choices=WITHIN, default=list(WITHIN), help="spaces in which to search for the best cell"
     )
-    parser.add_argument("--processes", type=int, default=2, help="what is run at once")
-    parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "literature", help="where runs are kept")
-    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "literature.md", help="the page that is written")
+    parser.add_argument("--processes", type=int, default=2, help="processes at once")
+    parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "literature", help="folder of the runs")
+    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "literature.md", help="page to write to")
     arguments = parser.parse_args()
     digest = ecnas.load("surrogate-7V").digest
     for name in arguments.sections or sections:

@@ -1,8 +1,8 @@
-"""Counts of really built networks against ecnas.cost: the whole 5V space and a sample of the 7V space.
+"""Parameters and multiply-adds of built networks against ecnas.cost: the whole 5V space and a sample of the 7V space.
 
 python benchmarks/network_counts.py [--sample 2000] [--skip 4479]
 
-Networks are built in Keras with the shapes of their weights alone. Half a second each on one core.
+Networks are built in Keras with shapes only. Each takes half a second on one core.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Args:
     seed: int = 0
     """Seed of the sample."""
     skip: int = 0
-    """Leave out this many cells, to continue a run that was stopped: those of 5V come first, then the sample."""
+    """Skip this many cells, to continue an interrupted run: those of 5V come first, then the sample."""
 
 
 def main(args: Args) -> int:

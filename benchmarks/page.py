@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def publish(sections: Mapping[str, str], path: Path | None) -> None:
-    """Writes the sections to a page; prints them if there is none."""
+    """Writes the sections to a page, or prints them."""
     if path is None:
         print("\n\n".join(sections.values()))
     else:
@@ -15,7 +15,7 @@ def publish(sections: Mapping[str, str], path: Path | None) -> None:
 
 
 def write_sections(path: Path, sections: Mapping[str, str]) -> None:
-    """Replaces what stands between the marks of each section.
+    """Replaces the text between the marks of each section.
 
     Raises:
         ValueError: The page lacks a mark, or has it more than once.

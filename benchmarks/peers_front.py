@@ -1,9 +1,9 @@
-"""The tables of docs/multi-objective.md: our methods and other people's on the front of accuracy and energy.
+"""The tables of docs/multi-objective.md: our methods and those of other libraries on the front of accuracy and energy.
 
     for sweep in benchmarks/{leaderboard,peers}_front.toml benchmarks/peers_morl.toml; do ecnas sweep $sweep; done
     python benchmarks/peers_front.py [--runs runs/leaderboard-front …] [--write docs/multi-objective.md]
 
-Runs that are not there are left out; the tables say how many there are.
+Missing runs are left out; the tables give their number.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class Args:
     runs: tuple[Path, ...] = (Path("runs/leaderboard-front"),)
     """Folders of the runs."""
     write: Path | None = None
-    """Markdown file between whose marks the tables go; they are printed by default."""
+    """Markdown file to write the tables to, between marks; they are printed by default."""
 
 
 def table(task: Comparison, budget: int) -> tables.Table:
-    """The methods that made so many evaluations, and the hypervolume of what they had then."""
+    """Hypervolumes after this many evaluations, of the methods that made them."""
     methods = [method for method in task.methods if (method.limit("evaluations") or 0) >= budget]
     shown = replace(task, methods=methods)
     return tables.leaderboard(shown, [budget], statistic="mean", quantities=("hypervolume", "seen_hypervolume"))

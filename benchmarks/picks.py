@@ -1,12 +1,12 @@
-"""What a pick can reach: true test regrets of a run's recommendation, beside those of picks that know more.
+"""The limits of picking: true test regrets of a run's recommendation, beside those of picks with more information.
 
     python benchmarks/picks.py "runs/leaderboard/surrogate-7V/editing, Gaussian process" --evaluations 150 500
 
 A method sees validation accuracies and is judged by test accuracy, so even one that knew the expected validation
 accuracy of every cell would have a regret. For each recorded run below a folder, this script picks one of the evaluated
-cells in seven ways: as the method did; the one seen best; the one of the highest expected accuracy, of validation and
-of test; and the one that the critic of ``agents/gp_edit.py`` expects most of, given what was seen, expected validation
-accuracies, or expected test accuracies.
+cells in seven ways: the method's own; the best seen; the highest expected validation or test accuracy; and the one that
+the critic of ``agents/gp_edit.py`` predicts to be best, given the accuracies seen, the expected validation accuracies,
+or the expected test accuracies.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Array = NDArray[np.float64]
 
 
 def smoothed(task: Task, rows: NDArray[np.int64], accuracies: Array) -> int:
-    """Which of some cells the critic expects most of, from their accuracies."""
+    """The cell that the critic predicts to be best, from the accuracies of all."""
     critic = GaussianProcessEditing().make_critic(task)
     for n in range(1, len(rows) + 1):
         critic.add(rows[:n], accuracies[:n, None])
@@ -39,7 +39,7 @@ def smoothed(task: Task, rows: NDArray[np.int64], accuracies: Array) -> int:
 
 
 def picks(record: RunRecord, expected: Benchmark, evaluations: int) -> dict[str, int]:
-    """The row that each way picks among the first evaluations of a run."""
+    """The row that each way of picking chooses among the first evaluations of a run."""
     task = Task.of(expected, ("val_accuracy",))
     rows = record.column("row")[:evaluations].astype(np.int64)
     seen = record.column("val_accuracy")[:evaluations]
@@ -57,16 +57,16 @@ def picks(record: RunRecord, expected: Benchmark, evaluations: int) -> dict[str,
 
 @dataclass
 class Args:
-    """Judge what a method recommends beside picks that know more."""
+    """Judge a method's recommendation beside picks with more information."""
 
     folder: Annotated[Path, tyro.conf.Positional]
     """Folder of the method's runs."""
     evaluations: tuple[int, ...] = (150, 500)
-    """How many evaluations to pick from."""
+    """Numbers of evaluations to pick from."""
     most: int | None = None
-    """Read no more runs than this."""
+    """Maximum number of runs to read."""
     write: Path | None = None
-    """Markdown file between whose marks the table goes; it is printed by default."""
+    """Markdown file to write the table to, between marks; it is printed by default."""
 
 
 def main(args: Args) -> None:

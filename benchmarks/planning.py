@@ -1,10 +1,10 @@
-"""Which cells to measure: the plan of ecnas.network.planning against chance, on the four published hardware files.
+"""The plan of ecnas.network.planning against random choice of cells to measure, on the four published hardware files.
 
 python benchmarks/planning.py [--seeds 20]
 
-Of each file, some of the measured energies are shown to ecnas.surrogate.energy, which predicts the others. Which are
-shown is drawn at random, or chosen by ecnas.network.planning.next_rows: the first ones from nothing, the next ones from
-what was shown so far. Writes the table and the figure of docs/measure.md. Needs the published files.
+For each file, ecnas.surrogate.energy sees some of the measured energies and predicts the others. The seen ones are
+drawn at random, or chosen by ecnas.network.planning.next_rows: the first without measurements, the next given those
+seen so far. Writes the table and the figure of docs/measure.md. Needs the published files.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ class Args:
     """Learning curves of the energy model, with planned and with random measurements."""
 
     folder: Path | None = None
-    """Where the published files are, if they are not to be fetched."""
+    """Folder of the published files; they are fetched by default."""
     seeds: int = 20
     """Random choices."""
     figure: Path = Path("docs/images/planning.png")
     """Learning curves."""
     table: Path = Path("docs/measure.md")
-    """Markdown file whose part between the marks is replaced by the table."""
+    """Markdown file to write the table to, between marks."""
 
 
 def main(args: Args) -> None:
@@ -85,7 +85,7 @@ def plan(energies: NDArray[np.float64], there: NDArray[np.int64]) -> NDArray[np.
 def errors(
     energies: NDArray[np.float64], there: NDArray[np.int64], known: NDArray[np.int64]
 ) -> tuple[np.floating, np.floating]:
-    """Mean and median relative error of the cells that were not shown."""
+    """Mean and median relative error of the unseen cells."""
     rest = np.setdiff1d(there, known)
     predicted = energy.fit(energy.Measurements(known, energies[known], EPOCHS)).predict(rest)
     off = np.abs(predicted / energies[rest] - 1)
@@ -93,7 +93,7 @@ def errors(
 
 
 def table(random: dict[str, NDArray[np.float64]], planned: dict[str, NDArray[np.float64]]) -> list[str]:
-    """Mean errors in percent; of chance the mean over seeds and, in brackets, how often the plan was better."""
+    """Errors in percent: for random choice the mean over seeds; for the plan, in brackets, how often it was better."""
     shown = [SIZES.index(size) for size in (6, 10, 20, 30, 50)]
     lines = [
         "| card | choice | " + " | ".join(f"{SIZES[i]} cells" for i in shown) + " |",

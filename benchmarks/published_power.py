@@ -1,8 +1,8 @@
-"""What the published energies are made of: joules of the devices, and the factor that EC-NAS multiplied them with.
+"""The composition of the published energies: joules of the devices, and the factor by which EC-NAS multiplied them.
 
 python benchmarks/published_power.py FILE.tfrecord …
 
-Prints the table of docs/measure.md on what published energies are.
+Prints the table of docs/measure.md on published energies.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main(paths: list[Path]) -> None:
 
 
 def records(path: Path) -> Iterator[Row]:
-    """The rows of trainings of four epochs, which were all metered; longer ones may be scaled."""
+    """The rows of trainings of four epochs, all of which were metered; longer ones may be scaled."""
     for block in read_blocks(path):
         for start, length in zip(block.starts.tolist(), block.lengths.tolist(), strict=True):
             if (row := read_row(block.content[start : start + length].tobytes())).epochs == EPOCHS:

@@ -3,8 +3,8 @@
 python benchmarks/realism.py [SECTION …] [--seeds 200]
 
 The sections are calibration, few, optimum, literature, large, small and fidelity; all by default. "calibration" and
-"few" need the stages that ``make surrogate`` leaves in build/surrogate, and all but "literature" the measured figures
-in ../shared/data.
+"few" need the stages of ``make surrogate`` in build/surrogate; all except "literature" need the measurements in
+../shared/data.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ Figures = NDArray[np.float64]
 
 
 def calibration() -> str:
-    """Whether single trainings of unseen cells lie where the noise says."""
+    """Whether single trainings of unseen cells are distributed as the noise model says."""
     figures = load_targets(DATA)
     networks = network_predictions(DATA, WORK, Hyperparameters())
     unseen = unseen_predictions(networks, TRAINED_FOLDS)

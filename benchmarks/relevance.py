@@ -1,8 +1,8 @@
-"""Which features of a cell tell how good it is: the length scales in agents/critic.py, found on the 5V space.
+"""The most informative features of a cell: the length scales in agents/critic.py, found on the 5V space.
 
-The features of ``agents/critic.py`` fall into nine groups. Each gets a length scale of its own, by the marginal
+The features of ``agents/critic.py`` fall into nine groups. Each group gets its own length scale, by the marginal
 likelihood of a Gaussian process with noise (Rasmussen and Williams 2006, section 5.1: automatic relevance
-determination), on 700 random cells of ``surrogate-5V`` with noise of the size of a training's.
+determination), on 700 random cells of ``surrogate-5V`` with noise of the size of one training.
 
     python benchmarks/relevance.py          # about a minute; needs torch
 """

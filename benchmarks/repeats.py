@@ -1,4 +1,4 @@
-"""Real repeats: search on one training of measured cells, judged by the other trainings of the recommended cell.
+"""Real repeats: search on one training of each measured cell, judged by the other trainings of the recommended cell.
 
     python benchmarks/repeats.py MEASURED.csv [--write docs/rl-nas.md]
 
@@ -44,7 +44,7 @@ class Args:
 
 
 def methods() -> dict[str, Method]:
-    """Those of the leaderboard."""
+    """The methods of the leaderboard."""
     algorithms = Sweep.load(HERE / "leaderboard.toml").algorithms
     return {entry.name: make_method(find_method(entry.use), entry.settings) for entry in algorithms}
 

@@ -1,8 +1,8 @@
-"""Where the default reward has its optimum, and what leads to it: the tables and the figure of docs/rewards.md.
+"""The landscape of the default reward and its optimum: the tables and the figure of docs/rewards.md.
 
 python benchmarks/reward_landscape.py [--write docs/rewards.md] [--figure docs/images/reward-landscape.png]
 
-Published files that can be neither found nor fetched are left out, with a line that says so.
+Published files that can be neither found nor fetched are skipped, with a message.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NEAR = 0.01
-"""How far from the optimum a reward is near it."""
+"""Rewards within this distance of the optimum count as near it."""
 BINS = 60
 
 
 LARGE = {"4V": 4, "5V": 5, "7V": 6}
-"""Vertices from which on a cell of a space is large."""
+"""Number of vertices from which a cell of a space counts as large."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Args:
 
 
 def benchmarks() -> list[ecnas.Benchmark]:
-    """The embedded benchmarks, and the published ones that can be had."""
+    """The embedded benchmarks, and the available published ones."""
     found = []
     for name in [*(f"surrogate-{space}" for space in SPACES), *CATALOGUE]:
         try:
@@ -123,7 +123,7 @@ def optima(chosen: list[ecnas.Benchmark]) -> list[str]:
 
 
 def candidates(chosen: list[ecnas.Benchmark]) -> list[str]:
-    """Where each candidate has its optima in the embedded spaces, and on how many benchmarks it does what is wanted."""
+    """The optima of each candidate in the embedded spaces, and the number of benchmarks that it fits."""
     spaces = [benchmark.name for benchmark in chosen[: len(SPACES)]]
     lines = [f"| reward | {' | '.join(spaces)} | fits |", "|---" * (len(spaces) + 2) + "|"]
     for name, make in CANDIDATES.items():
@@ -140,7 +140,7 @@ def candidates(chosen: list[ecnas.Benchmark]) -> list[str]:
 
 
 def sizes(chosen: list[ecnas.Benchmark]) -> list[str]:
-    """What cells of each size can have at most, in the embedded spaces."""
+    """The best reward of cells of each size, in the embedded spaces."""
     most = max(benchmark.space.num_vertices for benchmark in chosen)
     lines = ["| benchmark | " + " | ".join(f"{v} vertices" for v in range(2, most + 1)) + " |", "|---" * most + "|"]
     for benchmark in chosen:
@@ -169,7 +169,7 @@ def draw(chosen: list[ecnas.Benchmark], path: Path) -> None:
 
 
 def cells(benchmark: ecnas.Benchmark, ax: Axes, figure: Figure) -> None:
-    """Every cell by energy and accuracy, in the colour of its reward; where many lie, the best of them."""
+    """Every cell by energy and accuracy, coloured by its reward; where several overlap, by the best."""
     energy, accuracy = benchmark.values("energy"), benchmark.values("val_accuracy")
     low = benchmark.normalisation().nadir[0]
     shown = ax.hexbin(

@@ -1,8 +1,8 @@
-"""What methods make of the default reward where trainings differ, beside equal weights: a table of docs/rewards.md.
+"""Methods on the default reward with noise, beside equal weights: a table of docs/rewards.md.
 
 python benchmarks/reward_methods.py [--seeds 40] [--slow-seeds 10] [--processes 2] [--write docs/rewards.md]
 
-The methods and worlds are those of leaderboard_reward.toml, and runs that are there already are read.
+The methods and worlds are those of leaderboard_reward.toml. Existing runs are read.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from ecnas.runs.sweep import Algorithm, Sweep
 
 SWEEP = Path(__file__).parent / "leaderboard_reward.toml"
 REWARDS = {"linear": "equal weights", "soft-cap": "soft cap"}
-"""Scalarisations, and what the table calls them."""
+"""Scalarisations, and their names in the table."""
 SLOW = ("editing, Gaussian process", "tree search", "BANANAS", "masked PPO")
 NEAR = 0.01
-"""How far below the optimum a reward is near it."""
+"""Rewards within this distance of the optimum count as near it."""
 
 
 @dataclass
 class Args:
-    """Run the methods of the leaderboard with two rewards, and compare what they need."""
+    """Run the methods of the leaderboard with two rewards, and compare the evaluations they need."""
 
     seeds: int = 40
     """Runs of each method."""
@@ -51,8 +51,8 @@ class Runs(NamedTuple):
     """The runs of one method with one reward.
 
     Attributes:
-        regrets: Of the recommended cell at each checkpoint, as expected; shape (runs, checkpoints).
-        trained: Of the best cell that was trained by then, likewise.
+        regrets: Expected regret of the recommended cell at each checkpoint, shape (runs, checkpoints).
+        trained: Expected regret of the best trained cell at each checkpoint.
         needed: Evaluations until a cell near the optimum was trained; infinite if none was. Shape (runs,).
     """
 

@@ -1,10 +1,10 @@
-"""The tables and the chart of docs/rl-nas.md, and the baseline that ships, from the runs of the sweeps in this folder.
+"""The tables and the chart of docs/rl-nas.md, and the shipped baseline, from the runs of the sweeps in this folder.
 
     for sweep in benchmarks/{leaderboard*,rl_nas*}.toml; do ecnas sweep $sweep --processes 2; done
     python benchmarks/rl_nas.py [--runs runs] [--write docs/rl-nas.md] [--figure docs/images/rl-nas.png]
     python benchmarks/rl_nas.py --publish "seeds 0 to 499 of benchmarks/rl_nas*.toml"
 
-Runs that are not there are left out; the tables say how many there are. The sweep on measured accuracies needs the
+Missing runs are left out; the tables give their number. The sweep on measured accuracies needs the
 published file (``ecnas fetch energy_5V9E_4epochs``).
 """
 
@@ -37,15 +37,16 @@ SECTIONS = {
     "epochs": ("rl_nas_epochs.toml", "rl-nas-epochs"),
     "measured": ("rl_nas_measured.toml", "rl-nas-measured"),
 }
-"""By section of the page: the sweep that says where to look, and the folder of its runs."""
+"""By section of the page: its sweep, and the folder of its runs."""
 QUANTITIES = {
     "long": ("test_regret", "seen_regret"),
     "reward": ("reward_regret",),
     "parts": ("val_regret", "test_regret"),
     "epochs": ("val_regret", "test_regret"),
 }
-"""What the tables of some sections show, the quantity that ranks first; otherwise all that there is. Without noise the
-cell of the best validation accuracy is not that of the best test accuracy, so what is optimised tells who searches."""
+"""Quantities in the tables of some sections, the ranking one first; all by default. Without noise the cell with the
+best validation accuracy does not have the best test accuracy, so the optimised quantity shows which methods search
+well."""
 PUBLISHED = {
     "worlds": "accuracy, with noise",
     "accuracy": "accuracy, without noise",
@@ -65,7 +66,7 @@ SHOWN = (
     "regularised evolution, population 20",
     "random search",
 )
-"""Methods in the chart, where there are runs of them."""
+"""Methods in the chart, if there are runs of them."""
 
 
 @dataclass
@@ -77,7 +78,7 @@ class Args:
     statistic: Statistic = "iqm"
     """Over runs."""
     write: Path | None = None
-    """Markdown file between whose marks the tables go; they are printed by default."""
+    """Markdown file to write the tables to, between marks; they are printed by default."""
     figure: Path | None = None
     """Curves against evaluations."""
     publish: str | None = None

@@ -1,10 +1,10 @@
-"""The same recommendation for all: which of its cells would the leader's critic have picked from each method's run?
+"""The same recommendation for all: the cell that the leader's critic picks from each method's run.
 
     python benchmarks/same_pick.py [--runs runs/leaderboard] [--write docs/rl-nas.md]
 
 Reads runs of ``benchmarks/leaderboard.toml``. The critic of agents/gp_edit.py learns from the cells of a run, and the
-one with the highest expected accuracy is judged instead of the run's own recommendation. What is left between methods
-is how well they search.
+one with the highest expected accuracy is judged instead of the run's own recommendation. The remaining differences show
+how well methods search.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Args:
     runs: Path = Path("runs/leaderboard")
     """Folder of the runs."""
     seeds: int = 60
-    """Runs of each method that are judged: the first of them."""
+    """Number of runs to judge of each method."""
     processes: int = 2
     """Runs to judge at once."""
     write: Path | None = None

@@ -1,7 +1,7 @@
 """Measuring side by side: contenders take turns in short slices, so that a busy machine slows all of them alike.
 
-Where other programs compete for the processor, a rate per second of wall time says how many they were. So tables have
-the rate per second of processor time too, and ratios are of this one; on an idle machine the two are the same.
+If other programs compete for the processor, a rate per second of wall time depends on them. So tables also give the
+rate per second of processor time, and ratios use it. On an idle machine the two are the same.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 
 def machine(*packages: str) -> str:
-    """A line that says where figures were measured."""
+    """A line that describes the machine."""
     model = platform.processor() or platform.machine()
     if os.path.exists("/proc/cpuinfo"):
         with open("/proc/cpuinfo", encoding="utf-8") as file:
@@ -28,7 +28,7 @@ def machine(*packages: str) -> str:
 
 
 def repeated(function: Callable[[], object], count: int, seconds: float = 0.1) -> Callable[[], float]:
-    """A contender that calls a function, worth ``count`` units a call, for a while; it returns units per second."""
+    """A contender that calls a function, worth ``count`` units per call, for a while; it returns units per second."""
 
     def rate() -> float:
         calls, start = 0, time.perf_counter()

@@ -1,10 +1,10 @@
-"""Does it pay to have searched elsewhere? The tables and the chart of docs/transfer.md.
+"""Transfer from other searches: the tables and the chart of docs/transfer.md.
 
     python benchmarks/transfer_study.py --pretrain                    # a minute on one core: runs/transfer/*.npz
     for sweep in benchmarks/transfer_*.toml; do ecnas sweep $sweep --processes 2; done
     python benchmarks/transfer_study.py --write docs/transfer.md --figure docs/images/transfer.png
 
-Runs that are not there are left out.
+Missing runs are left out.
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ SOURCES: dict[str, dict[str, Any]] = {
         "objectives": ("val_accuracy", "energy"),
     },
 }
-"""By name of the file: how its values are learned."""
+"""Pre-training by name of its file of values."""
 SECTIONS = ("space", "measured", "reward", "hardware")
-"""Of the page: each has a sweep file and a folder of runs."""
+"""Sections of the page: each has a sweep file and a folder of runs."""
 QUANTITIES = {
     "measured": ("seen_regret", "test_regret"),
     "reward": ("reward_regret",),
     "hardware": ("reward_regret",),
 }
-"""What the tables of some sections show, the quantity that ranks first; otherwise all that there is. One training of
-each cell is all that measurements of 4 epochs hold, so what is seen is what counts."""
+"""Quantities in the tables of some sections, the ranking one first; all by default. The measurements of 4 epochs have
+one training per cell, so there the best seen cell counts."""
 SHOWN = {
     "space": "accuracy, worlds of 7V",
     "measured": "accuracy, measured 5V cells",
     "reward": "default reward, worlds of 7V",
 }
-"""Panels of the chart, and their titles."""
+"""Panels of the chart, with their titles."""
 PANEL = 2.4
 """Width of a panel in inches."""
 
@@ -62,11 +62,11 @@ class Args:
     """Learn values elsewhere, or make the tables and the chart of docs/transfer.md."""
 
     pretrain: bool = False
-    """Learn the values that the sweeps use, and nothing else."""
+    """Only learn the values that the sweeps use."""
     runs: Path = Path("runs")
-    """Folder that holds the folders of the sweeps, and of the values."""
+    """Folder with the folders of the sweeps and of the values."""
     write: Path | None = None
-    """Markdown file between whose marks the tables go; they are printed by default."""
+    """Markdown file to write the tables to, between marks; they are printed by default."""
     figure: Path | None = None
     """Curves against evaluations."""
 

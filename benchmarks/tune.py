@@ -2,12 +2,12 @@
 
 python benchmarks/tune.py [--trials 24]
 
-Settings are chosen on worlds of 5V: the embedded table with drawn trainings, under noise seeds from 1000 on. They are
-compared with the defaults on worlds of 7V with noise seeds below 1000, which the study never sees. Both tasks of the
-leaderboards count: validation accuracy alone, and accuracy and energy under the default reward.
+Settings are chosen on worlds of 5V with noise seeds from 1000 on. They are compared with the defaults on worlds of 7V
+with noise seeds below 1000, which the study never sees. Both tasks of the leaderboards count: validation accuracy
+alone, and accuracy and energy under the default reward.
 
-A trial carries out all runs at once in numpy (agents/ppo_many.py, agents/reinforce_many.py), which learn as
-agents/ppo.py and agents/reinforce.py do. Writes agents/tuned.toml, which ``--tuned`` reads, and the table of
+A trial does all runs at once in numpy (agents/ppo_many.py, agents/reinforce_many.py), which learn as agents/ppo.py and
+agents/reinforce.py do. Writes agents/tuned.toml, which ``--tuned`` reads, and the table of
 docs/agents.md.
 """
 
@@ -35,7 +35,7 @@ from ecnas.task import Task
 
 OBJECTIVES = {"accuracy": ("val_accuracy",), "accuracy and energy": ("val_accuracy", "energy")}
 SPACE, FIRST_WORLD = "5V", 1000
-"""Where settings are chosen."""
+"""Space in which settings are chosen."""
 TEST_SPACE = "7V"
 
 
@@ -56,7 +56,7 @@ class Args:
     out: Path = Path("agents/tuned.toml")
     """Where the chosen settings go."""
     page: Path = Path("docs/agents.md")
-    """Markdown file whose part between the marks is replaced by the table."""
+    """Markdown file to write the table to, between marks."""
 
 
 def ppo(trial: optuna.Trial) -> dict[str, Any]:
@@ -87,7 +87,7 @@ METHODS = {
                              "gae_lambda", "clip_range")),
     "REINFORCE": (CategoricalREINFORCE, reinforce, ("learning_rate", "baseline_decay", "log_regret")),
 }  # fmt: skip
-"""By the class in agents/ that takes the settings: who stands for it, its space of settings, and their names."""
+"""By class in agents/: the method that stands for it in the study, its space of settings, and their names."""
 
 
 def regrets(method: Method, space: str, worlds: range, objectives: tuple[str, ...], budget: int) -> NDArray[np.float64]:
@@ -132,7 +132,7 @@ def tune(name: str, args: Args) -> dict[str, Any]:
 
 
 def rounded(value: Any) -> Any:
-    """Three significant digits are enough of a setting."""
+    """A setting, rounded to three significant digits."""
     return float(f"{value:.3g}") if isinstance(value, float) else value
 
 

@@ -1,4 +1,4 @@
-"""The winner's curse: what the chosen cell's training showed, and what is expected of that cell.
+"""The winner's curse: the accuracy of the chosen cell as its training showed it, and its expected accuracy.
 
     python benchmarks/winners_curse.py [--runs runs/leaderboard] [--figure docs/images/winners-curse.png]
 
@@ -37,7 +37,7 @@ class Args:
     """Draw seen and expected validation accuracy of the chosen cell against evaluations."""
 
     runs: Path | None = None
-    """Folder of runs in worlds; the baseline that ships by default."""
+    """Folder of runs in worlds; the shipped baseline by default."""
     figure: Path = Path("docs/images/winners-curse.png")
     """Where the chart goes."""
 

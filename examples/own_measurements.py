@@ -2,8 +2,8 @@
 
 python examples/own_measurements.py [--file lab.csv --space 5V] [--out runs/own-measurements]
 
-Without a file it makes one up: 60 cells of five vertices, trained three times each in a world that is drawn around the
-embedded table, on a machine that needs a third more energy. (Needs the extras [surrogate] and [agents].)
+Without a file it makes one up: 60 cells of five vertices, trained three times each in a world of the embedded table, on
+a machine that needs a third more energy. (Needs the extras [surrogate] and [agents].)
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Args:
 
 
 def make_up(path: Path) -> Path:
-    """Writes a file as a lab might: one line a training."""
+    """Writes a file as a lab might: one line per training."""
     world = ecnas.load("surrogate-5V~7")
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="") as file:
