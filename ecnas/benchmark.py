@@ -1,4 +1,4 @@
-"""A benchmark: a table that answers queries under a budget and knows its exact front and optimum."""
+"""A benchmark: a table with queries under a budget, and its exact front and optimum."""
 
 from __future__ import annotations
 
@@ -32,35 +32,35 @@ from ecnas.table import COLUMNS, HEADER, PROVENANCES, Provenance, Reader, Table,
 T = TypeVar("T")
 
 Repeat = int | Literal["mean"] | np.random.Generator | None
-"""Which of several trainings: the mean (the default), the number of one, or a generator that draws one."""
+"""Which of several trainings: the mean (the default), a number, or a generator that draws one."""
 
 DEFAULT_OBJECTIVES: Final = ("val_accuracy", "energy")
 DEFAULT_SCALARISATION: Final = "soft-cap"  # why: docs/rewards.md
 
 REFERENCE_MARGIN: Final = 0.1
-"""How far the reference point lies behind the nadir, as a part of the distance from nadir to ideal."""
+"""Distance of the reference point beyond the nadir, as a fraction of the distance from nadir to ideal."""
 
 _FRONT_PART: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
-    """What the benchmark says of a cell trained for a number of epochs. A metric that the table lacks is NaN.
+    """The metrics of a cell after training for a number of epochs. A metric that the table lacks is NaN.
 
-    Equal evaluations have the same metrics; a metric that both lack is the same.
+    Evaluations are equal if all metrics are equal; a metric that both lack counts as equal.
 
     Attributes:
         val_accuracy: Validation accuracy, 0 to 1.
-        test_accuracy: Test accuracy, 0 to 1. To be reported, never to be searched by.
+        test_accuracy: Test accuracy, 0 to 1. To be reported, never used in a search.
         train_accuracy: Training accuracy, 0 to 1.
         energy: Energy of the training in kWh.
         co2: CO2 equivalent of that energy in g.
         training_time: Time of the training in s.
         trainable_parameters: Exact number of trainable parameters.
         epochs: Epochs of the training.
-        provenance: "measured", "scaled" (from a shorter training), "estimated" or "surrogate" (predicted); of the
-            weakest metric, where they differ.
-        repeat: Which of several trainings; None where there is one, and for the mean of all.
+        provenance: "measured", "scaled" (from a shorter training), "estimated" or "surrogate" (predicted); that of the
+            weakest metric if they differ.
+        repeat: Number of the training; None for a single training and for the mean.
     """
 
     val_accuracy: float
@@ -97,7 +97,7 @@ _Draft: Final = make_dataclass("_Draft", [(field.name, field.type) for field in 
 class Evaluations(NamedTuple):
     """Evaluations of B cells: the fields of :class:`Evaluation` as arrays of shape (B,), and the cells' rows.
 
-    ``repeats`` holds the number of each training, −1 where :attr:`Evaluation.repeat` is None.
+    ``repeats`` has the number of each training, −1 where :attr:`Evaluation.repeat` is None.
     """
 
     val_accuracy: NDArray[np.float64]
@@ -143,11 +143,11 @@ class Front:
 
 
 class Benchmark:
-    """Answers what a cell's training would give and cost.
+    """Gives the metrics and the cost of training any cell of its space.
 
     Args:
         table: The metrics.
-        front: Rows of the exact front of the default objectives at the most epochs, if it is known.
+        front: Rows of the exact front of the default objectives at the highest epochs, if known.
 
     Example:
         >>> import ecnas
@@ -176,17 +176,17 @@ class Benchmark:
 
     @property
     def name(self) -> str:
-        """The name that it was loaded by."""
+        """The name under which it was loaded."""
         return self.table.name
 
     @property
     def space(self) -> Space:
-        """The search space whose cells it answers for."""
+        """The search space of its cells."""
         return self.table.space
 
     @property
     def epochs(self) -> tuple[int, ...]:
-        """The numbers of epochs (fidelities) that it answers for, ascending."""
+        """The available numbers of epochs (fidelities), ascending."""
         return self.table.epochs
 
     @property
@@ -196,10 +196,10 @@ class Benchmark:
 
     @property
     def expected(self) -> Benchmark:
-        """What runs are judged by, so that luck is never rewarded: a benchmark of one metric a cell.
+        """The benchmark by which runs are judged, without luck.
 
-        Of a world of the embedded table, the table without noise; of trainings that were repeated, their means; of any
-        other benchmark, itself.
+        For a world it is the table without noise; for a table with repeated trainings, their means; for any other
+        benchmark, itself.
         """
         if self.table.repeats == 1:
             return self
@@ -218,12 +218,12 @@ class Benchmark:
 
         Args:
             cell: A cell of the space.
-            epochs: One of :attr:`epochs`; the highest by default (108 in all published files but the 4-epoch ones).
-            repeat: Where the table holds several trainings: "mean" (the default) of all that the cell has, the number
-                of one of them, or a generator that draws one of those that the cell has.
-            budget: Charged with the training's cost, unless the query fails. A number of evaluations is a budget for
-                this call alone.
-            needs: Metrics that a training which is drawn must have: it is one of those that have them all.
+            epochs: One of :attr:`epochs`; the highest by default (108 in all published files except the 4-epoch ones).
+            repeat: If the table has several trainings of the cell: "mean" of all (the default), the number of one, or a
+                generator that draws one.
+            budget: Charged with the cost of the training, unless the query fails. A number of evaluations is a budget
+                for this call only.
+            needs: Metrics that a drawn training must have.
 
         Raises:
             OutOfDomainError: The benchmark has no such cell, epochs or repeat; nothing is charged.
@@ -243,7 +243,7 @@ class Benchmark:
         budget: Budget | int | None = None,
         needs: Sequence[str] = (),
     ) -> Evaluation:
-        """Evaluates the cell in a row of the space, 0 ≤ row < len(space); otherwise as :meth:`query`."""
+        """Evaluates the cell in a row of the space, 0 ≤ row < len(space); otherwise like :meth:`query`."""
         if type(row) is not int or not 0 <= row < self._num_cells:
             row = self.space.check_row(row)
         return self._evaluate(row, epochs, repeat, budget, needs)
@@ -313,7 +313,7 @@ class Benchmark:
         return repeat if self.table.repeats > 1 else None
 
     def complete_trainings(self, names: Sequence[str], epochs: int) -> NDArray[np.bool_] | None:
-        """Which trainings of each cell have all of some metrics: bool, shape (cells, repeats); None if all that are."""
+        """Which trainings of each cell have all of some metrics: bool, shape (cells, repeats); None if all do."""
         columns = [self.table.columns[name].values for name in sorted(set(names) & set(self.table.columns))]
         if self._has_one_training or all(values.dtype.kind in "iu" for values in columns):
             return None
@@ -346,21 +346,20 @@ class Benchmark:
         repeat: Repeat = None,
         budget: Budget | int | None = None,
     ) -> Evaluations:
-        """Evaluates B labelled cells of V vertices at once; pruning and isomorphism included.
+        """Evaluates B labelled cells of V vertices at once, including pruning and isomorphism.
 
         Args:
             adjacency: B×V×V upper-triangular matrices of the integers 0 and 1, 2 ≤ V ≤ 7; or B integers, the edge bits
                 of :mod:`ecnas.encoding`.
-            ops: Op codes (positions in ``ecnas.OPERATIONS``) of the inner vertices, B×(V−2). A vertex that is pruned
-                needs one too.
+            ops: Op codes (positions in ``ecnas.OPERATIONS``) of the inner vertices, B×(V−2). A pruned vertex needs
+                one too.
             epochs: One of :attr:`epochs`; the highest by default.
-            repeat: As in :meth:`query`. A generator draws once for each cell that is found, in order: what it would
-                draw in :meth:`query` one by one.
-            budget: Charged with every cell that is found, in order, as by :meth:`query` one by one; but all or nothing.
+            repeat: As in :meth:`query`. A generator draws once for each valid cell, in order, as single queries would.
+            budget: Charged with every valid cell, in order; all or nothing.
 
         Returns:
-            Arrays of shape (B,). What :meth:`query` would refuse (no path from input to output, not in the space,
-            missing in the table, or without such a training) has row −1, NaN and 0 parameters.
+            Arrays of shape (B,). A cell that :meth:`query` would refuse (no path from input to output, not in the
+            space, missing in the table, or without the training) has row −1, NaN and 0 parameters.
 
         Raises:
             InvalidCellError: An argument has the wrong shape, type or values.
@@ -387,17 +386,17 @@ class Benchmark:
         budget: Budget | int | None = None,
         needs: Sequence[str] = (),
     ) -> Evaluations:
-        """Evaluates the cells in many rows of the space, otherwise as :meth:`query_batch`.
+        """Evaluates the cells in many rows of the space, otherwise like :meth:`query_batch`.
 
         Args:
             rows: Integers of shape (B,), each 0 ≤ row < len(space), or −1 for "not a cell" as in :meth:`Space.rows`.
-            epochs: As in :meth:`query_batch`, and so are ``repeat`` and ``budget``.
-            repeat: See there.
-            budget: See there.
+            epochs: As in :meth:`query_batch`.
+            repeat: As in :meth:`query_batch`.
+            budget: As in :meth:`query_batch`.
             needs: As in :meth:`query`.
 
         Raises:
-            OutOfDomainError: There is no such row, epochs or repeat; nothing is charged.
+            OutOfDomainError: The benchmark has no such row, epochs or repeat; nothing is charged.
             BudgetExhaustedError: The budget does not allow all of it; nothing is charged.
         """
         epochs = self.check_epochs(epochs)
@@ -465,7 +464,7 @@ class Benchmark:
             partly: Charge those before the first that would overspend, instead of all or none.
 
         Returns:
-            How many of the evaluations are paid: B, unless ``partly``.
+            The number of paid evaluations: B, unless ``partly``.
 
         Raises:
             BudgetExhaustedError: The budget does not allow all, and ``partly`` is not set; nothing is charged.
@@ -522,16 +521,16 @@ class Benchmark:
         """A metric of all cells of the space in row order, or of some rows.
 
         Args:
-            name: A field of :class:`Evaluation` that holds a number.
+            name: A numeric field of :class:`Evaluation`.
             epochs: One of :attr:`epochs`; the highest by default.
-            rows: Rows of the space, shape (n,); then only these are read. All by default, which are kept in memory.
+            rows: Rows of the space, shape (n,), to read only these; all by default, which are kept in memory.
 
         Returns:
             Float64, shape (cells,) and read-only, or (n,): means over repeats, NaN where there is no metric.
 
         Raises:
-            UnknownNameError: There is no such metric.
-            OutOfDomainError: There is no such epochs or row.
+            UnknownNameError: The metric is unknown.
+            OutOfDomainError: The benchmark has no such epochs or row.
         """
         epochs = self.check_epochs(epochs)
         name = one_of("metric", name, (*COLUMNS, "trainable_parameters"))
@@ -556,9 +555,9 @@ class Benchmark:
         return result
 
     def lacking(self, objectives: Sequence[str] = DEFAULT_OBJECTIVES, epochs: int | None = None) -> frozenset[int]:
-        """Rows of the cells that cannot be judged, since they have no metric of one of the objectives.
+        """Rows of the cells that cannot be judged, since a metric of an objective is missing.
 
-        They are missing, or were trained for other epochs, or one of their metrics was not noted.
+        These cells are missing, were trained for other epochs, or lack one of the metrics.
         """
         names, epochs = check_objectives(objectives), self.check_epochs(epochs)
 
@@ -574,10 +573,10 @@ class Benchmark:
     def provenance(
         self, name: str, epochs: int | None = None, rows: NDArray[np.integer] | None = None
     ) -> NDArray[np.str_]:
-        """Where a metric of each cell comes from; otherwise as :meth:`values`.
+        """The provenance of a metric for each cell; otherwise like :meth:`values`.
 
         Returns:
-            Words of ``ecnas.table.PROVENANCES``, shape (cells,) or (n,); what has no metric has the empty word.
+            Words of ``ecnas.table.PROVENANCES``, shape (cells,) or (n,); empty where the metric is missing.
 
         Example:
             >>> import ecnas
@@ -594,10 +593,10 @@ class Benchmark:
         return np.where(lacking, "", words)
 
     def provenance_of(self, row: int, epochs: int, repeat: int | None = None) -> Provenance:
-        """What an evaluation of a cell is called: by the provenance of its weakest metric.
+        """The provenance of an evaluation of a cell: that of its weakest metric.
 
         Raises:
-            OutOfDomainError: There is no such row or epochs.
+            OutOfDomainError: The benchmark has no such row or epochs.
         """
         row, epochs = self.space.check_row(row), self.check_epochs(epochs)
         if not self._is_mixed:
@@ -624,7 +623,7 @@ class Benchmark:
         """The exact Pareto front over all cells of the benchmark.
 
         Args:
-            objectives: Names out of ``ecnas.objectives.OBJECTIVES``.
+            objectives: Names from ``ecnas.objectives.OBJECTIVES``.
             epochs: One of :attr:`epochs`; the highest by default.
 
         Raises:
@@ -640,8 +639,8 @@ class Benchmark:
     def normalisation(self, objectives: Sequence[str] = DEFAULT_OBJECTIVES, epochs: int | None = None) -> Normalisation:
         """Normalises objectives between the ideal and the nadir point of their exact front.
 
-        An objective that has only one value on the front (as a single objective has) is normalised between its worst
-        and its best value over all cells instead.
+        An objective with only one value on the front, such as a single objective, is normalised between its worst and
+        its best value over all cells instead.
         """
         names = check_objectives(objectives)
         epochs = self.check_epochs(epochs)
@@ -689,11 +688,11 @@ class Benchmark:
     ) -> Scalarisation:
         """A scalarisation by name, one of ``ecnas.objectives.SCALARISATIONS``, with this benchmark's bounds.
 
-        Without a name it is the default, "soft-cap"; with weights alone, or with one objective, it is "linear". An
-        object is returned as it is, once it was found to fit the objectives.
+        The default is "soft-cap"; with only weights, or with one objective, it is "linear". An object is checked
+        against the objectives and returned.
 
         Raises:
-            UnknownNameError: There is no such scalarisation.
+            UnknownNameError: The scalarisation is unknown.
             ValueError: It does not fit the objectives.
         """
         names = check_objectives(objectives)
@@ -736,7 +735,7 @@ class Benchmark:
     ) -> tuple[Cell, float]:
         """The best cell of the whole table under a scalarisation (the default one if none is given), and its reward.
 
-        Of several equally good cells it is the first.
+        Of several equally good cells, the first one.
         """
         rewards = self.scalar_rewards(scalarisation, objectives, epochs)
         if np.isnan(rewards).all():
@@ -749,10 +748,10 @@ class Benchmark:
     def reference_point(
         self, objectives: Sequence[str] = DEFAULT_OBJECTIVES, epochs: int | None = None
     ) -> NDArray[np.float64]:
-        """Where hypervolume is measured from: a tenth of the front's extent behind the exact nadir.
+        """The reference point for hypervolume: a tenth of the front's extent beyond the exact nadir.
 
-        In natural units, shape (m,). Near the nadir, so that a gain in either objective counts, but behind it, so that
-        the extreme points of the front count too (Ishibuchi et al. 2018, https://doi.org/10.1162/evco_a_00226).
+        In natural units, shape (m,). It is near the nadir, so that a gain in either objective counts, but beyond it, so
+        that the extreme points of the front count too (Ishibuchi et al. 2018, https://doi.org/10.1162/evco_a_00226).
         """
         normalisation = self.normalisation(objectives, epochs)
         return np.array([normalisation.metric(name, -REFERENCE_MARGIN) for name in normalisation.names])

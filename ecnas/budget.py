@@ -1,4 +1,4 @@
-"""A budget for a search: how much may be spent on evaluations, in which currency."""
+"""A budget for a search: limits on evaluations, epochs, energy and time."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Spending:
 
     Attributes:
         evaluations: Queries.
-        epochs: Epochs that the queried networks would have been trained.
-        energy: Energy that their training would have cost, in kWh.
-        seconds: Time that their training would have taken.
+        epochs: Epochs of training of the queried networks.
+        energy: Energy of their training, in kWh.
+        seconds: Time of their training.
     """
 
     evaluations: int = 0
@@ -42,21 +42,21 @@ class Spending:
 
 
 class Budget:
-    """Counts what evaluations cost and refuses the one that would overspend.
+    """Adds up the cost of evaluations, and refuses the one that would overspend.
 
-    Every query is charged, a repeated cell too, since its network would be trained again. All limits hold together. The
-    account is exact: amounts are added as decimals, so ten times 0.1 kWh fit into 1 kWh.
+    Every query is charged, including that of a repeated cell, since its network would be trained again. All limits
+    apply. The account is exact: amounts are added as decimals, so ten times 0.1 kWh fit into 1 kWh.
 
-    One budget can serve many searches, environments and threads of one process, and a copy (``copy.deepcopy`` too, as
-    tree search copies environments) is the same account. It cannot go to another process, where nobody would see what
-    is spent here: pickling it raises, and so does charging it after a fork.
+    One budget can serve many searches, environments and threads of one process. A copy is the same account, and so is a
+    ``copy.deepcopy``, as in tree search. A budget cannot be used in another process, which would not see what is spent
+    here: pickling it raises, and so does charging it after a fork.
 
     Args:
-        evaluations: Most queries.
-        epochs: Most epochs of training, summed over queries.
-        energy: Most energy of training in kWh, summed over queries.
-        seconds: Most time of training, summed over queries.
-        unique: Charge a cell that is queried again at the same number of epochs only once.
+        evaluations: Limit on queries.
+        epochs: Limit on epochs of training, summed over queries.
+        energy: Limit on the energy of training in kWh, summed over queries.
+        seconds: Limit on the time of training, summed over queries.
+        unique: Charge a repeated query of the same cell and epochs only once.
 
     Raises:
         ValueError: A limit is not a number above zero, a count is not whole, or ``unique`` is no truth value.
@@ -93,9 +93,9 @@ class Budget:
 
         Args:
             epochs: Epochs of training.
-            energy: kWh; NaN (the benchmark has no such metric) is allowed where energy has no limit, and counts as 0.
+            energy: kWh; NaN (a missing metric) is allowed if energy has no limit, and counts as 0.
             seconds: Seconds of training; NaN as for ``energy``.
-            key: What makes evaluations the same, for ``unique=True``.
+            key: Identifies equal evaluations, for ``unique=True``.
 
         Raises:
             BudgetExhaustedError: The evaluation would overspend.
@@ -126,17 +126,17 @@ class Budget:
         keys: Iterable[Hashable],
         partly: bool = False,
     ) -> int:
-        """Charges evaluations in their order: what :meth:`charge` does one by one, at once.
+        """Charges several evaluations in order, with the same result as :meth:`charge` one by one.
 
         Args:
             epochs: Epochs of each training.
             energy: kWh of each, shape (B,).
             seconds: Seconds of each, shape (B,).
-            keys: What makes evaluations the same, B of them; only looked at with ``unique=True``.
+            keys: Identify equal evaluations, B of them; used only with ``unique=True``.
             partly: Charge those before the first that would overspend, instead of all or none.
 
         Returns:
-            How many were charged: all, unless ``partly``.
+            The number of charged evaluations: all, unless ``partly``.
 
         Raises:
             BudgetExhaustedError: One would overspend, and ``partly`` is not set; nothing was charged.
@@ -176,7 +176,7 @@ class Budget:
         return paid
 
     def _how_many_fit(self, count: int, epochs: int, amounts: dict[str, Amounts]) -> int:
-        """How many of the evaluations can be charged before one would overspend."""
+        """The number of evaluations that can be charged before one would overspend."""
         for name, most in self._limits.items():
             if name in amounts and not self._is_far(name, amounts[name].estimate):
                 spent = self._sums[name].total
@@ -193,11 +193,11 @@ class Budget:
         return count
 
     def _is_far(self, name: str, amount: float = 0.0) -> bool:
-        """Whether an amount surely leaves something of a limit on energy or seconds, without adding up exactly."""
+        """Whether an amount certainly stays below a limit on energy or seconds, without exact addition."""
         return name in self._sums and self._sums[name].estimate + amount < _FAR * float(self._limits[name])
 
     def _check(self, epochs: int, amounts: Mapping[str, float], before: Mapping[str, Decimal | int] = _NOTHING) -> None:
-        """Raises if an evaluation would overspend; ``before`` is what others cost that are not charged either."""
+        """Raises if an evaluation would overspend; ``before`` is the cost of earlier ones not yet charged."""
         for name, most in self._limits.items():
             amount = {"evaluations": 1, "epochs": epochs}.get(name)
             cost = decimal_of(amounts[name] if amount is None else amount)
@@ -235,10 +235,10 @@ class Budget:
         return Amounts(amounts)
 
     def require(self, epochs: int) -> None:
-        """Raises unless a training of ``epochs`` may begin; its energy and time are not known before it ends.
+        """Raises unless a training of ``epochs`` may start; its energy and time are known only at its end.
 
         Raises:
-            BudgetExhaustedError: A limit is reached to the last unit, or fewer epochs than these are left.
+            BudgetExhaustedError: A limit is fully spent, or fewer epochs are left.
             BudgetProcessError: The budget is of another process.
         """
         self._require_own_process()
@@ -256,24 +256,24 @@ class Budget:
 
     @property
     def num_charges(self) -> int:
-        """How many evaluations have been charged: ``spent.evaluations``, but without adding up the rest."""
+        """The number of charged evaluations: ``spent.evaluations``, without adding up the rest."""
         return self._evaluations
 
     @property
     def spent(self) -> Spending:
-        """What has been spent."""
+        """The amounts spent."""
         with self._lock:
             energy, seconds = (float(self._sums[name].total) for name in ("energy", "seconds"))
             return Spending(self._evaluations, self._epochs, energy, seconds)
 
     @property
     def limits(self) -> dict[str, float]:
-        """The limits by name; a currency without a limit is not there."""
+        """The limits by name; currencies without a limit are absent."""
         return {name: float(limit) for name, limit in self._limits.items()}
 
     @property
     def remaining(self) -> Spending:
-        """What is left; infinite where there is no limit (evaluations and epochs too)."""
+        """The amounts left; infinite without a limit (also for evaluations and epochs)."""
         values: dict[str, Any] = dict.fromkeys(_UNITS, math.inf)
         with self._lock:
             for name, limit in self._limits.items():
@@ -284,9 +284,9 @@ class Budget:
 
     @property
     def exhausted(self) -> bool:
-        """Whether some limit is reached to the last unit.
+        """Whether a limit is fully spent.
 
-        A budget in kWh or seconds seldom ends on the last unit: the evaluation that does not fit raises instead.
+        A budget in kWh or seconds rarely is: instead, the evaluation that does not fit raises.
         """
         with self._lock:
             return any(self._spent(name) >= limit for name, limit in self._limits.items())

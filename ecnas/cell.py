@@ -63,17 +63,17 @@ def _row_tables(num_vertices: int) -> tuple[int, list[tuple[int, list[int]]]]:
 class Cell:
     """A cell, pruned of the vertices that are not on a path from its input to its output.
 
-    Cells are immutable and hashable, and equal when they are isomorphic after pruning, that is when they are the same
+    Cells are immutable and hashable. Two cells are equal if they are isomorphic after pruning: then they are the same
     network.
 
     Args:
         adjacency: V×V matrix of 0 and 1 of any type, 2 ≤ V ≤ 7, upper-triangular; entry [x, y] is the edge x→y.
             Vertex 0 is the input, vertex V−1 the output.
-        ops: The V−2 operations of the inner vertices, out of ``ecnas.OPERATIONS`` (``"conv3x3"`` and ``"conv1x1"`` will
-            do); or V names with ``"input"`` first and ``"output"`` last.
+        ops: The V−2 operations of the inner vertices, from ``ecnas.OPERATIONS`` (``"conv3x3"`` and ``"conv1x1"`` are
+            accepted too); or V names with ``"input"`` first and ``"output"`` last.
 
     Raises:
-        InvalidCellError: The matrix or an operation is not allowed, or no path leads from input to output.
+        InvalidCellError: The matrix or an operation is invalid, or no path leads from input to output.
 
     Example:
         >>> cell = Cell([[0, 1, 1], [0, 0, 1], [0, 0, 0]], ["conv3x3-bn-relu"])
@@ -110,10 +110,10 @@ class Cell:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Cell:
-        """The cell of :meth:`to_dict`'s dictionary, or of any with ``adjacency`` and ``ops``; other keys are not read.
+        """The cell of :meth:`to_dict`'s dictionary, or of any with ``adjacency`` and ``ops``; other keys are ignored.
 
         Raises:
-            InvalidCellError: It is no cell, or one whose hash is not the one that stands beside it.
+            InvalidCellError: It is not a cell, or its ``hash`` does not match.
         """
         from ecnas.interchange import read_cell
 
@@ -130,7 +130,7 @@ class Cell:
 
     @property
     def row(self) -> int:
-        """Position in the enumeration of all cells; −1 for a cell of more than nine edges, which is in no space."""
+        """Position in the enumeration of all cells; −1 for a cell of more than nine edges, in no space."""
         return self._row
 
     @cached_property
@@ -146,7 +146,7 @@ class Cell:
 
     @cached_property
     def _canonical(self) -> tuple[int, int, int]:
-        """Vertices, edge bits and op code of the canonical labelling: what identifies the cell."""
+        """Vertices, edge bits and op code of the canonical labelling, which identify the cell."""
         if self._row != isomorphism.NOT_A_CELL:
             return isomorphism.unpack_cell(isomorphism.load_index().cells.item(self._row))
         return isomorphism.canonical_cell(*self._pruned)
@@ -238,7 +238,7 @@ class Cell:
         return of_cell(self)
 
     def __str__(self) -> str:
-        """A line a vertex, a column an edge: ``┬`` where it leaves, ``▼`` where it arrives."""
+        """One line per vertex and one column per edge: ``┬`` at its start, ``▼`` at its end."""
         names = [INPUT, *(_SHORT_NAME[op] for op in self.ops), OUTPUT]
         edges = [(x, y) for x in range(self.num_vertices) for y in range(self.num_vertices) if self.adjacency[x, y]]
         width = max(map(len, names))

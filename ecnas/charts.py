@@ -1,8 +1,8 @@
 """Charts of benchmarks: all cells, single cells, several machines.
 
-Each function draws into the axes it is given, or into a new figure, and returns them. Made to be read in print and by
-colour-blind readers: Okabe and Ito's colours, told apart by line style or marker as well; energies on a log axis;
-accuracies and energies of one fidelity in one chart.
+Each function draws into the given axes, or into a new figure, and returns the axes. Charts are readable in print and by
+colour-blind readers: they use Okabe and Ito's colours, and line styles or markers differ as well. Energies have a log
+axis. All metrics in a chart are from one fidelity.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ _NOTE: Final = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 
 def scatter(benchmark: Benchmark, epochs: int | None = None, ax: Axes | None = None) -> Axes:
     """Validation accuracy against energy of all cells, with the exact front and its special solutions.
 
-    Large spaces are shown as a density. Failed trainings, far below the front, are cut off and counted. Where only some
-    cells were measured and the others predicted, the measured ones are marked.
+    Large spaces are shown as a density. Failed trainings, far below the front, are cut off and counted. If some cells
+    were measured and others predicted, the measured ones are marked.
     """
     from matplotlib.colors import LogNorm
 
@@ -93,10 +93,10 @@ def radar(
     """Several metrics of single cells, each from the worst (centre) to the best (rim) value of the exact front.
 
     Args:
-        benchmark: Where the metrics come from.
+        benchmark: The source of the metrics.
         rows: Cells by label; by default the front's least-energy, best-accuracy and knee solutions.
         epochs: Fidelity; the highest by default.
-        metrics: Names out of ``ecnas.OBJECTIVES``, one a spoke; those on a log scale are so here too.
+        metrics: Names from ``ecnas.OBJECTIVES``, one per spoke, each on the scale of the objective.
         ax: Polar axes.
     """
     if ax is None:

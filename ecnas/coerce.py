@@ -1,18 +1,18 @@
-"""What arguments may be given as: the one place that turns them into what the code works with, or says what is wrong.
+"""Accepted forms of arguments: the one place that converts them, or says what is wrong.
 
-Every message names the parameter, what it must be and the value as Python writes it, so that ``"108"`` is told from
-108, and the nearest name where a name is expected. What one entry accepts, its siblings accept:
+Every message gives the parameter, what is allowed, and the value as Python writes it, so that ``"108"`` differs from
+108. If a name is expected, it suggests the nearest one. All entry points accept the same forms:
 
 * whole numbers of any integer type, zero-dimensional arrays included (:func:`whole`, :func:`as_whole`,
-  :func:`whole_array`); a fraction, a truth value or a text is never rounded or taken for one;
-* a name out of a catalogue (:func:`one_of`);
-* a sequence, whose order counts, so no set and no dictionary (:func:`ordered`);
+  :func:`whole_array`); fractions, truth values and strings are refused;
+* a name from a catalogue (:func:`one_of`);
+* a sequence with an order, so not a set or a dictionary (:func:`ordered`);
 * a benchmark, its name or its path (:func:`benchmark_of`);
 * a budget, or a number of evaluations (:func:`budget_of`).
 
-What depends on a benchmark is checked by the benchmark: ``check_epochs``, ``check_repeat`` and ``scalarisation``, which
-takes a name or an object. Objectives are checked by :func:`ecnas.objectives.check_objectives`, rows by
-``Space.check_row`` and ``Space.check_rows``.
+The benchmark checks what depends on it: ``check_epochs``, ``check_repeat`` and ``scalarisation``, which accepts a name
+or an object. Objectives are checked by :func:`ecnas.objectives.check_objectives`, rows by ``Space.check_row`` and
+``Space.check_rows``.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = ["as_whole", "benchmark_of", "budget_of", "one_of", "ordered", "shown"
 
 
 def as_whole(value: object) -> int | None:
-    """The int of a whole number of any integer type, or None if it is none (a truth value is none)."""
+    """The int of a whole number of any integer type; None for anything else, including truth values."""
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
     if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
@@ -56,14 +56,14 @@ def whole(
 
     Args:
         name: The parameter, for the message.
-        value: What was given.
-        least: The least that is allowed.
-        most: The most that is allowed, if there is a most.
-        where: What the bounds belong to, such as ``"in space 4V"``.
-        error: What to raise.
+        value: The value.
+        least: Lower bound.
+        most: Upper bound, if there is one.
+        where: The context of the bounds, such as ``"in space 4V"``.
+        error: The type of the exception.
 
     Raises:
-        Exception: Of the type ``error``, if the value is no whole number or outside of the bounds.
+        Exception: Of the type ``error``, if the value is not a whole number, or is outside the bounds.
     """
     number = as_whole(value)
     if number is None or number < least or (most is not None and number > most):
@@ -96,11 +96,11 @@ def whole_array(
 
 
 def one_of(kind: str, value: object, allowed: Iterable[str]) -> str:
-    """A name out of a catalogue.
+    """A name from a catalogue.
 
     Args:
-        kind: What it is a name of, for the message.
-        value: What was given.
+        kind: The kind of name, for the message.
+        value: The value.
         allowed: The catalogue.
 
     Raises:
@@ -116,12 +116,12 @@ def ordered(name: str, values: object, of: str, error: type[Exception] = ValueEr
 
     Args:
         name: The parameter, for the message.
-        values: What was given: a list, tuple or other sequence, or a one-dimensional array.
-        of: What it holds, such as ``"names"``.
-        error: What to raise.
+        values: A list, tuple or other sequence, or a one-dimensional array.
+        of: Its content, such as ``"names"``.
+        error: The type of the exception.
 
     Raises:
-        Exception: Of the type ``error``, if it is something without an order, such as a set, or a single text.
+        Exception: Of the type ``error``, if it has no order, such as a set, or is a single string.
     """
     if isinstance(values, (tuple, list)):
         return tuple(values)
@@ -159,7 +159,7 @@ def budget_of(budget: Budget | float | None) -> Budget | None:
     """A budget; a new one for a number of evaluations; None for None.
 
     Raises:
-        ValueError: It is something else, or no finite whole number above zero.
+        ValueError: It is something else, or not a finite whole number above zero.
     """
     from ecnas.budget import Budget
 

@@ -2,12 +2,12 @@
 
 The network is NAS-Bench-101's (Ying et al. 2019, section 2.2 and ``nasbench/lib/model_builder.py`` of its reference
 implementation): a 3×3 convolution to 128 channels; three stacks of three cells, with 2×2 max-pooling and twice the
-channels between stacks; global average pooling; a dense layer to 10 classes. Inside of a cell
+channels between stacks; global average pooling; a dense layer to 10 classes. In a cell
 
-* every edge from the input carries a 1×1 projection to the channels of its target;
+* every edge from the input has a 1×1 projection to the channels of its target;
 * the channels of the vertices with an edge into the output add up to the cell's channels: they are split evenly, the
   remainder going one each to the first vertices; other vertices have as many channels as their widest successor;
-* a convolution has no bias and is followed by a batch normalisation with two trainable metrics a channel.
+* a convolution has no bias and is followed by a batch normalisation with two trainable parameters per channel.
 
 Everything is computed for whole arrays of cells at once.
 """
