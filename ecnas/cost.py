@@ -9,7 +9,7 @@ channels between stacks; global average pooling; a dense layer to 10 classes. In
   remainder going one each to the first vertices; other vertices have as many channels as their widest successor;
 * a convolution has no bias and is followed by a batch normalisation with two trainable parameters per channel.
 
-Everything is computed for whole arrays of cells at once.
+All functions work on whole arrays of cells.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _KERNEL_SIZES: Final = np.array([3, 1, 0])  # of the operations in the order of 
 
 
 class Cost(NamedTuple):
-    """What a network holds and does.
+    """Parameters and operations of a network.
 
     Attributes:
         trainable_parameters: int64, shape (B,).
@@ -52,7 +52,7 @@ def vertex_channels(num_vertices: int, edge_bits: NDArray[np.integer], channels:
         channels: Channels of the cell's output.
 
     Returns:
-        int64, shape (B, V). The entry of vertex 0, whose channels depend on the cell before, is 0.
+        int64, shape (B, V). The entry of vertex 0, whose channels depend on the previous cell, is 0.
     """
     bits = edge_bits.astype(np.int64)
     output = num_vertices - 1
@@ -80,7 +80,7 @@ def network_cost(num_vertices: int, edge_bits: NDArray[np.integer], ops: NDArray
         ops: Op codes per vertex (0 conv3x3, 1 conv1x1, 2 maxpool3x3), shape (B, ≥ V−2).
 
     Returns:
-        The exact metrics of the B networks.
+        The exact cost of the B networks.
     """
     bits = edge_bits.astype(np.int64)
     size, channels = IMAGE_SIZE, STEM_CHANNELS

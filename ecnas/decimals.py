@@ -1,8 +1,7 @@
 """Sums of floats as the decimals that name them: ten times 0.1 is 1.
 
-A float stands for the shortest decimal that is read as it: what its author wrote, and what ``repr`` shows. Here it is
-found for whole arrays at once, by arithmetic that is exact, so that an account of thousands of amounts a step costs
-next to nothing.
+A float stands for the shortest decimal that reads as this float, which is what ``repr`` shows. Here it is found for
+whole arrays by exact arithmetic, so an account of thousands of amounts per step costs almost nothing.
 """
 
 from __future__ import annotations
@@ -41,10 +40,10 @@ def decimal_of(amount: float | Decimal) -> Decimal:
 
 
 class ExactSum:
-    """A sum of finite amounts from 0, exact as decimals. It adds up when it is asked, so that adding costs little.
+    """An exact decimal sum of finite amounts from 0. It is computed on demand, so adding is cheap.
 
     Attributes:
-        estimate: The sum but for rounding: a relative error of at most 2⁻⁵² for each time that something was added.
+        estimate: The sum up to rounding: a relative error of at most 2⁻⁵² per addition.
     """
 
     def __init__(self) -> None:
@@ -114,7 +113,7 @@ class Amounts:
 
     @functools.cached_property
     def estimate(self) -> float:
-        """The sum but for rounding; infinite if it is too large for a float."""
+        """The sum up to rounding; infinite if it is too large for a float."""
         if self.is_quick:
             return float(self.total)
         with np.errstate(over="ignore"):
@@ -135,14 +134,14 @@ class Amounts:
 
 
 class PriceList:
-    """What each of many things costs, in a form in which the sum of any of them is one of integers.
+    """Prices of many items, in a form in which the sum of any of them is a sum of integers.
 
     Args:
         prices: Finite amounts from 0, shape (n,).
 
     Attributes:
-        limbs: As those of :class:`Amounts`, shape (n, 2).
-        power: Likewise.
+        limbs: As in :class:`Amounts`, shape (n, 2).
+        power: As in :class:`Amounts`.
 
     Raises:
         ValueError: Some are so much larger than others that integers in a common unit would be too large: a factor of

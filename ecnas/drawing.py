@@ -1,6 +1,6 @@
 """The look of all charts: styles, colours, labels, log axes, and how a graph of operations is drawn.
 
-Needs matplotlib where it draws; colours and labels need nothing, so that pages share them.
+Drawing needs matplotlib. Colours and labels do not, so pages share them.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ STYLE: Final[dict[Any, Any]] = {
     "svg.hashsalt": "ecnas",
     "pdf.fonttype": 42,  # outlines that journals accept, not bitmaps
 }
-"""What all charts have in common, as matplotlib's rcParams."""
+"""The style of all charts, as matplotlib's rcParams."""
 
 
 NARROW: Final = 4.2
-"""Charts that are narrower than this, in inches, are for a column of a paper, and have smaller type."""
+"""Charts narrower than this, in inches, are for a column of a paper and have smaller type."""
 
 _SMALL: Final[dict[Any, Any]] = {
     "font.size": 7.5,
@@ -68,7 +68,7 @@ _SMALL: Final[dict[Any, Any]] = {
 
 @contextlib.contextmanager
 def style(width: float | None = None) -> Iterator[None]:
-    """The charts' style within a ``with`` block, for charts of a width in inches."""
+    """The style of charts of a width in inches, for a ``with`` block."""
     from matplotlib import rc_context
 
     with rc_context(STYLE | (_SMALL if width is not None and width < NARROW else {})):
@@ -76,7 +76,7 @@ def style(width: float | None = None) -> Iterator[None]:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """A figure of a size in inches, without pyplot: no display is opened and no global state is left behind."""
+    """A figure of a size in inches, without pyplot: it opens no display and leaves no global state."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -86,7 +86,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def new_axes(ax: Axes | None, width: float, height: float) -> Axes:
-    """The axes that are given, or those of a new figure of a size in inches."""
+    """The given axes, or those of a new figure of a size in inches."""
     if ax is None:
         axes: Axes = new_figure(width, height).subplots()
         return axes
@@ -101,12 +101,12 @@ def figure_of(ax: Axes) -> Figure:
 
 
 def is_alone(ax: Axes) -> bool:
-    """Whether axes are the only ones of their figure, but for bars of colours."""
+    """Whether axes are the only ones of their figure, apart from colour bars."""
     return all(each is ax or each.get_label() == "<colorbar>" for each in figure_of(ax).axes)
 
 
 def legend_below(ax: Axes) -> None:
-    """Puts the legend below the axes, where it hides no data, in as many columns as there is room for.
+    """Puts the legend below the axes, where it hides no data, in as many columns as fit.
 
     A legend that takes more than a third of the figure's height makes the figure taller instead of squeezing the axes.
     """
@@ -196,15 +196,15 @@ def save(figure: Figure, path: Path) -> list[Path]:
 
 
 def metric_label(name: str) -> str:
-    """What axes and headings call an objective, with its unit."""
+    """The label of an objective on axes and in headings, with its unit."""
     objective = OBJECTIVES[name]
     return f"{objective.label} ({objective.unit})" if objective.unit else objective.label
 
 
 def as_text(name: str) -> str:
-    """A name as matplotlib shows it letter by letter: it takes what is between dollar signs for mathematics.
+    """A name escaped for matplotlib, which reads text between dollar signs as mathematics.
 
-    And it leaves what begins with an underscore out of legends.
+    It also omits names that begin with an underscore from legends.
     """
     shown = name.replace("$", r"\$")
     return f"\N{ZERO WIDTH SPACE}{shown}" if shown.startswith("_") else shown
@@ -231,7 +231,7 @@ def log_ticks(axis: Any, low: float, high: float, most: int = 7) -> None:
 def log_tick_values(low: float, high: float, most: int = 7) -> list[float]:
     """Round numbers from ``low`` to ``high`` for a log axis: of the densest of a few schemes that has at most ``most``.
 
-    Every scheme is labelled in full, so that 20 cannot be read as 2 × what stands beside it.
+    Every tick is labelled in full, so that 20 cannot be read as a multiple of its neighbour.
     """
     schemes: tuple[tuple[float, ...], ...] = (
         (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9),
@@ -263,10 +263,10 @@ def set_scale(
     Args:
         ax: Axes.
         which: The axis.
-        values: What is to be seen; on a log scale, positive values alone.
+        values: The values to show; on a log scale, only positive ones count.
         log: Use a log scale.
-        margin: Room at either end, as a part of the axis.
-        most: Ticks of a log scale; by default as many as the figure has room for.
+        margin: Margin at either end, as a fraction of the axis.
+        most: Maximum number of ticks of a log scale; by default as many as fit.
     """
     if most is None:
         width, height = figure_of(ax).get_size_inches()
@@ -287,7 +287,7 @@ def set_scale(
 
 
 def staircase(ax: Axes, front: NDArray[np.float64], objectives: Sequence[str], **line: Any) -> None:
-    """A front of two objectives, the second to the right: what is attained lies on the worse side of the line.
+    """A front of two objectives, the second on the x axis; the attained region is on the worse side of the line.
 
     Args:
         ax: Axes.
@@ -323,11 +323,10 @@ _PIXELS: Final = 54
 
 
 def draw_graph(names: Sequence[str], edges: Sequence[tuple[int, int]], ax: Axes) -> Axes:
-    """Draws vertices by name, one a level from the input (top) down.
+    """Draws vertices by name, one per level from the input (top) down.
 
-    An edge to the next vertex is a straight arrow. A longer one leaves its box at a side, passes the vertices
-    between in a lane that no other edge has there, and enters its target's box at that side: it touches no other
-    box.
+    An edge to the next vertex is a straight arrow. A longer one leaves its box at a side, passes the vertices between
+    in its own lane, and enters its target's box at the same side, without touching any other box.
     """
     from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
@@ -364,7 +363,7 @@ def draw_graph(names: Sequence[str], edges: Sequence[tuple[int, int]], ax: Axes)
 
 
 def edge_paths(edges: Sequence[tuple[int, int]]) -> list[NDArray[np.float64]]:
-    """Where edges run: corner points from box to box, shape (n, 2); vertex v has its box at (0, −v)."""
+    """The paths of edges: corner points from box to box, shape (n, 2); vertex v has its box at (0, −v)."""
     lanes = _lanes(edges)
     # Ends of edges at one side of one box are spread over its height, arrivals above departures.
     leaving: dict[tuple[int, int], list[tuple[int, int]]] = {}
@@ -431,7 +430,7 @@ def _matplotlib_path(points: NDArray[np.float64]) -> Any:
 
 
 def graph_svg(names: Sequence[str], edges: Sequence[tuple[int, int]]) -> str:
-    """The picture of :func:`draw_graph` as an SVG element of class ``cell``, for pages, which bring their own style."""
+    """The picture of :func:`draw_graph` as an SVG element of class ``cell``, for pages with their own style."""
     lanes = [abs(path[:, 0]).max() for path in edge_paths(edges)]
     half = max([_WIDTH / 2, *lanes]) + 0.1
     width, height = 2 * half, len(names) - 0.3

@@ -1,14 +1,14 @@
 """How cells are written as integers.
 
-A cell of V vertices has an upper-triangular V×V adjacency matrix and V−2 operations. Two integers hold all of it:
+A cell of V vertices has an upper-triangular V×V adjacency matrix and V−2 operations. Two integers encode it:
 
 * ``edge_bits``: bit ``x + y(y−1)/2`` is the edge x→y, the numbering of NAS-Bench-101's graph generator (Ying et al.
   2019, https://arxiv.org/abs/1902.09635). Seven vertices need 21 bits.
-* ``op_code``: the operations of vertices 1 … 5 as base-3 digits, vertex 1 most significant; a vertex that is not there
+* ``op_code``: the operations of vertices 1 … 5 as base-3 digits, vertex 1 most significant; an absent vertex
   has digit 0. Five inner vertices need 243 codes.
 
-Cells of every size fit into one *frame* of seven vertices when the output is moved to vertex 6 and the vertices between
-are left unconnected, so that one look-up table serves the three search spaces.
+Cells of every size fit into one *frame* of seven vertices, with the output at vertex 6 and unused vertices unconnected.
+So one look-up table serves the three search spaces.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ MAX_INNER: Final = MAX_VERTICES - 2
 NUM_OPERATIONS: Final = len(OPERATIONS)
 NUM_OP_CODES: Final = NUM_OPERATIONS**MAX_INNER
 NUM_PATTERNS: Final = 1 << (MAX_VERTICES * (MAX_VERTICES - 1) // 2)
-"""How many sets of edges a frame of seven vertices can have: 2²¹."""
+"""Number of edge sets in a frame of seven vertices: 2²¹."""
 
 OP_WEIGHTS: Final = tuple(NUM_OPERATIONS ** (MAX_INNER - v) for v in range(1, MAX_INNER + 1))
-"""What the operation of vertices 1 … 5 counts in an ``op_code``."""
+"""Weights of the operations of vertices 1 … 5 in an ``op_code``."""
 
 _FRAME_OUTPUT_OFFSET: Final = (MAX_VERTICES - 1) * (MAX_VERTICES - 2) // 2
 
 
 def edge_bit(source: int, target: int) -> int:
-    """The number of the bit that holds the edge ``source → target`` (``source < target``)."""
+    """The number of the bit of the edge ``source → target`` (``source < target``)."""
     return source + target * (target - 1) // 2
 
 
@@ -69,7 +69,7 @@ def bits_to_adjacency(num_vertices: int, edge_bits: Any) -> NDArray[np.int8]:
 
 
 def adjacency_to_bits(adjacency: NDArray[Any]) -> NDArray[np.int64]:
-    """Edge bits of 0/1 adjacency matrices: shape S + (V, V) to int64 of shape S. The lower triangle is not read."""
+    """Edge bits of 0/1 adjacency matrices: shape S + (V, V) to int64 of shape S. The lower triangle is ignored."""
     num_vertices = adjacency.shape[-1]
     weights = np.zeros((num_vertices, num_vertices), dtype=np.int64)
     for target in range(1, num_vertices):
@@ -84,7 +84,7 @@ def ops_to_code(ops: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def batch_to_frame(adjacency: ArrayLike, ops: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Checks B cells of V vertices that are given as arrays, and writes them as integers.
+    """Checks B cells of V vertices in arrays, and encodes them as integers.
 
     Args:
         adjacency: Upper-triangular matrices of 0 and 1, of any type, shape (B, V, V); or edge bits, integers of shape

@@ -1,4 +1,4 @@
-"""How a program ends that a user started: a user's slip is one line and an exit code, never a traceback."""
+"""How programs report errors of their users: by one line and an exit code, never by a traceback."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ INTERRUPTED: Final = 130
 
 
 def ending_of(error: BaseException, program: str) -> int:
-    """Says what ended a program, unless it is meant to end quietly.
+    """Prints the error that ended a program, unless it should end quietly.
 
     Args:
-        error: What came through.
-        program: The program's name, which the line begins with.
+        error: The error.
+        program: The program's name, at the start of the line.
 
     Returns:
         The exit code: 0 when the reader of the output, such as ``head``, has closed the pipe.
 
     Raises:
-        BaseException: The error, if it is no fault of the user.
+        BaseException: The error, if it is not the user's.
     """
     if isinstance(error, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered goes nowhere

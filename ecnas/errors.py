@@ -8,7 +8,7 @@ from typing import Final
 
 
 def shown(value: object, most: int = 120) -> str:
-    """A value as Python writes it, cut to a length that fits into a message."""
+    """A value as Python writes it, shortened for a message."""
     text = repr(value)
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
@@ -22,7 +22,7 @@ class InvalidCellError(ECNASError, ValueError):
 
 
 class OutOfDomainError(ECNASError, IndexError):
-    """The benchmark holds no such cell, row, number of epochs, repeat or figure."""
+    """The benchmark has no such cell, row, number of epochs, repeat or metric."""
 
 
 class BudgetExhaustedError(ECNASError):
@@ -30,7 +30,7 @@ class BudgetExhaustedError(ECNASError):
 
 
 class BudgetProcessError(ECNASError, RuntimeError):
-    """A budget was to be used in another process than the one it was made in, where it would be spent again."""
+    """A budget cannot be used in another process, where it would be spent again."""
 
 
 class UnknownNameError(ECNASError, KeyError):
@@ -58,7 +58,7 @@ def _nearest(name: str, names: list[str]) -> str | None:
 
 
 class _RestoredUnknownNameError(UnknownNameError):
-    """What an UnknownNameError becomes after it crossed a process boundary."""
+    """An UnknownNameError that crossed a process boundary."""
 
     def __init__(self, message: str) -> None:
         self.message = message
@@ -84,11 +84,11 @@ EXTRAS: Final = {
     "torch": "surrogate",
     "tyro": "agents",
 }
-"""The extra that installs a package which is imported only where it is used."""
+"""The extras that install packages which are imported on demand."""
 
 
 class MissingExtraError(ECNASError, ImportError):
-    """A package is needed that an extra installs."""
+    """A package from an extra is not installed."""
 
     def __init__(self, package: str) -> None:
         super().__init__(f"this needs {package}: pip install 'ecnas-gym[{EXTRAS[package]}]'", name=package)
@@ -98,7 +98,7 @@ class MissingExtraError(ECNASError, ImportError):
 
 
 class CorruptFileError(ECNASError, OSError):
-    """A file's bytes are not what they should be: truncated, damaged or of another format."""
+    """A file is truncated, damaged or in another format."""
 
 
 class ChecksumError(CorruptFileError):

@@ -1,9 +1,9 @@
-"""Files and folders that appear whole or not at all: the one place for it.
+"""Atomic writing of files and folders.
 
-What is being made lies under a name of its own, beside the one that it will take: a random name, unique over threads,
-processes and containers, that begins with a dot and ends with ``.tmp``. Its maker holds a lock on it, which the system
-frees when the maker dies. So what a killed process has left is known by its free lock, and the next one removes it
-(:func:`clear_leftovers`).
+A file or folder is first made under a temporary name beside its final one. The name is random and unique over threads,
+processes and containers; it begins with a dot and ends with ``.tmp``. The writer holds a lock on it, which the system
+releases if the writer dies. So leftovers of killed processes are recognised by their free lock, and the next process
+removes them (:func:`clear_leftovers`).
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ except ImportError:  # Windows has other locks, but refuses to remove what is op
 
 _SUFFIX: Final = ".tmp"
 _STALE_SECONDS: Final = 24 * 3600
-"""Where there are no locks, what is older than this is taken for a leftover."""
+"""Without locks, temporary files older than this count as leftovers."""
 
 _CHUNK: Final = 1 << 20
 
 _NAME_LENGTH: Final = 40
-"""So much of the final name is in a temporary one, which must not become too long for the file system."""
+"""Length of the final name's part in a temporary one, which must not be too long for the file system."""
 
 
 @contextlib.contextmanager
 def replaced_path(path: Path) -> Iterator[Path]:
-    """The path of an empty temporary file that takes the place of ``path`` at the end, or vanishes on an error.
+    """The path of an empty temporary file that replaces ``path`` at the end, or is removed on an error.
 
     Args:
-        path: The file to make; its folder is made if need be.
+        path: The file to make; its folder is created if necessary.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary, handle = _new_file(path)
@@ -62,10 +62,10 @@ def replaced_path(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def replaced_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
-    """An open temporary file that takes the place of ``path`` at the end, or vanishes on an error.
+    """An open temporary file that replaces ``path`` at the end, or is removed on an error.
 
     Args:
-        path: The file to make; its folder is made if need be. A pipe or a device is written to as it is.
+        path: The file to make; its folder is created if necessary. A pipe or a device is written to directly.
         mode: ``"w"`` for UTF-8 text with plain newlines, ``"wb"`` for bytes.
     """
     text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
@@ -78,10 +78,10 @@ def replaced_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """What a TOML file holds; a byte-order mark is skipped.
+    """The content of a TOML file; a byte-order mark is skipped.
 
     Raises:
-        CorruptFileError: It is no TOML file.
+        CorruptFileError: It is not a TOML file.
         OSError: It cannot be read.
     """
     if sys.version_info >= (3, 11):
@@ -97,20 +97,20 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a file of UTF-8 text that appears whole or not at all."""
+    """Writes a file of UTF-8 text atomically."""
     with replaced_file(path) as file:
         file.write(text)
 
 
 @contextlib.contextmanager
 def replaced_folder(folder: Path, keep: Callable[[], bool] = lambda: False) -> Iterator[Path]:
-    """A temporary folder that takes the place of ``folder`` at the end, or vanishes on an error.
+    """A temporary folder that replaces ``folder`` at the end, or is removed on an error.
 
-    Of two processes that make the same folder at once, one's takes the place of the other's.
+    If two processes make the same folder at once, one replaces the other's.
 
     Args:
-        folder: The folder to make; its parent is made if need be. One that exists is replaced.
-        keep: Asked at the end: whether a folder that is there by then is to stay.
+        folder: The folder to make; its parent is created if necessary. An existing folder is replaced.
+        keep: Called at the end; says whether to keep a folder that exists by then.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary, handle = _new_folder(folder)
@@ -136,11 +136,11 @@ def clear_leftovers(folder: Path, name: str = "") -> None:
 
 @contextlib.contextmanager
 def private_copy(path: Path, folder: Path) -> Iterator[tuple[Path, str]]:
-    """A copy of a file that nobody else writes, and its SHA-256; the copy vanishes at the end.
+    """A private copy of a file, and its SHA-256; the copy is removed at the end.
 
     Args:
         path: A regular file.
-        folder: Where the copy lies, under a temporary name; it is made if need be.
+        folder: Folder for the copy, created if necessary.
     """
     folder.mkdir(parents=True, exist_ok=True)
     copy, handle = _new_file(folder / path.name)
@@ -169,10 +169,10 @@ def sha256_of(path: Path) -> str:
 
 
 def open_regular(path: Path) -> IO[bytes]:
-    """Opens a file to read its bytes; what is no regular file, such as a pipe, would never end.
+    """Opens a regular file to read its bytes; reading others, such as a pipe, might never end.
 
     Raises:
-        CorruptFileError: It is no regular file.
+        CorruptFileError: It is not a regular file.
         OSError: It cannot be opened.
     """
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -232,7 +232,7 @@ def _new_folder(folder: Path) -> tuple[Path, int | None]:
 
 
 def _lock_new(name: str, handle: int) -> bool:
-    """Locks what was just made; False if another process took it for a leftover before it was locked."""
+    """Locks a new file or folder; False if another process removed it as a leftover before that."""
     if fcntl is None:
         return True
     with contextlib.suppress(OSError):  # a file system without locks: nobody can take the lock, so it is left alone
@@ -241,7 +241,7 @@ def _lock_new(name: str, handle: int) -> bool:
 
 
 def _remove_if_abandoned(path: Path) -> None:
-    """Removes something temporary, unless somebody holds its lock."""
+    """Removes a temporary file or folder, unless its lock is held."""
     if fcntl is None:
         if time.time() - path.stat().st_mtime > _STALE_SECONDS:
             _remove(path)

@@ -1,4 +1,4 @@
-"""The three search spaces: which cells they hold, in which order, and how one moves among them."""
+"""The three search spaces: their cells, the order of the cells, and moves between them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ecnas.errors import InvalidCellError, OutOfDomainError
 
 
 class Bounds(NamedTuple):
-    """What the cells of a space may have after pruning."""
+    """Limits on the cells of a space, after pruning."""
 
     num_vertices: int
     max_edges: int
@@ -47,7 +47,7 @@ class Space:
         name: "4V" (at most 4 vertices and 6 edges), "5V" (5 and 9) or "7V" (7 and 9); edges count after pruning.
 
     Raises:
-        UnknownNameError: There is no such space.
+        UnknownNameError: The space is unknown.
 
     Example:
         >>> space = Space("5V")
@@ -66,7 +66,7 @@ class Space:
         """The canonical cell of a row, 0 ≤ row < len(space).
 
         Raises:
-            OutOfDomainError: The space has no such row; none is counted from the end.
+            OutOfDomainError: The space has no such row; negative rows are not allowed.
         """
         if type(row) is not int or not 0 <= row < self._num_cells:
             row = self.check_row(row)
@@ -93,7 +93,7 @@ class Space:
 
         Raises:
             OutOfDomainError: The cell has too many vertices or edges for the space.
-            InvalidCellError: It is no :class:`Cell`.
+            InvalidCellError: It is not a :class:`Cell`.
         """
         if not isinstance(cell, Cell):
             raise InvalidCellError(f"cell must be an ecnas.Cell, got {shown(cell)}{_way_out(cell)}")
@@ -118,7 +118,7 @@ class Space:
 
         Args:
             rows: Integers, shape (n,).
-            least: 0, or −1 to admit "not a cell".
+            least: 0, or −1 to allow "not a cell".
 
         Raises:
             OutOfDomainError: One is not a row of the space; the message says which.
@@ -128,7 +128,7 @@ class Space:
         )
 
     def rows(self, frame_bits: NDArray[np.integer], op_codes: NDArray[np.integer]) -> NDArray[np.int64]:
-        """Rows of many labelled cells at once (:func:`ecnas.isomorphism.rows_of`); −1 for what is not in the space."""
+        """Rows of many labelled cells at once (:func:`ecnas.isomorphism.rows_of`); −1 for those not in the space."""
         rows = isomorphism.rows_of(frame_bits, op_codes)
         rows[rows >= self._num_cells] = isomorphism.NOT_A_CELL
         return rows
@@ -151,7 +151,7 @@ class Space:
     def sample(self, rng: np.random.Generator, size: int) -> list[Cell]: ...
 
     def sample(self, rng: np.random.Generator, size: int | None = None) -> Cell | list[Cell]:
-        """Draws uniformly over the unique cells, with replacement: one, or a list of ``size``."""
+        """Draws uniformly from the unique cells, with replacement: one cell, or a list of ``size``."""
         if size is None:
             return self[int(rng.integers(self._num_cells))]
         return [self[row] for row in rng.integers(self._num_cells, size=size).tolist()]
@@ -159,18 +159,18 @@ class Space:
     def mutate(
         self, cell: Cell, rng: np.random.Generator, expected_edges: float = 1.0, expected_ops: float = 1.0
     ) -> Cell:
-        """A random variation of a cell that is another cell of the space.
+        """A random mutation of a cell into another cell of the space.
 
         As in NAS-Bench-101's regularised evolution (Ying et al. 2019, supplement S3): every possible edge flips, and
-        every inner vertex gets another operation, independently of each other; draws that leave the space, or change
-        nothing, are repeated. A cell of fewer vertices than the space allows sits at random vertices of the full graph
-        and the others are unconnected, so a mutation can also add vertices.
+        every inner vertex changes its operation, independently. Draws that leave the space or change nothing are
+        repeated. A cell with fewer vertices than the space allows is placed at random vertices of the full graph, with
+        the others unconnected, so a mutation can also add vertices.
 
         Args:
             cell: A cell of the space.
-            rng: Source of randomness; the same state gives the same mutation, whatever the labelling of ``cell``.
-            expected_edges: Mean number of flipped edges of a draw.
-            expected_ops: Mean number of changed operations of a draw.
+            rng: Source of randomness; the same state gives the same mutation, for any labelling of ``cell``.
+            expected_edges: Mean number of flipped edges per draw.
+            expected_ops: Mean number of changed operations per draw.
 
         Raises:
             OutOfDomainError: ``cell`` is not in the space.
@@ -220,9 +220,9 @@ class Space:
     def neighbours(self, cell: Cell) -> list[Cell]:
         """The cells one edit away, in row order.
 
-        An edit changes the operation of a vertex, removes an edge, adds an edge (in either direction that makes no
-        cycle), or adds a vertex with one edge in and one edge out; then the cell is pruned. So the neighbours depend on
-        the network alone, not on the labelling.
+        An edit changes the operation of a vertex, removes an edge, adds an edge (in either direction without a cycle),
+        or adds a vertex with one edge in and one edge out; then the cell is pruned. So the neighbours depend only on
+        the network, not on the labelling.
 
         Raises:
             OutOfDomainError: ``cell`` is not in the space.
@@ -283,7 +283,7 @@ class SpaceArrays(NamedTuple):
 
     @property
     def ops(self) -> NDArray[np.int8]:
-        """int8, shape (number of cells, 5): op of vertices 1 … 5, −1 where there is none."""
+        """int8, shape (number of cells, 5): op of vertices 1 … 5, −1 for absent ones."""
         ops = code_to_ops(self.op_codes)
         return np.where(np.arange(1, MAX_INNER + 1) <= self.num_vertices[:, None] - 2, ops, -1).astype(np.int8)
 

@@ -1,7 +1,7 @@
 """A table: the metrics of the cells of a space, read-only and memory-mapped.
 
-On disk a table is a folder with ``table.json`` and one ``.npy`` file a column. A column has the shape (cells, epochs,
-repeats), where an axis along which nothing changes may have length 1, and is found by the row of its cell in the space.
+On disk a table is a folder with ``table.json`` and one ``.npy`` file per column. A column has the shape (cells, epochs,
+repeats) and is indexed by the row of the cell in the space; an axis along which it is constant may have length 1.
 Columns may be stored as integers with a scale and an offset, and per epoch of training::
 
     {
@@ -13,12 +13,12 @@ Columns may be stored as integers with a scale and an offset, and per epoch of t
       "missing": [17], "notes": "…"
     }
 
-Where the metrics of one number of epochs come from different places, as in a table of measurements whose gaps a
-surrogate fills, ``provenance`` names the weakest, and a column may have a second array that says it for each metric:
+If the metrics at one number of epochs differ in provenance, as in measurements with gaps filled by a surrogate,
+``provenance`` names the weakest, and a column may have a second array with the provenance of each metric:
 ``"provenance_file": "energy.provenance.npy"``.
 
-A metric is ``(stored · scale + offset) · (epochs if per_epoch else 1) + fixed``, where ``fixed`` is 0 if it is not
-given. Nothing is read before it is asked for, so a table of any size opens in milliseconds and its pages are shared by
+A metric is ``(stored · scale + offset) · (epochs if per_epoch else 1) + fixed``, where ``fixed`` is 0 by
+default. Nothing is read before it is needed, so a table of any size opens in milliseconds, and its pages are shared by
 all processes that use it.
 """
 
@@ -44,22 +44,23 @@ from ecnas.space import Space
 Provenance = Literal["measured", "scaled", "estimated", "surrogate"]
 
 PROVENANCES: Final[tuple[Provenance, ...]] = ("measured", "scaled", "estimated", "surrogate")
-"""From the firmest to the weakest: metered in this training; computed from a shorter training; computed from something
-else, such as a device's nominal power; predicted by a model. What is made of several is called by its weakest."""
+"""From the strongest to the weakest: metered in this training; computed from a shorter training; computed from
+something else, such as a device's nominal power; predicted by a model. A combination has the weakest provenance of its
+parts."""
 
 COLUMNS: Final = ("val_accuracy", "test_accuracy", "train_accuracy", "energy", "co2", "training_time")
-"""Accuracies from 0 to 1, energy in kWh, CO2 in g, training time in s; all of one training to the row's epochs."""
+"""Accuracies from 0 to 1, energy in kWh, CO2 in g, training time in s; all for one training of the given epochs."""
 
 ACCURACIES: Final = COLUMNS[:3]
 
 
 def allowed_metrics(column: str) -> str:
-    """What the metrics of a column may be, in words."""
+    """The allowed metrics of a column, in words."""
     return "from 0 to 1" if column in ACCURACIES else "finite and above 0"
 
 
 def impossible(column: str, metrics: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which metrics of a column cannot be (:func:`allowed_metrics`). NaN is a metric that is not there."""
+    """Which metrics of a column are impossible (:func:`allowed_metrics`). NaN is a missing metric."""
     is_wrong: NDArray[np.bool_]
     is_wrong = (metrics < 0.0) | (metrics > 1.0) if column in ACCURACIES else (metrics <= 0.0) | (metrics == np.inf)
     return is_wrong
@@ -82,9 +83,9 @@ class Column:
         scale: A metric is ``stored · scale + offset``,
         offset: times the number of epochs
         per_epoch: if it is stored per epoch.
-        provenance: Where each metric comes from, as its place in :data:`PROVENANCES`: uint8 of the shape of ``values``,
-            or 1 along an axis. Without it all are of the table's provenance.
-        fixed: What is added to every metric, whatever the epochs, such as the time in which a training starts up.
+        provenance: Provenance of each metric, as an index into :data:`PROVENANCES`: uint8 of the shape of ``values``,
+            or 1 along an axis. Without it all have the table's provenance.
+        fixed: A constant added to every metric at all epochs, such as the start-up time of a training.
     """
 
     values: NDArray[Any]
@@ -100,7 +101,7 @@ class Column:
         return self.scale == 1.0 and self.offset == self.fixed == 0.0 and not self.per_epoch
 
     def decoding(self, epochs: int) -> tuple[float, float]:
-        """``(factor, summand)`` that make a metric of a stored number, at a number of epochs."""
+        """``(factor, summand)`` that convert a stored number to a metric, at a number of epochs."""
         times = epochs if self.per_epoch else 1
         return self.scale * times, self.offset * times + self.fixed
 
@@ -110,21 +111,21 @@ class Table:
     """The metrics of the cells of one space.
 
     Attributes:
-        name: The name it is loaded by.
+        name: The name under which it is loaded.
         space: The space whose rows the columns follow.
-        epochs: The numbers of epochs that cells were trained for, ascending.
-        repeats: How often each cell was trained.
-        provenance: Per number of epochs, where the metrics come from; of several places, the weakest. A column may say
-            it for each of its metrics.
-        columns: Column by name (:data:`COLUMNS`); what is not there is NaN.
+        epochs: The numbers of epochs of training, ascending.
+        repeats: The number of trainings of each cell.
+        provenance: Provenance of the metrics at each number of epochs; the weakest if they differ. A column may give it
+            for each metric.
+        columns: Columns by name (:data:`COLUMNS`); missing ones are NaN.
         digest: SHA-256 of the file that the table was made from, or of its columns.
-        missing: Rows of the space for which the table has nothing.
-        notes: What a user must know, in a sentence or two.
-        folder: Where the table lies, if it was opened from disk.
+        missing: Rows of the space that the table lacks.
+        notes: Notes for users, in a sentence or two.
+        folder: The folder of the table, if it was opened from disk.
 
     Raises:
-        ValueError: The parts do not fit each other, or a metric cannot be (:func:`allowed_metrics`). Of a table on disk
-            :meth:`check_metrics` looks at the metrics.
+        ValueError: The parts do not fit each other, or a metric is impossible (:func:`allowed_metrics`). For a table on
+            disk, :meth:`check_metrics` checks the metrics.
     """
 
     name: str
@@ -179,8 +180,9 @@ class Table:
         Args:
             column: One of :data:`COLUMNS`.
             epochs: One of :attr:`epochs`.
-            repeat: Which training, for all or for each of the rows; the mean over all that the cell has by default.
-            rows: Which rows of the space; only these are read and decoded.
+            repeat: Number of the training, for all or for each of the rows; by default the mean over the cell's
+                trainings.
+            rows: Rows of the space; only these are read and decoded.
 
         Returns:
             float64, shape (rows,); NaN where the table has no metric.
@@ -208,10 +210,10 @@ class Table:
         return np.broadcast_to(metrics, num_rows).copy() if len(metrics) != num_rows else metrics
 
     def trainings(self, epochs: int, rows: NDArray[np.integer]) -> NDArray[np.bool_]:
-        """Which trainings there are of the cells in some rows: bool, shape (rows, repeats).
+        """Whether each training of the cells in some rows exists: bool, shape (rows, repeats).
 
-        A training is there if it has any metric of its own. Columns that are the same for all repeats (or all cells)
-        cannot tell.
+        A training exists if it has any metric of its own. Columns that are constant over repeats (or cells) do not
+        count.
         """
         there = np.zeros((len(rows), self.repeats), np.bool_)
         for column in self._telling_columns():
@@ -231,20 +233,20 @@ class Table:
         return columns
 
     def reader(self, epochs: int) -> Reader:
-        """What reads the metrics of single cells at a number of epochs."""
+        """A reader of the metrics of single cells at a number of epochs."""
         return Reader(self, epochs)
 
     def check_metrics(self) -> None:
-        """Looks at all metrics once, for a table on disk that others have made.
+        """Checks all metrics, for a table on disk from elsewhere.
 
         Raises:
-            CorruptFileError: A metric cannot be (:func:`impossible`); the message says which.
+            CorruptFileError: A metric is impossible (:func:`impossible`); the message says which.
         """
         if wrong := self._impossible_metric():
             raise CorruptFileError(f"{self.folder or self.name}: {wrong}")
 
     def _impossible_metric(self) -> str | None:
-        """What is wrong with the first metric that cannot be."""
+        """A description of the first impossible metric."""
         missing = np.array(sorted(self.missing), dtype=np.int64)
         for name, column in self.columns.items():
             for position, epochs in enumerate(self.epochs):
@@ -267,7 +269,7 @@ class Table:
 
     @property
     def is_mixed(self) -> bool:
-        """Whether columns say for each metric where it comes from."""
+        """Whether columns have a provenance for each metric."""
         return any(column.provenance is not None for column in self.columns.values())
 
     def origins(
@@ -277,9 +279,9 @@ class Table:
         repeat: int | NDArray[np.integer] | None = None,
         rows: NDArray[np.integer] | slice = slice(None),
     ) -> NDArray[np.uint8]:
-        """Where a column's metrics come from, as places in :data:`PROVENANCES`; otherwise as :meth:`values`.
+        """Provenance of a column's metrics, as indices into :data:`PROVENANCES`; otherwise like :meth:`values`.
 
-        A mean over several trainings comes from where its weakest part does.
+        A mean over several trainings has the weakest provenance of its parts.
         """
         num_rows = len(range(*rows.indices(len(self.space)))) if isinstance(rows, slice) else len(rows)
         codes = self.columns[column].provenance if column in self.columns else None
@@ -293,7 +295,7 @@ class Table:
         return np.broadcast_to(weakest, num_rows)
 
     def means(self) -> Table:
-        """The table of the means over all trainings that each cell has."""
+        """The table of means over the trainings of each cell."""
         columns = {}
         for name in self.columns:
             metrics = np.stack([self.values(name, epochs) for epochs in self.epochs], axis=1)
@@ -303,7 +305,7 @@ class Table:
         return replace(self, repeats=1, columns=columns, digest=digest, folder=None)
 
     def save(self, folder: Path) -> None:
-        """Writes the table, so that the folder is complete or not there at all. An existing folder is replaced."""
+        """Writes the table atomically. An existing folder is replaced."""
         with replaced_folder(folder) as temporary:
             self.write_into(temporary)
 
@@ -454,7 +456,7 @@ def open_table(folder: Path) -> Table:
     """Opens a table without reading its columns.
 
     Raises:
-        FileNotFoundError: The folder holds no table.
+        FileNotFoundError: The folder has no table.
         CorruptFileError: The header or a column is damaged, or of another version.
     """
     path = folder / HEADER
@@ -544,7 +546,7 @@ def _mean_of_some(runs: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def columns_digest(columns: Mapping[str, Column], missing: Iterable[int] = ()) -> str:
-    """SHA-256 over the columns and the rows that are missing, for a table that was not made from one file."""
+    """SHA-256 over the columns and the missing rows, for a table that was not made from one file."""
     digest = hashlib.sha256()
     for name in sorted(columns):
         column = columns[name]

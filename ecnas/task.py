@@ -1,4 +1,4 @@
-"""A task: what is searched for, and the one place that turns an evaluation into scores and a reward."""
+"""A task: the goal of a search, and the one place that turns an evaluation into scores and a reward."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ecnas.benchmark import DEFAULT_OBJECTIVES, REFERENCE_MARGIN, Benchmark, Eva
 from ecnas.objectives import Scalarisation, check_objectives, describe_scalarisation, metrics_of, rewards_of
 
 Repeat = int | Literal["mean", "random"]
-"""Which training answers a query: the number of one, the mean of all, or one drawn at random for each query."""
+"""The training returned by a query: a number, the mean of all, or one drawn at random for each query."""
 
 
 class Judgement(NamedTuple):
-    """What evaluations are worth; the leading axes are those of the evaluations (none for a single one).
+    """Scores and rewards of evaluations; the leading axes are those of the evaluations (none for a single one).
 
     Attributes:
         scores: The objectives, shape (..., m), to be maximised; 1 is the best and 0 the worst value on the exact front.
@@ -32,14 +32,14 @@ class Judgement(NamedTuple):
 
 @dataclass(frozen=True)
 class Task:
-    """A benchmark, and what is to be optimised on it.
+    """A benchmark, and the goal of a search on it.
 
     Attributes:
-        benchmark: What answers.
-        objectives: Names out of ``ecnas.OBJECTIVES``.
-        scalarisation: Makes one reward of them.
-        epochs: Fidelity of the search: the epochs for which cells are trained and at which they are compared.
-        repeat: Which training of a cell answers.
+        benchmark: The benchmark.
+        objectives: Names from ``ecnas.OBJECTIVES``.
+        scalarisation: Combines them into one reward.
+        epochs: Fidelity of the search: the number of epochs at which cells are trained and compared.
+        repeat: The training of a cell that a query returns.
     """
 
     benchmark: Benchmark
@@ -61,16 +61,16 @@ class Task:
         """A task by names and defaults.
 
         Args:
-            benchmark: What answers.
-            objectives: Names out of ``ecnas.OBJECTIVES``.
+            benchmark: The benchmark.
+            objectives: Names from ``ecnas.OBJECTIVES``.
             scalarisation: A name or an object, as for :meth:`ecnas.Benchmark.scalarisation`.
             epochs: Fidelity; the benchmark's highest by default.
-            repeat: Which training of a cell answers.
-            weights: Of a scalarisation that is given by name; of "linear" if none is.
+            repeat: The training of a cell that a query returns.
+            weights: Weights of a scalarisation given by name; of "linear" by default.
 
         Raises:
             OutOfDomainError: The benchmark has no such epochs or repeat, or lacks an objective.
-            UnknownNameError: There is no such objective or scalarisation.
+            UnknownNameError: The objective or scalarisation is unknown.
         """
         names = check_objectives(objectives)
         epochs = benchmark.check_epochs(epochs)
@@ -86,7 +86,7 @@ class Task:
         return np.full(len(self.objectives), -REFERENCE_MARGIN)
 
     def judge(self, evaluation: Evaluation | Evaluations) -> Judgement:
-        """What an evaluation, or a batch of them, is worth on the scale of its own number of epochs."""
+        """Scores and reward of an evaluation, or a batch of them, on the scale of its number of epochs."""
         metrics = metrics_of(evaluation)
         normalisation = self.benchmark.normalisation(self.objectives, evaluation.epochs)
         scores = normalisation.scores(normalisation.select(metrics))
@@ -94,7 +94,7 @@ class Task:
         return Judgement(scores, vector, self.scalarisation(vector, metrics))
 
     def describe(self) -> dict[str, Any]:
-        """All that makes the task, as plain JSON values."""
+        """The full definition of the task, as plain JSON values."""
         benchmark = self.benchmark
         return {
             "benchmark": benchmark.name,
