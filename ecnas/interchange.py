@@ -1,16 +1,16 @@
-"""Cells in other people's forms: one pair of functions for each.
+"""Cells in the formats of other libraries, with a pair of functions for each.
 
 ==========================  ==============================================================================
-:func:`read_cell`           matrices and operations as files and command lines have them
+:func:`read_cell`           matrices and operations from files and command lines
 :func:`to_networkx`         a ``networkx.DiGraph`` whose vertices have the attribute ``op``
 :func:`to_nasbench`         NAS-Bench-101's ``ModelSpec(matrix, ops)``
 :func:`to_hpobench`         HPOBench's configurations ``edge_0 …, op_node_0 …`` (NASCifar10 A, B and C are read)
 :func:`to_nni`              NNI's dictionaries ``op1 …, input1 …``
-:func:`parameters`          choices for black-box optimisers: Optuna, Ax, pymoo and any that takes categories
+:func:`parameters`          choices for black-box optimisers: Optuna, Ax, pymoo and others with categories
 ==========================  ==============================================================================
 
-JSON is ``cell.to_dict()`` and ``Cell.from_dict(…)``. Whatever is read is pruned, so vertices on no path from input to
-output need no operation (``None``, JSON's ``null``); what is no cell raises :class:`ecnas.InvalidCellError`.
+JSON is ``cell.to_dict()`` and ``Cell.from_dict(…)``. Cells are pruned on reading, so vertices on no path from input
+to output need no operation (``None``, JSON's ``null``). An invalid cell raises :class:`ecnas.InvalidCellError`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _NAMES: Final[Mapping[str, str | None]] = {
     **dict.fromkeys(("output", "out"), OUTPUT),
     **dict.fromkeys(("", "null", "none", "nan"), None),
 }
-"""Usual names of operations, in small letters without spaces, hyphens and underscores, and the published codes."""
+"""Usual names of operations, in lower case without spaces, hyphens and underscores, and the published codes."""
 
 _CODES: Final[Mapping[Any, str]] = {-1: INPUT, -2: OUTPUT, **dict(enumerate(OPERATIONS))}
 """NAS-Bench-101's labels of vertices in its module hash."""
@@ -52,12 +52,12 @@ _HPOBENCH_EDGES: Final = MAX_VERTICES * (MAX_VERTICES - 1) // 2
 
 
 def read_cell(adjacency: Any, ops: Any) -> Cell:
-    """Reads a cell from what files and command lines have for its matrix and operations.
+    """Reads a cell from its matrix and operations, in the forms of files and command lines.
 
     Args:
         adjacency: A V×V matrix of 0 and 1: an array or nested lists; V² values in one list; or a text of V² digits,
-            row by row, between which spaces, commas, semicolons, slashes and brackets are ignored. Zeros that a
-            spreadsheet cut off at the beginning of a number are put back, since the first digit of a cell is 0.
+            row by row, between which spaces, commas, semicolons, slashes and brackets are ignored. Leading
+            zeros that a spreadsheet removed are restored, since the first digit of a cell is 0.
         ops: The operations of the V−2 inner vertices, or of all V from "input" to "output": a sequence, or a text with
             commas, semicolons, bars or spaces between, or a JSON list. Names in capital or small letters, with or
             without "-bn-relu", hyphens and underscores; or the codes 0 (conv3x3), 1 (conv1x1) and 2 (maxpool3x3).

@@ -1,19 +1,19 @@
-"""Which cells are the same: one look-up table from any labelled graph to its row in the enumeration of all cells.
+"""Isomorphism: a look-up table from any labelled graph to its row in the enumeration of all cells.
 
-Two cells are the same network when they are isomorphic after pruning. NAS-Bench-101 finds out with a hash of 56 MD5
-digests a cell. Here it is two array look-ups, because all there is to know fits into small arrays:
+Two cells are the same network if they are isomorphic after pruning. NAS-Bench-101 decides this with a hash of 56 MD5
+digests per cell. Here it takes two array look-ups, in small arrays:
 
-* ``patterns[edges]``, for each of the 2²¹ sets of edges of a frame of seven vertices: which unlabelled graph it prunes
-  to, and by which relabelling of its vertices the graph's canonical labelling is reached;
+* ``patterns[edges]``, for each of the 2²¹ sets of edges of a frame of seven vertices: the unlabelled graph
+  that it prunes to, and the relabelling of its vertices to the graph's canonical labelling;
 * ``rows[graph, op_code]``: the row of the cell with this canonical graph and these operations;
-* ``cells[row]``: the way back; ``parameters[row]``: the exact trainable parameters, since every query reports them.
+* ``cells[row]``: the inverse; ``parameters[row]``: the exact trainable parameters, since every query reports them.
 
 The canonical labelling of a graph is the one with the smallest ``edge_bits``; among the automorphisms of that, a cell
 takes the lexicographically smallest operations. Rows ascend by number of vertices, edge bits, operations. This is the
-order in which NAS-Bench-101's generator meets the cells, so the canonical cell is also the one that was trained and
+order in which NAS-Bench-101's generator produces the cells, so the canonical cell is also the one that was trained and
 whose parameters were published.
 
-The arrays are shipped (``ecnas/data/space``) and memory-mapped; :func:`build_index` makes them anew in seconds, and a
+The arrays are shipped (``ecnas/data/space``) and memory-mapped; :func:`build_index` rebuilds them in seconds, and a
 test compares the two.
 """
 

@@ -27,20 +27,20 @@ EMBEDDED: Final = {f"surrogate-{name}": name for name in SPACES}
 
 
 def load(name_or_path: str | os.PathLike[str], *, noise_seed: int | None = None) -> Benchmark:
-    """Loads a benchmark; the same one twice is loaded once, until the file or table at its path changes.
+    """Loads a benchmark. Repeated calls return the same object, until the file or table at its path changes.
 
     Args:
         name_or_path: An embedded benchmark ("surrogate-4V", "surrogate-5V", "surrogate-7V"); the stem of a published
-            file such as "energy_4V9E_linscale", which is found, or fetched if need be, and converted once; the name of
+            file such as "energy_4V9E_linscale", which is found or fetched, and converted once; the name of
             an imported table (:func:`ecnas.measured.store`); or a path to a ``.tfrecord`` file or to the folder of a
             table. "surrogate-7V~7" is world 7 of the embedded benchmark.
         noise_seed: A world of an embedded benchmark (:mod:`ecnas.noise`): a whole number from 0. Without it the
-            embedded benchmark answers with what is expected.
+            embedded benchmark returns expected values.
 
     Raises:
         UnknownNameError: No benchmark has this name and no file this path.
-        ValueError: It is neither a name nor a path, the seed is not a whole number from 0, or the benchmark that is to
-            have one is not an embedded one.
+        ValueError: It is neither a name nor a path, the seed is not a whole number from 0, or a seed is given
+            for a benchmark that is not embedded.
         CorruptFileError: The file or table is damaged.
         ChecksumError: A published file's bytes are not the published ones.
     """
@@ -79,9 +79,9 @@ def _load_embedded(space_name: str) -> Benchmark:
 
 
 def _known_front(table: Table) -> NDArray[np.int64] | None:
-    """The exact front of an embedded benchmark, which takes some 20 ms to find; None if that of another table is known.
+    """The stored exact front of an embedded benchmark, which takes about 20 ms to compute; None for another table.
 
-    It lies beside the table, and is no part of it: the table's digest is that of its metrics.
+    It is stored beside the table but is not part of it: the table's digest is that of its metrics.
     """
     known = json.loads((EMBEDDED_FOLDER / FRONTS).read_text(encoding="utf-8"))
     return np.array(known["fronts"][table.space.name], dtype=np.int64) if known["digest"] == table.digest else None
@@ -98,7 +98,7 @@ def _imported(name: str) -> Path | None:
 
 
 def _existing(name: str) -> Path | None:
-    """The path of something that exists, if it is one."""
+    """The path, if it exists."""
     try:
         path = Path(name).expanduser()
         return path.resolve() if name and path.exists() else None
@@ -152,7 +152,7 @@ def _load_published(name: str) -> Benchmark:
 
 
 def restrict(table: Table, space: Space, name: str) -> Table:
-    """The part of a table that a smaller space holds: its first rows, without copying them."""
+    """The part of a table that belongs to a smaller space: its first rows, without copying."""
 
     def cut(column: Column) -> Column:
         values, origins = column.values, column.provenance

@@ -1,4 +1,4 @@
-"""How objects show themselves in a notebook: small pieces of HTML, readable on a light and on a dark ground."""
+"""HTML representations of objects in notebooks, readable on light and dark backgrounds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 UNITS: Final = {"energy": "kWh", "co2": "g", "training_time": "s"}
 MOST_ROWS: Final = 12
-"""Longer tables are shortened to these many rows."""
+"""Longer tables are shortened to this number of rows."""
 
 _FILL: Final = {"conv3x3-bn-relu": "#f2b48c", "conv1x1-bn-relu": "#a9d3ec", "maxpool3x3": "#a8dbc5"}
 _SCALE: Final = 60  # pixels from vertex to vertex
@@ -84,7 +84,7 @@ def drawing(cell: Cell) -> str:
 
 
 def of_cell(cell: Cell) -> str:
-    """A cell: its drawing, and what is exact about it."""
+    """A cell: its drawing and its exact properties."""
     about = table(
         [
             ("row", f"{cell.row:,}" if cell.row >= 0 else "in no space"),
@@ -98,7 +98,7 @@ def of_cell(cell: Cell) -> str:
 
 
 def of_evaluation(evaluation: Evaluation) -> str:
-    """An evaluation: its metrics, the epochs and where it comes from."""
+    """An evaluation: its metrics, epochs and provenance."""
     names = ("val_accuracy", "test_accuracy", "train_accuracy", "energy", "co2", "training_time")
     rows: list[tuple[str, Any]] = [(name, metric(name, getattr(evaluation, name))) for name in names]
     rows.append(("trainable_parameters", metric("trainable_parameters", evaluation.trainable_parameters)))
@@ -139,7 +139,7 @@ def of_front(front: Front) -> str:
 
 
 def of_record(record: RunRecord) -> str:
-    """A run: what ran, on what, and the cell it recommends."""
+    """A run: its method, its benchmark, and the recommended cell."""
     task = record.header["task"]
     rows = [
         ("method", record.name),

@@ -1,9 +1,9 @@
-"""What is optimised: objectives, their normalisation, and scalarisations.
+"""Objectives, their normalisation, and scalarisations.
 
 All scores and rewards are maximised. An objective's score is 1 at its best and 0 at its worst value *on the exact
 Pareto front* of the chosen objectives (the ideal and the nadir point), linearly for accuracies and logarithmically for
-energy, time, CO2 and parameters, which span decades. The bounds of the whole table would let one failed training
-(accuracy 0.1) or one outlier (a 4.8 kWh row among 0.1 to 1 kWh) decide how much a percent of accuracy is worth.
+energy, time, CO2 and parameters, which span decades. With the bounds of the whole table, one failed training
+(accuracy 0.1) or one outlier (a row of 4.8 kWh among 0.1 to 1 kWh) would determine the value of accuracy.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ecnas.coerce import one_of, ordered, shown
 
 
 class Objective(NamedTuple):
-    """One thing to optimise: its direction, its scale, and how plots name it."""
+    """An objective: its direction, its scale, and its label in charts."""
 
     label: str
     unit: str
@@ -45,7 +45,7 @@ def check_objectives(names: Sequence[str]) -> tuple[str, ...]:
 
     Raises:
         UnknownNameError: A name is not in :data:`OBJECTIVES`.
-        ValueError: There is no name, or one twice, or they have no order, as in a set.
+        ValueError: There are no names, a name is repeated, or they have no order, as in a set.
     """
     chosen = tuple(one_of("objective", name, OBJECTIVES) for name in ordered("objectives", names, "names"))
     if not chosen or len(set(chosen)) != len(chosen):
@@ -77,8 +77,8 @@ def metrics_of(evaluation: Any) -> dict[str, NDArray[np.float64]]:
 class Normalisation:
     """Scores from 0 (worst on the exact front) to 1 (best).
 
-    An objective with one value alone, which is the best there is and the worst, has the score 1 for it; a unit of score
-    is then a unit of the objective (of its logarithm).
+    An objective with only one value has the score 1 there; a unit of score is then a unit of the objective (or of its
+    logarithm).
 
     Attributes:
         names: The m objectives.
@@ -105,11 +105,11 @@ class Normalisation:
         return low, np.where(is_single, 1.0, extent), np.where(is_single, 1.0, 0.0)
 
     def select(self, metrics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-        """The objectives out of metrics by name (:func:`metrics_of`): shape (..., m)."""
+        """The objectives from metrics by name (:func:`metrics_of`): shape (..., m)."""
         return _along_last_axis([metrics[name] for name in self.names])
 
     def rewards(self, metrics: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Scores, but 0 where they are below it, so that one failed training does not outweigh all that was learned."""
+        """Scores clipped at 0, so that one failed training does not outweigh everything learned so far."""
         return rewards_of(self.scores(metrics))
 
     def metrics(self, scores: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
@@ -170,15 +170,15 @@ class Linear:
 
 @dataclass(frozen=True)
 class SoftCap:
-    """The first objective, less a fine for every other one that is not good enough: r₁ − max(0, t − min(r₂, …, rₘ)).
+    """The first objective, minus a penalty if another one is too low: r₁ − max(0, t − min(r₂, …, rₘ)).
 
-    With accuracy and energy: as accurate as possible for an energy up to a cap, and cells above the cap lose in
-    proportion to the logarithm of the excess. It is the ε-constraint problem of Haimes et al. 1971
-    (https://doi.org/10.1109/TSMC.1971.4308298) with an exact penalty in the place of the constraint, and the soft
-    form of :class:`EnergyCap`.
+    With accuracy and energy: accuracy counts in full up to a cap on energy, and cells above the cap lose in proportion
+    to the logarithm of the excess. It is the ε-constraint problem of Haimes et al. 1971
+    (https://doi.org/10.1109/TSMC.1971.4308298) with an exact penalty instead of the constraint, and a soft form of
+    :class:`EnergyCap`.
 
     Args:
-        least: t, the least score of the other objectives that is not fined, from 0 to 1.
+        least: t, the lowest score of the other objectives without a penalty, from 0 to 1.
     """
 
     least: float = 0.2
@@ -196,7 +196,7 @@ class SoftCap:
 class Chebyshev:
     """Augmented weighted Chebyshev distance to the ideal point, negated: −(max wᵢ(1−rᵢ) + ρ Σ wᵢ(1−rᵢ)) / (1 + ρ).
 
-    Unlike :class:`Linear` it has an optimum at every point of the front for some weights, in its hollows too. Source:
+    Unlike :class:`Linear`, it can have its optimum at any point of the front, including non-convex parts. Source:
     Steuer and Choo 1983, https://doi.org/10.1007/BF02591870; ρ keeps weakly dominated cells from being optimal.
     """
 
@@ -217,11 +217,11 @@ class Chebyshev:
 class EnergyCap:
     """Validation accuracy under a cap on energy.
 
-    Cells within the cap score their accuracy; others cap / energy − 1, which is below zero and tells how far off they
-    are (the constraint rule of Deb 2000, https://doi.org/10.1016/S0045-7825(99)00389-8).
+    Cells within the cap score their accuracy; others score cap / energy − 1, which is below zero and
+    measures the violation (the constraint rule of Deb 2000, https://doi.org/10.1016/S0045-7825(99)00389-8).
 
     Args:
-        cap: Most energy of a training in kWh.
+        cap: Maximum energy of a training in kWh.
     """
 
     cap: float
@@ -242,8 +242,8 @@ class PowerLaw:
 
     Args:
         target: Energy in kWh at which the reward is the accuracy.
-        exponent: What energy is worth; −0.07 as in the paper means that a cell of twice the energy must be about 5%
-            more accurate.
+        exponent: Weight of energy; −0.07 as in the paper means that a cell with twice the energy must be about 5% more
+            accurate.
     """
 
     target: float
@@ -261,7 +261,7 @@ class PowerLaw:
 
 ScalarisationName = Literal["soft-cap", "linear", "chebyshev", "cap", "power"]
 SCALARISATIONS: Final[tuple[str, ...]] = get_args(ScalarisationName)
-"""Scalarisations that :func:`make_scalarisation` makes by name."""
+"""The scalarisations of :func:`make_scalarisation`, by name."""
 
 
 def make_scalarisation(
@@ -272,10 +272,10 @@ def make_scalarisation(
     Args:
         name: One of :data:`SCALARISATIONS`.
         normalisation: The objectives and their bounds.
-        weights: For "linear" and "chebyshev": one weight an objective; equal by default.
+        weights: For "linear" and "chebyshev": one weight per objective; equal by default.
 
     Raises:
-        UnknownNameError: There is no such scalarisation.
+        UnknownNameError: The scalarisation is unknown.
         ValueError: The weights do not fit, or "cap" and "power" lack the objective energy.
     """
     name = one_of("scalarisation", name, SCALARISATIONS)
@@ -295,7 +295,7 @@ def make_scalarisation(
 
 
 def describe_scalarisation(scalarisation: Scalarisation) -> dict[str, Any]:
-    """A scalarisation as plain JSON values, from which :func:`restored_scalarisation` makes it again if it is ours."""
+    """A scalarisation as plain JSON values; :func:`restored_scalarisation` recreates those of this package."""
     if type(scalarisation) in _CLASSES.values():
         fields = dataclasses.asdict(scalarisation)  # type: ignore[call-overload]  # ours are dataclasses
         return {"type": type(scalarisation).__name__} | {
@@ -305,10 +305,10 @@ def describe_scalarisation(scalarisation: Scalarisation) -> dict[str, Any]:
 
 
 def restored_scalarisation(description: Mapping[str, Any]) -> Scalarisation:
-    """The scalarisation that :func:`describe_scalarisation` has described.
+    """Recreates a scalarisation from :func:`describe_scalarisation`.
 
     Raises:
-        UnknownNameError: It is a user's own; the description does not say how to make it.
+        UnknownNameError: It is a user's own, which cannot be recreated from its description.
     """
     arguments = {name: tuple(value) if isinstance(value, list) else value for name, value in description.items()}
     kind = one_of("scalarisation", arguments.pop("type"), _CLASSES)
@@ -320,10 +320,10 @@ _CLASSES: Final[dict[str, Any]] = {kind.__name__: kind for kind in (SoftCap, Lin
 
 
 def check_scalarisation(scalarisation: Scalarisation, num_objectives: int) -> Scalarisation:
-    """Returns a scalarisation that can scalarise this number of objectives; what cannot is found out by trying.
+    """Returns a scalarisation after trying it on this number of objectives.
 
     Raises:
-        ValueError: It is no scalarisation, its weights do not fit, or what it returns has another shape.
+        ValueError: It is not a scalarisation, its weights do not fit, or its result has another shape.
     """
     allowed = f"one of {list(SCALARISATIONS)} or an object such as ecnas.Linear((0.8, 0.2))"
     if not callable(scalarisation) or isinstance(scalarisation, type):
