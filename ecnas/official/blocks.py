@@ -1,9 +1,9 @@
 """Parses thousands of published rows at once.
 
 All writers of such files use the same library calls, so their rows look alike: ``json.dumps`` of five values and
-``base64.encodebytes``, of messages in which the same fields stand at the same places. What looks like that, byte for
-byte, is sliced out of the block with numpy. What does not goes through :mod:`ecnas.official.rows`, one by one, which
-also says what is wrong with it. So the result is the same; only the time differs.
+``base64.encodebytes``, of messages with the same fields at the same places. Rows of this form are sliced out of the
+block with numpy. All others go one by one through :mod:`ecnas.official.rows`, which also reports errors. The result is
+the same; only the time differs.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Rows:
         edge_bits: uint32, shape (n,).
         op_codes: uint8, shape (n,).
         figures: float64, shape (n, 6): of the last evaluation, in the order of ``messages.FIGURE_FIELDS``.
-        parameters: int64, shape (n,); −1 where the message names none.
+        parameters: int64, shape (n,); −1 if the message has none.
         is_measured: bool, shape (n,): whether the message bears traces of a measurement.
         is_verbatim: bool, shape (n,): the row is not written as the publisher does, so ``stored`` holds all of it.
         stored: The messages (or whole rows) one after the other, in any order.

@@ -1,9 +1,9 @@
 """The converted tables in the user's cache, one folder for each file, named by the file's SHA-256.
 
-What is hashed is what is converted: a private copy, so that a file may change meanwhile. Beside the table lies
-``files.json``: state (size, times) and SHA-256 of each of its files. What has the noted state is taken as it is, so
-that a table opens at once; what differs is checked by its SHA-256. A damaged table is told of and made anew. A cache
-that cannot be written serves what it holds.
+A private copy is hashed and converted, so the original may change meanwhile. Beside the table, ``files.json`` has the
+state (size, times) and SHA-256 of each of its files. Files with the recorded state are trusted, so a table opens at
+once; others are checked by their SHA-256. A damaged table is reported and remade. A read-only cache still serves its
+tables.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ _NOTED: Final = "files.json"
 _CONVERSION: Final = 2  # to be raised when converted tables change
 _TRIES: Final = 3
 _SETTLED_SECONDS: Final = 2.0
-"""A file that was written so shortly ago may change without a change of its times."""
+"""A file written more recently than this may change without a change of its times."""
 
 
 def table_of_published(name: str) -> Table:
-    """The table of a published file: from the cache, else converted, and fetched before if need be.
+    """The table of a published file: from the cache, or converted after fetching if necessary.
 
     Raises:
         UnknownNameError: The catalogue has no such name.
-        FetchError, ChecksumError: The file cannot be had.
-        TensorFlowMissingError: It has to be converted, and tensorflow is not installed.
+        FetchError, ChecksumError: The file cannot be fetched.
+        TensorFlowMissingError: It must be converted, and tensorflow is not installed.
     """
     digest = published(name).sha256
     return _cached(lambda: digest, lambda: fetch(name))
@@ -47,11 +47,11 @@ def table_of_published(name: str) -> Table:
 def table_of_file(path: Path) -> Table:
     """The table of any file in the published format: from the cache if the same file was converted before.
 
-    The table's name is the file's stem. Its space is the smallest that holds all of its cells. Where the metrics come
-    from is known of a published file, and otherwise judged from its content (:mod:`ecnas.official.convert`).
+    The table's name is the file's stem. Its space is the smallest that contains all of its cells. The provenance of the
+    metrics is known for a published file, and otherwise inferred from its content (:mod:`ecnas.official.convert`).
 
     Raises:
-        FileNotFoundError: There is no such file.
+        FileNotFoundError: The file does not exist.
         CorruptFileError: It is damaged or not in the published format; the message names the record.
         TensorFlowMissingError: It has to be converted, and tensorflow is not installed.
     """
@@ -62,7 +62,7 @@ def table_of_file(path: Path) -> Table:
 
 
 def table_folder(digest: str) -> Path:
-    """Where the table of the file with this SHA-256 lies, once it is converted."""
+    """The folder for the table of the file with this SHA-256."""
     return cache_folder() / "tables" / digest
 
 
@@ -94,7 +94,7 @@ def _cached(digest_of_file: Callable[[], str], path_of_file: Callable[[], Path])
 
 
 def _open(folder: Path) -> Table | None:
-    """A converted table, or None if there is none, or only one that an older version made or that is damaged."""
+    """A converted table; None if it is missing, damaged or from an older version."""
     try:
         noted = json.loads((folder / _NOTED).read_text(encoding="utf-8"))
         if noted["conversion"] != _CONVERSION:
@@ -124,7 +124,7 @@ def _open(folder: Path) -> Table | None:
 
 
 def _make(path: Path) -> None:
-    """Converts a file into a new folder that takes its place when it is complete."""
+    """Converts a file into a new folder, which replaces the old one when it is complete."""
     from ecnas.official.convert import convert  # not needed to open a table
 
     tables = cache_folder() / "tables"

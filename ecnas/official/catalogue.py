@@ -1,7 +1,7 @@
-"""The ten files that EC-NAS-Bench publishes: names, checksums, and what to know of each.
+"""The ten published EC-NAS-Bench files: names, checksums, and notes on each.
 
 Source: Bakhtiarifard, Igel, Selvan: "EC-NAS: Energy Consumption Aware Tabular Benchmarks for Neural Architecture
-Search", ICASSP 2024 (https://arxiv.org/abs/2210.06015), MIT licence; accuracies that stem from NAS-Bench-101 (Ying et
+Search", ICASSP 2024 (https://arxiv.org/abs/2210.06015), MIT licence; accuracies from NAS-Bench-101 (Ying et
 al. 2019) Apache-2.0. Sizes and SHA-256 are those of the publisher's Git LFS objects.
 """
 
@@ -19,17 +19,18 @@ class PublishedFile:
     """A published file.
 
     Attributes:
-        name: Its stem, by which the benchmark is loaded.
-        path: Where it lies in the folder of the publisher's repository.
+        name: Its stem, under which the benchmark is loaded.
+        path: Its path in the publisher's repository.
         size: In bytes.
         sha256: Of its content.
         space: Search space.
-        hardware: What the energy was measured (or predicted) for.
-        lowest: Where the metrics of its lowest number of epochs come from.
-        above: Where those of higher numbers of epochs come from.
-        description: What it is, in a line.
-        notes: What a user must know.
-        middle_scale: By what the file's middle evaluations of the lowest number of epochs exceed what was measured.
+        hardware: The hardware for which energy was measured (or predicted).
+        lowest: Provenance of the metrics at the lowest number of epochs.
+        above: Provenance of the metrics at higher numbers of epochs.
+        description: A description in one line.
+        notes: Notes for users.
+        middle_scale: Factor by which the file's middle evaluations at the lowest number of epochs exceed the
+            measurement.
     """
 
     name: str
@@ -45,7 +46,7 @@ class PublishedFile:
     middle_scale: float = 1.0
 
     def provenance(self, epochs: Iterable[int]) -> dict[int, Provenance]:
-        """Where the metrics come from, per number of epochs in ascending order."""
+        """Provenance of the metrics, per number of epochs in ascending order."""
         return {number: self.above if i else self.lowest for i, number in enumerate(epochs)}
 
 
@@ -182,7 +183,7 @@ _FILES: Final = (
 )
 
 CATALOGUE: Final = {file.name: file for file in _FILES}
-"""The published files by the name that they are loaded by."""
+"""The published files by the name under which they are loaded."""
 
 BY_DIGEST: Final = {file.sha256: file for file in _FILES}
-"""The same by SHA-256, so that a file is known again under any name."""
+"""The same by SHA-256, to recognise a file under any name."""

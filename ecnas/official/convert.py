@@ -1,9 +1,9 @@
-"""Makes a memory-mapped table of a published file, or of any file in its format.
+"""Converts a published file, or any file in its format, to a memory-mapped table.
 
-The records stream through: tensorflow reads them and checks their CRC in one process while this one parses, checks and
-stores them, so that a file of any size needs little memory. What is checked: every cell is in the space, the published
-number of parameters is its exact one, a cell has one hash and it is the module hash of its cell, figures are possible
-(:func:`ecnas.table.impossible`), and the table is not much larger than what there is to fill it.
+Records are streamed: tensorflow reads them and checks their CRC in one process while this one parses, checks and stores
+them. So a file of any size needs little memory. The checks: every cell is in the space, the published number of
+parameters is exact, each cell has one hash and it is the cell's module hash, metrics are possible
+(:func:`ecnas.table.impossible`), and the table is not much larger than its records.
 """
 
 from __future__ import annotations
@@ -36,9 +36,8 @@ _LARGEST: Final = Space("7V")
 
 _MOST_ENTRIES: Final = 1 << 23
 _MOST_ENTRIES_PER_RECORD: Final = 64
-"""How many entries a column may have, most of them empty: as many as the largest space at four numbers of epochs and
-three repeats needs, and more only if there are records to fill them. So no file of some kilobytes makes a table of
-gigabytes."""
+"""Maximum number of entries of a sparse column: that of the largest space at four numbers of epochs and three repeats.
+More are allowed only if records fill them. So a file of some kilobytes cannot make a table of gigabytes."""
 
 _SCALE_TOLERANCE: Final = 1e-6
 
@@ -57,16 +56,16 @@ def convert(
     Args:
         path: The TFRecord file.
         folder: An existing, empty folder.
-        entry: What the catalogue says of the file, if it is a published one.
+        entry: The catalogue's entry of a published file.
         digest: The file's SHA-256.
-        called: How messages call the file, where ``path`` is a copy.
+        called: Name of the file in messages, if ``path`` is a copy.
         is_fast: Whether rows that look alike are parsed together; the result does not depend on it.
 
     Returns:
-        The table in memory, as it was written.
+        The table as written, in memory.
 
     Raises:
-        CorruptFileError: The file is damaged or a row is not what it should be; the message names the record.
+        CorruptFileError: The file is damaged or a row is wrong; the message names the record.
         TensorFlowMissingError: tensorflow is not installed.
     """
     called = called or path
@@ -119,7 +118,7 @@ def _store(
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]:
     """Parses, checks and stores all rows; returns the cell's row, the epochs and ``is_measured`` of each.
 
-    The figures wait on disk, a file for each column, until the shape of the table is known.
+    Metrics wait on disk, one file per column, until the shape of the table is known.
     """
     checks = _Checks(called)
     found: list[tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]] = []
@@ -168,7 +167,7 @@ def _write_sources(file: IO[bytes], parsed: Rows, rows: NDArray[np.int32], store
 
 @dataclass
 class _Checks:
-    """Finds the cells of rows and checks what is published about them."""
+    """Finds the cells of rows and checks their published properties."""
 
     path: Path
 
@@ -181,7 +180,7 @@ class _Checks:
         """Rows of the cells in the largest space, int32 of shape (n,).
 
         Raises:
-            CorruptFileError: A record contradicts what is known of its cell, or its figures cannot be.
+            CorruptFileError: A record contradicts known properties of its cell, or its metrics are impossible.
         """
         rows = _LARGEST.rows(to_frame(parsed.num_vertices.astype(np.int64), parsed.edge_bits), parsed.op_codes)
         self._refuse(block, rows == NOT_A_CELL, lambda i: "the cell is not connected or has more than 9 edges")
@@ -244,7 +243,7 @@ class _Checks:
 
 
 def _space(path: Path, rows: NDArray[np.int32], entry: PublishedFile | None) -> Space:
-    """The catalogue's space, or the smallest that holds all cells."""
+    """The catalogue's space, or the smallest that contains all cells."""
     largest = int(rows.max())
     if entry is not None:
         space = Space(entry.space)
@@ -269,10 +268,10 @@ def _repeats(
 
 
 def _refuse_copies(path: Path, folder: Path) -> None:
-    """Where cells were not trained equally often, a record that repeats another byte for byte is one too many.
+    """Refuses a record that repeats another byte for byte, if cells were not trained equally often.
 
     Raises:
-        CorruptFileError: There is such a record.
+        CorruptFileError: There is a repeated record.
     """
     sources = np.memmap(folder / ROWS_FILE, ROW, mode="r")
     messages = np.memmap(folder / MESSAGES_FILE, np.uint8, mode="r")
@@ -291,11 +290,12 @@ def _provenance(
     epochs: NDArray[np.int32],
     is_measured: NDArray[np.bool_],
 ) -> dict[int, Provenance]:
-    """Judges from its content where the figures of an unknown file come from.
+    """Infers the provenance of the metrics of an unknown file from its content.
 
-    A file without energies is one of NAS-Bench-101's, hence measured. Else figures count as a surrogate's unless all
-    their messages bear traces of a measurement (when an evaluation was started, power per device), as all published
-    measurements do; and of those, energies that are exact multiples of the lowest number of epochs' count as scaled.
+    A file without energies is from NAS-Bench-101, so it is measured. Otherwise metrics count as a surrogate's, unless
+    all their messages have traces of a measurement (start times of evaluations, power per device), as all published
+    measurements do. Of these, energies that are exact multiples of those at the lowest number of epochs count as
+    scaled.
     """
     energy = columns.get("energy")
     if energy is None:

@@ -1,18 +1,19 @@
-"""What a published row says of the course of its training.
+"""The learning curve in a published row.
 
 A row has three evaluations: at the start, in the middle and at the end of its training. The publisher's interface calls
-the middle one half-way, but it is at epoch 1 or 2 whatever the budget (1 in the 4V files of the Quadro RTX 6000, 2 in
-the others), so :class:`LearningCurve` gives it with its true epoch.
+the middle one half-way, but it is at epoch 1 or 2 for any number of epochs (1 in the 4V files of the Quadro RTX 6000, 2
+in the others). :class:`LearningCurve` gives its true epoch.
 
-In the files whose energies are scaled from 4 epochs, two more things are not what they seem (checked row by row):
+The files with energies scaled from 4 epochs have two more pitfalls (checked row by row):
 
-* All three evaluations carry the *final* accuracies, which were taken from NAS-Bench-101. Who took the middle one for a
-  cheap look at an unfinished training would be told its outcome for the price of an epoch. So these accuracies are NaN
-  here, but for those at the end.
+* All three evaluations carry the *final* accuracies, which were taken from NAS-Bench-101. A search that used the
+  middle one as a cheap look at an unfinished training would learn its outcome for the price of one epoch. So here these
+  accuracies are NaN, except at the end.
 * In the hardware files time, energy and CO2 of the middle evaluation are scaled as well, as if it were half-way: at 108
-  epochs they are 27 times those at 4, though still said to be of epoch 1 or 2. In energy_4V9E_quadrortx6000 even those
-  at 4 epochs are twice what was measured after epoch 1 (which energy_4V9E_linscale has). Here start and middle always
-  are what was measured: of the training to 4 epochs, and halved in that one file.
+  epochs they are 27 times those at 4, though still labelled epoch 1 or 2. In energy_4V9E_quadrortx6000 even those at
+  4 epochs are twice the measurement after epoch 1 (which energy_4V9E_linscale has). Here start and middle always are
+  the
+  measurements: those of the training to 4 epochs, halved in that one file.
 """
 
 from __future__ import annotations
@@ -36,10 +37,10 @@ _ACCURACIES = ("val_accuracy", "test_accuracy", "train_accuracy")
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """The evaluations of one training, in order; arrays of shape (evaluations,), NaN for what is not known.
+    """The evaluations of one training, in order; arrays of shape (evaluations,), NaN for unknown values.
 
     Attributes:
-        epoch: Epoch of each evaluation, as the file says.
+        epoch: Epoch of each evaluation, from the file.
         val_accuracy: Validation accuracy, 0 to 1.
         test_accuracy: Test accuracy, 0 to 1.
         train_accuracy: Training accuracy, 0 to 1.
@@ -60,13 +61,13 @@ class LearningCurve:
 
 
 def learning_curve(benchmark: Benchmark, cell: Cell, epochs: int | None = None, repeat: int = 0) -> LearningCurve:
-    """The course of one published training.
+    """The learning curve of one published training.
 
     Args:
         benchmark: A benchmark that was made from a file.
         cell: A cell of its space.
-        epochs: To how many epochs it was trained; the highest number by default.
-        repeat: Which of several trainings.
+        epochs: Number of epochs of the training; the highest by default.
+        repeat: Number of the training.
 
     Raises:
         OutOfDomainError: The benchmark has no such training, or was not made from a file.
@@ -103,7 +104,7 @@ def learning_curve(benchmark: Benchmark, cell: Cell, epochs: int | None = None, 
 
 
 def _figures(row: Row) -> dict[str, NDArray[np.float64]]:
-    """The figures of all evaluations as they are written."""
+    """The metrics of all evaluations as written."""
     return {
         name: np.array([double_at(row.message, at[field]) if field in at else np.nan for at in row.layout.evaluations])
         for name, field in {"epoch": EPOCH, **FIGURE_FIELDS}.items()

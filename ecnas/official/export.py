@@ -1,10 +1,9 @@
 """Writes a table in the published format.
 
-A table that was made from a file gives that file again, byte for byte. Any other table (the embedded surrogate's, one's
-own) is written from its columns: one row for each cell, number of epochs and repeat, the figures in the last of three
-evaluations, where the publisher's reader looks for them. Where figures come from has no place in the format, so a
-reader cannot know it; :func:`ecnas.official.table_of_file` takes figures without traces of a measurement for a
-surrogate's.
+A table that was made from a file gives the same file again, byte for byte. Any other table (the embedded ones, your
+own) is written from its columns: one row per cell, number of epochs and repeat, with the metrics in the last of three
+evaluations, where the publisher's reader expects them. The format has no field for provenance;
+:func:`ecnas.official.table_of_file` treats metrics without traces of a measurement as a surrogate's.
 """
 
 from __future__ import annotations
@@ -30,14 +29,14 @@ MessageWriter = Callable[[Mapping[str, float], int, int], bytes]
 
 
 def export(table: Table, path: Path) -> int:
-    """Writes a table to a ``.tfrecord`` file, which is complete or not there at all.
+    """Writes a table to a ``.tfrecord`` file, atomically.
 
     Args:
         table: Any table.
-        path: The file; one that exists is replaced.
+        path: The file; an existing one is replaced.
 
     Returns:
-        How many rows were written.
+        The number of rows written.
 
     Raises:
         TensorFlowMissingError: tensorflow is not installed.
@@ -67,7 +66,7 @@ def column_records(table: Table, message: MessageWriter = write_message) -> Iter
 
     Args:
         table: Any table.
-        message: What writes the metrics message of a row.
+        message: The function that writes the metrics message of a row.
     """
     space = table.space
     parameters = space.trainable_parameters

@@ -2,9 +2,9 @@
 
 Two settings, each an environment variable that an argument overrides:
 
-* ``ECNAS_SOURCE``: where the files come from, a web address or a local folder that holds them (as the publisher lays
-  them out, with ``hardware/``, or all in one folder);
-* ``ECNAS_CACHE``: the folder that keeps them and the tables made from them; the platform's cache folder by default.
+* ``ECNAS_SOURCE``: the source of the files, a web address or a local folder (in the publisher's layout with
+  ``hardware/``, or flat);
+* ``ECNAS_CACHE``: the folder for the files and their tables; the platform's cache folder by default.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ _TIMEOUT: Final = (10.0, 30.0)
 """Seconds to wait for a connection, and for the next bytes."""
 _SECONDS: Final = 60.0
 _LEAST_RATE: Final = 50_000
-"""A download may take a minute, and as long as this many bytes a second take besides."""
+"""A download may take a minute, plus its size divided by this many bytes per second."""
 
 
 class FetchError(ECNASError, OSError):
-    """The source does not give the file, or the cache cannot keep it."""
+    """The source does not provide the file, or the cache cannot store it."""
 
 
 def cache_folder() -> Path:
@@ -60,33 +60,32 @@ def published(name: str) -> PublishedFile:
     """The catalogue's entry for a name.
 
     Raises:
-        UnknownNameError: There is none; the message suggests the nearest name.
+        UnknownNameError: The name is unknown; the message suggests the nearest one.
     """
     return CATALOGUE[one_of("published file", name, CATALOGUE)]
 
 
 def fetched_path(name: str) -> Path:
-    """Where a published file lies in the cache, once it is fetched."""
+    """The path of a published file in the cache."""
     return cache_folder() / "files" / f"{published(name).name}.tfrecord"
 
 
 def fetch(name: str, source: str | None = None) -> Path:
     """Fetches a published file, unless the cache has it.
 
-    It is downloaded under a temporary name and takes its own after its checksum was found right, so that a broken
-    download leaves nothing behind, and several processes may fetch at once. A download ends where the published file
-    does, and it ends in bounded time.
+    It is downloaded under a temporary name and renamed once its checksum is verified. So a broken download leaves
+    nothing behind, and several processes may fetch at once. A download is bounded by the published size and in time.
 
     Args:
         name: A name of the catalogue.
-        source: Where from; ``ECNAS_SOURCE`` or the publisher by default.
+        source: The source; ``ECNAS_SOURCE`` or the publisher by default.
 
     Returns:
         The file's path in the cache.
 
     Raises:
         UnknownNameError: The catalogue has no such name.
-        ChecksumError: What the source gives is not the published file.
+        ChecksumError: The source does not have the published file.
         FetchError: The source cannot be reached, does not have the file, or is too slow; or the cache cannot be
             written.
     """
@@ -108,10 +107,10 @@ def fetch(name: str, source: str | None = None) -> Path:
 
 @contextlib.contextmanager
 def writable_cache() -> Iterator[None]:
-    """Says what to do when the cache folder cannot be written.
+    """Explains what to do if the cache folder cannot be written.
 
     Raises:
-        FetchError: What is done within cannot write.
+        FetchError: The body of the context cannot write.
     """
     try:
         yield
@@ -124,7 +123,7 @@ def writable_cache() -> Iterator[None]:
 
 
 def _save(chunks: Iterator[bytes], file: IO[bytes], entry: PublishedFile, source: str) -> None:
-    """Writes what a source gives, up to the published size, and checks it."""
+    """Writes the bytes from a source, up to the published size, and checks them."""
     digest, size, head = hashlib.sha256(), 0, b""
     for chunk in chunks:
         size += len(chunk)
@@ -144,7 +143,7 @@ def _save(chunks: Iterator[bytes], file: IO[bytes], entry: PublishedFile, source
 
 
 def _read_folder(entry: PublishedFile, source: str) -> Iterator[bytes]:
-    """The bytes of a file in a folder, or in what a ``file:`` address names."""
+    """The bytes of a file in a folder, or at a ``file:`` address."""
     if urlsplit(source).scheme == "file":
         source = url2pathname(urlsplit(source).path)
     folder = Path(source).expanduser()
@@ -161,7 +160,7 @@ def _read_folder(entry: PublishedFile, source: str) -> Iterator[bytes]:
 
 
 def _read_web(entry: PublishedFile, source: str) -> Iterator[bytes]:
-    """The bytes at a web address, decompressed if need be, as they arrive."""
+    """The bytes at a web address, decompressed if necessary, as they arrive."""
     import requests
     import urllib3
     from tqdm import tqdm
@@ -191,7 +190,7 @@ def _read_web(entry: PublishedFile, source: str) -> Iterator[bytes]:
 
 
 def _reason(error: Exception, address: str) -> str:
-    """What went wrong, without what must not be shown of the address."""
+    """The reason of an error, without secrets in the address."""
     import requests
 
     if isinstance(error, requests.HTTPError) and error.response is not None:
@@ -207,7 +206,7 @@ def _reason(error: Exception, address: str) -> str:
 
 
 def _without_secrets(address: str) -> str:
-    """An address without names, passwords and signatures, which have no place in messages."""
+    """An address without names, passwords and signatures, for messages."""
     parts = urlsplit(address)
     if parts.scheme not in ("http", "https"):
         return address

@@ -1,7 +1,7 @@
 """Finds a cell by its published hash.
 
-A converted table knows the hashes of its cells from its file. For any other the hashes of the whole space are computed,
-which takes a minute or two for 7V, once; they are kept in the cache folder.
+A converted table has the hashes of its cells from its file. For other tables the hashes of the whole space are computed
+once, which takes a minute or two for 7V, and kept in the cache folder.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def row_of_hash(benchmark: Benchmark, module_hash: str) -> int:
     """Row of the cell that has a published module hash.
 
     Args:
-        benchmark: Where to look for it.
+        benchmark: The benchmark to search.
         module_hash: 32 hexadecimal digits.
 
     Raises:
@@ -56,13 +56,13 @@ def row_of_hash(benchmark: Benchmark, module_hash: str) -> int:
 
 
 def rows_of_hashes(hashes: Sequence[str]) -> NDArray[np.int64]:
-    """Rows of the cells that have published module hashes, whatever their space.
+    """Rows of the cells with these published module hashes, in any space.
 
     Args:
         hashes: 32 hexadecimal digits each.
 
     Returns:
-        int64, shape (hashes,); −1 for what is of no cell.
+        int64, shape (hashes,); −1 for unknown hashes.
     """
     wanted = np.frombuffer(bytes.fromhex("".join(hashes)), np.uint8).reshape(-1, 16)
     rows = np.full(len(wanted), -1, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""What a file is that is not what it should be: told by its first bytes."""
+"""Identifies a file of the wrong kind by its first bytes."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ _KINDS: Final = (
 
 
 def kind_of(head: bytes) -> str:
-    """What a file is that begins with these bytes; empty for what is not known."""
+    """The kind of file that begins with these bytes; empty if unknown."""
     text = head[:HEAD_BYTES]
     return next((kind for pattern, kind in _KINDS if re.match(pattern, text)), "")
 
 
 def check_records(path: Path) -> None:
-    """Refuses what cannot be a TFRecord file, before anything else is done with it.
+    """Refuses a file that cannot be a TFRecord file, before it is processed.
 
     Raises:
-        CorruptFileError: It is no regular file, or begins like something else; the message says what it is.
+        CorruptFileError: It is not a regular file, or begins like another kind; the message says which.
     """
     with open_regular(path) as file:
         head = file.read(HEAD_BYTES)

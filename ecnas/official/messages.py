@@ -1,7 +1,7 @@
 """The metrics message of a published row, and the protocol-buffer wire format that it is written in.
 
 The schema is small and fixed, so it is read here directly (https://protobuf.dev/programming-guides/encoding/):
-``ModelMetricsEnergy`` of EC-NAS-Bench and ``ModelMetrics`` of NAS-Bench-101, which agree in all that both have.
+``ModelMetricsEnergy`` of EC-NAS-Bench and ``ModelMetrics`` of NAS-Bench-101, which agree in their common fields.
 
 =====  =======================================  =====  ==========================================
 Model metrics                                   Evaluation
@@ -72,14 +72,14 @@ class Field:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a message has its figures.
+    """The positions of the metrics in a message.
 
     Attributes:
-        evaluations: For each evaluation, where each of its doubles begins, by field number.
-        parameters: Where the varint of the trainable parameters begins and ends; (0, 0) where there is none.
+        evaluations: For each evaluation, the start of each of its doubles, by field number.
+        parameters: Start and end of the varint of the trainable parameters; (0, 0) if there is none.
         variable: Ranges (start, end) of all values that may differ between messages of the same layout: doubles, the
             parameters, the contents of other fields. All other bytes are tags, lengths and unknown integers.
-        is_measured: Whether it bears traces of a measurement: power per device, or when an evaluation was started.
+        is_measured: Whether it has traces of a measurement: power per device, or the start time of an evaluation.
     """
 
     evaluations: tuple[Mapping[int, int], ...]
