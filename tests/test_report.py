@@ -10,6 +10,7 @@ import sys
 
 import numpy as np
 import pytest
+from browser import CHROMIUM, FAINT, open_browser, open_page
 from comparing import ACCURACY, BOTH, record_runs, rewritten
 from conftest import synthetic_table
 
@@ -23,7 +24,6 @@ from ecnas.runs.page import render
 pytest.importorskip("scipy", reason="reports need ecnas-gym[report]")
 pytest.importorskip("moocore", reason="reports need ecnas-gym[report]")
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 EVIL = '"><script>window.evil = 1</script>'
 METHODS = {"random search": search.RandomSearch(), f"local {EVIL}": search.LocalSearch(num_initial=3)}
 
@@ -218,6 +218,14 @@ def test_in_a_browser(page, tmp_path, width):
     assert told["up"] == sorted(told["up"])
     assert told["down"] == sorted(told["down"], reverse=True)
     assert told["sort"] == "descending"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_has_enough_contrast(page, tmp_path, scheme):
+    path = tmp_path / "page.html"
+    path.write_text(page, encoding="utf-8")
+    with open_browser() as browser, open_page(browser, path, color_scheme=scheme) as shown:
+        assert shown.evaluate(FAINT) == []
 
 
 def test_an_extra_that_is_not_installed_is_named(folder, tmp_path, monkeypatch, capsys):

@@ -10,7 +10,7 @@ import sys
 import zlib
 
 import pytest
-from browser import open_browser
+from browser import FAINT, open_browser
 from conftest import PACKAGES, ROOT
 
 pytest.importorskip("mkdocstrings", reason="the site needs ecnas-gym[docs]")
@@ -81,33 +81,6 @@ def test_pages_fit_a_phone(site, scheme):
         for name in ("index", "start", "environments", "rl-nas", "reference/ecnas"):
             page.goto((site / f"{name}.html").as_uri())
             assert page.evaluate("document.documentElement.scrollWidth") <= 420, name
-
-
-FAINT = """() => {
-    const parse = text => { const m = text.match(/[\\d.]+/g).map(Number); return [m[0], m[1], m[2], m[3] ?? 1] };
-    const over = (a, b) => [0, 1, 2].map(i => a[i] * a[3] + b[i] * (1 - a[3])).concat([1]);
-    const light = c => [0.2126, 0.7152, 0.0722].reduce((sum, weight, i) => {
-        const v = c[i] / 255;
-        return sum + weight * (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4) }, 0);
-    const parents = e => e ? [e, ...parents(e.parentElement)] : [];
-    const found = new Set();
-    const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-    while (texts.nextNode()) {
-        const e = texts.currentNode.parentElement, style = getComputedStyle(e);
-        if (!texts.currentNode.textContent.trim() || !e.offsetParent || e.getBoundingClientRect().width < 2) continue;
-        if (style.visibility === "hidden") continue;
-        const opacity = parents(e).reduce((product, p) => product * getComputedStyle(p).opacity, 1);
-        if (opacity === 0) continue;
-        const behind = parents(e).map(p => parse(getComputedStyle(p).backgroundColor)).filter(c => c[3] > 0)
-            .reduceRight((below, c) => over(c, below), [255, 255, 255, 1]);
-        const own = parse(style.color), shown = over([own[0], own[1], own[2], own[3] * opacity], behind);
-        const [a, b] = [light(shown), light(behind)].sort((x, y) => y - x), ratio = (a + 0.05) / (b + 0.05);
-        const large = parseFloat(style.fontSize) >= 24;
-        if (ratio < (large ? 3 : 4.5)) found.add(`${e.tagName}.${e.className} ${style.color} ${ratio.toFixed(2)}`);
-    }
-    return [...found];
-}"""
-"""Texts whose contrast is below that of WCAG 2, level AA."""
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
