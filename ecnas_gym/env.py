@@ -393,7 +393,8 @@ class CellEnv(_BuildEnv[float]):
     - `repeat`: which training is returned if the benchmark has several of a cell: "mean" (the default), a number, a
       `numpy.random.Generator` that draws one, or "random", which draws with the environment's own generator, so
       `reset(seed=...)` determines it.
-    - `render_mode`: "ansi" or "rgb_array" (needs matplotlib).
+    - `render_mode`: "ansi" or "rgb_array" (needs matplotlib). With "human", `gym.make` shows the images in a window
+      (needs pygame).
 
     ```python
     >>> import gymnasium as gym
