@@ -1,7 +1,7 @@
-"""Pareto fronts of points that are maximised in every coordinate, what they are worth, and their special points.
+"""Pareto fronts of points that are maximised in every coordinate, their quality indicators and special points.
 
-Fronts of two coordinates and knees need numpy alone; the rest is moocore's (https://multi-objective.github.io/moocore),
-which is imported when it is needed.
+Fronts of two coordinates and knees need only numpy. The rest uses moocore (https://multi-objective.github.io/moocore),
+imported on demand.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _moocore() -> Any:
 def non_dominated(points: NDArray[np.float64]) -> NDArray[np.int64]:
     """Which points no other point dominates.
 
-    Of points that are equal in all coordinates the first stays. Points with NaN are never on the front.
+    Of equal points the first is kept. Points with NaN are never on the front.
 
     Args:
         points: Shape (n, m), to be maximised.
@@ -51,10 +51,10 @@ def non_dominated(points: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def ranks(points: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Which front each point is in when fronts are peeled off one by one, from 0; equal points are in the same.
+    """The number of each point's front when fronts are removed one by one, from 0; equal points share a front.
 
     Args:
-        points: Shape (n, m), to be maximised; a point that lacks a coordinate (NaN) is the worst there is in it.
+        points: Shape (n, m), to be maximised; NaN counts as the worst value of a coordinate.
     """
     worst = np.where(np.isnan(points), np.finfo(np.float64).min, points)
     fronts: NDArray[np.int64] = _moocore().pareto_rank(worst, maximise=True).astype(np.int64)
@@ -93,10 +93,10 @@ def _sweep(first: NDArray[np.float64], second: NDArray[np.float64], candidates: 
 
 
 def hypervolume(points: NDArray[np.float64], reference: NDArray[np.float64]) -> float:
-    """The volume that points dominate, as far as the reference point; 0 for no points.
+    """The volume dominated by points, up to the reference point; 0 for no points.
 
     Args:
-        points: Shape (n, m), to be maximised. Points that do not exceed the reference everywhere count nothing.
+        points: Shape (n, m), to be maximised. Points that do not exceed the reference everywhere do not count.
         reference: Shape (m,).
 
     Returns:
@@ -112,7 +112,7 @@ def hypervolume(points: NDArray[np.float64], reference: NDArray[np.float64]) -> 
 
 
 def contributions(points: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How much of the hypervolume each point alone dominates.
+    """The part of the hypervolume that only this point dominates, for each point.
 
     Args:
         points: Shape (n, m), to be maximised; dominated points contribute nothing.
@@ -131,7 +131,7 @@ def contributions(points: NDArray[np.float64], reference: NDArray[np.float64]) -
 
 
 def igd_plus(points: NDArray[np.float64], front: NDArray[np.float64]) -> float:
-    """Mean distance from each point of a front to what a set of points leaves missing of it; 0 is best.
+    """IGD+: the mean distance from the points of a front to the region that a set of points dominates; 0 is best.
 
     Source: Ishibuchi et al. 2015, https://doi.org/10.1007/978-3-319-15892-1_8 (inverted generational distance plus).
 
@@ -168,15 +168,15 @@ def attainment_surfaces(fronts: Sequence[NDArray[np.float64]], parts: Sequence[f
     """Surfaces that a part of several runs attains (Fonseca and Fleming 1996; moocore computes them exactly).
 
     Args:
-        fronts: What each of the runs found, shape (nᵢ, m) each with m of 2 or 3, to be maximised.
-        parts: For each surface, the part of the runs that must reach it, in (0, 1]: 1/runs gives the best surface, 0.5
+        fronts: The front of each run, shape (nᵢ, m) each with m of 2 or 3, to be maximised.
+        parts: For each surface, the fraction of runs that must reach it, in (0, 1]: 1/runs gives the best surface, 0.5
             the median and 1 the worst.
 
     Returns:
         For each part the surface's corner points, ascending in the first coordinate, shape (kᵢ, m).
 
     Raises:
-        ValueError: There is no run, a run found nothing, or a part is not in (0, 1].
+        ValueError: There are no runs, a run found nothing, or a part is not in (0, 1].
     """
     moocore = _moocore()
 
@@ -198,12 +198,12 @@ def attainment_surfaces(fronts: Sequence[NDArray[np.float64]], parts: Sequence[f
 
 
 class Solutions(NamedTuple):
-    """Positions of the three solutions that the EC-NAS paper's Table 1 reports of a front.
+    """Positions of the three solutions of a front in Table 1 of the EC-NAS paper.
 
     Attributes:
         r0: The least energy (best in the second coordinate).
         r1: The best accuracy (best in the first coordinate).
-        knee: Where the front bends most.
+        knee: The point at which the front bends most.
     """
 
     r0: int
@@ -212,7 +212,7 @@ class Solutions(NamedTuple):
 
 
 def bend_angles(front: NDArray[np.float64], neighbours: str = "extremes") -> NDArray[np.float64]:
-    """How sharply a front of two coordinates bends at each of its points.
+    """Bend angles of a front of two coordinates at its points.
 
     Source: Deb and Gupta 2011, https://doi.org/10.1080/0305215X.2010.548863, section 3: the angle between the line from
     the left neighbour and the line to the right neighbour, after both coordinates are scaled to [0, 1]. Positive where

@@ -173,11 +173,11 @@ class Evaluator:
         return max((getattr(spent, name) / limit for name, limit in self.budget.limits.items()), default=0.0)
 
     def is_new(self, cell: Cell) -> bool:
-        """Whether the benchmark can judge the cell and it was not trained yet, for whatever number of epochs."""
+        """Whether the benchmark can judge the cell and it was not trained yet, at any number of epochs."""
         return cell.row not in self._seen and cell.row not in self.missing
 
     def are_new(self, rows: NDArray[np.integer]) -> NDArray[np.bool_]:
-        """As :meth:`is_new`, of the cells in some rows: shape (n,)."""
+        """Like :meth:`is_new`, for the cells in some rows: shape (n,)."""
         return np.array([row not in self._seen and row not in self.missing for row in rows.tolist()], dtype=np.bool_)
 
     def fidelities(self, min_epochs: int | None = None) -> list[int]:
@@ -214,8 +214,8 @@ class Evaluator:
     def mutate(self, cell: Cell, rng: np.random.Generator, expected_edges: float, expected_ops: float) -> Cell:
         """A random variation of a cell (:meth:`ecnas.space.Space.mutate`).
 
-        Where the benchmark has so few cells that :data:`PRESENT_TRIES` variations in a row are not among them, it is
-        any of its cells, from then on.
+        If the benchmark has so few cells that :data:`PRESENT_TRIES` variations in a row are not among them, any of its
+        cells is drawn from then on.
         """
         if cell.row not in self._isolated:
             for _ in range(PRESENT_TRIES):

@@ -1,4 +1,4 @@
-"""Where the runs of a sweep are carried out: on processes of this machine, or on a Ray cluster."""
+"""Execution of a sweep's runs: on processes of this machine, or on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ MAX_ATTEMPTS = 3
 """Attempts before a run whose process dies counts as failed."""
 
 MOST_AT_ONCE = 16
-"""Runs that one process carries out at once, of methods that can. More would hardly be faster; and where every seed has
-a world of its own, so many worlds are kept (:func:`ecnas.noise.noisy`) until all methods have searched them."""
+"""Number of runs that a process does at once, for methods that can. More are hardly faster. If every seed has its own
+world, this many worlds are kept (:func:`ecnas.noise.noisy`) until all methods have searched them."""
 
 POLL_SECONDS = 1.0
-"""Between two looks at the runs that other processes are working on."""
+"""Seconds between two checks of runs that other processes are working on."""
 
 Results = Iterator[tuple[Job, Outcome]]
 Executor = Callable[[Sequence[Job]], Results]
@@ -137,7 +137,7 @@ def _share(jobs: Sequence[Job], processes: int) -> int:
 
 
 def blocks(jobs: Sequence[Job], num_seeds: int) -> list[list[list[Job]]]:
-    """Batches of jobs: in a block those of one benchmark and so many seeds.
+    """Batches of jobs in blocks of one benchmark and some seeds.
 
     A process that carries out a block draws the worlds of its seeds once, for all methods.
     """
@@ -149,7 +149,7 @@ def blocks(jobs: Sequence[Job], num_seeds: int) -> list[list[list[Job]]]:
 
 
 class Queue:
-    """Hands batches out to processes: each gets a block of its own, until no block is left and it helps others.
+    """Distributes batches to processes: each gets its own block; when no block is left, it helps others.
 
     Args:
         of_blocks: The batches of each block.
@@ -170,13 +170,13 @@ class Queue:
         return longest.pop() if longest else None
 
     def give_back(self, process: int, batch: list[Job]) -> None:
-        """Puts a batch where its process finds it last."""
+        """Returns a batch to the end of its process's queue."""
         self._begun[process].append(batch)
 
 
 @contextlib.contextmanager
 def _pools(processes: int) -> Iterator[list[ProcessPoolExecutor]]:
-    """Pools of one process each, so that it is known which process has what, and of which run one dies."""
+    """Pools of one process each, so that the run of a process that dies is known."""
     pools = [_pool() for _ in range(processes)]
     try:
         yield pools

@@ -1,7 +1,7 @@
 """Methods: the contract that searchers and controllers fulfil, their names, and their identity.
 
-A method is a (frozen) dataclass whose fields are its settings, with a function ``run(evaluate, rng)``, and perhaps one
-that carries out many runs at once (:class:`ManyRuns`). It is named by
+A method is a (frozen) dataclass whose fields are its settings, with a function ``run(evaluate, rng)``, and optionally
+one for many runs at once (:class:`ManyRuns`). It is named by
 
 * ``"module:Class"``, such as ``"ecnas.search:RandomSearch"``;
 * ``"path/to/file.py:Class"``;
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ecnas.runs.evaluator import Evaluator
 
 GROUP: Final = "ecnas.methods"
-"""The group of entry points by which an installed package offers its methods."""
+"""The group of entry points for methods of installed packages."""
 
 
 class Method(Protocol):
@@ -53,10 +53,10 @@ class Method(Protocol):
 
 @runtime_checkable
 class ManyRuns(Protocol):
-    """A method that can carry out many runs at once, faster than one by one. Sweeps make use of it.
+    """A method that does many runs at once, faster than one by one. Sweeps use this.
 
     Every run must be identical to the one that :meth:`Method.run` makes with the same evaluator and generator,
-    whatever the other runs.
+    independently of the other runs.
     """
 
     def run_many(self, evaluates: Sequence[Evaluator], rngs: Sequence[np.random.Generator]) -> None:
@@ -142,7 +142,7 @@ def _of_entry_point(name: str) -> type[Method]:
 
 
 def lacking(kind: type[Method]) -> list[str]:
-    """Packages that a method of ours imports when it runs and that are not installed; of others' methods unknown."""
+    """Missing packages that a method of ours imports when it runs; unknown for other methods."""
     if kind.__module__.partition(".")[0] not in ("ecnas", "ecnas_gym"):
         return []
     return [name for name in _packages(kind.__module__) if importlib.util.find_spec(name) is None]
@@ -195,7 +195,7 @@ def make_method(kind: type[Method], settings: Mapping[str, Any]) -> Method:
     """A method with settings from a TOML file.
 
     Raises:
-        MethodError: There are no such settings, or their values are of a wrong type or refused; all are named.
+        MethodError: Settings are unknown, or their values have a wrong type or are refused; the message names all.
     """
     fields = {field.name: field for field in dataclasses.fields(kind) if field.init}  # type: ignore[arg-type]
     hints = typing.get_type_hints(kind)
@@ -235,7 +235,7 @@ def tuned_settings(kind: type[Method]) -> dict[str, Any]:
 
 
 def _converted(value: Any, wanted: Any) -> Any:
-    """A TOML value as the type of a field; TypeError if it is none of that type."""
+    """A TOML value as the type of a field; TypeError if it does not have that type."""
     if isinstance(wanted, dataclasses.InitVar):
         wanted = wanted.type
     origin, parts = typing.get_origin(wanted), typing.get_args(wanted)
@@ -330,7 +330,7 @@ def _plain(value: Any) -> Any:
 
 @functools.cache
 def source_digest(module: str) -> str:
-    """SHA-256 over a module's file and all that it imports from its own folder, one importing the other."""
+    """SHA-256 over a module's file and all files of its folder that it imports, directly or indirectly."""
     digest = hashlib.sha256()
     for path in _sources(module):
         digest.update(path.read_bytes())
@@ -355,14 +355,14 @@ def versions(module: str) -> dict[str, str]:
 
 
 def _packages(module: str) -> list[str]:
-    """The packages of others, but for numpy, that a module and its neighbours import, wherever they do."""
+    """Third-party packages, except numpy, that a module and its neighbours import, anywhere in their code."""
     names = {name.partition(".")[0] for path in _sources(module) for name, level in _imports(path) if not level}
     neighbours = {path.stem for path in _sources(module)}
     return sorted(names - neighbours - set(sys.stdlib_module_names) - {"ecnas", "ecnas_gym", "numpy"})
 
 
 _DISTRIBUTIONS: Final = {"sklearn": "scikit-learn", "PIL": "pillow", "yaml": "pyyaml"}
-"""Packages that are imported by another name than they are installed by."""
+"""Packages whose import name differs from their distribution name."""
 
 
 def _sources(module: str) -> list[Path]:

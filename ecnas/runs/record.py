@@ -54,18 +54,18 @@ _CUMULATIVE: Final = ("cumulative_epochs", "cumulative_energy", "cumulative_time
 NUMBERS: Final = ("index", "row", "epochs", *_METRICS, *_CUMULATIVE, "wall_clock", "reward")
 """The numeric columns of a record: :meth:`RunRecord.column` gives each as an array."""
 _COUNTS: Final = ("index", "row", "epochs", "trainable_parameters", "cumulative_epochs")
-"""Those of them that are whole numbers."""
+"""The integer columns."""
 _KEYS: Final = ("index", "hash", "row", "epochs", "provenance", *_METRICS, *_CUMULATIVE, "wall_clock", "reward")
-"""Everything that an evaluation's line on disk has, in its order."""
+"""The keys of an evaluation's line on disk, in order."""
 
 _HEADER: Final = {"name": str, "method": dict, "task": dict, "budget": dict, "seed": int, "versions": dict}
-"""What a header must have."""
+"""The keys that a header must have."""
 
 _IDENTITY: Final[dict[str, tuple[str, ...]]] = {
     "method": ("class", "source", "settings"),
     "task": ("digest", "space", "objectives", "scalarisation", "epochs", "repeat"),
 }
-"""The parts of these entries of a header that make a run; names and paths may differ."""
+"""The parts of these entries of a header that define a run; names and paths may differ."""
 
 
 def identity(header: Mapping[str, Any]) -> dict[str, Any]:
@@ -315,8 +315,8 @@ class RunRecord:
         """Reads a complete record.
 
         Raises:
-            FileNotFoundError: There is no such record.
-            CorruptFileError: It is cut, damaged or of another format; the message says where.
+            FileNotFoundError: The record does not exist.
+            CorruptFileError: It is truncated, damaged or in another format; the message says where.
         """
         lines, header, end = _checked(path)
         record = cls.__new__(cls)
@@ -405,7 +405,7 @@ def _parsed(lines: list[bytes], path: Path) -> list[dict[str, Any]]:
     """Lines of JSON objects, all at once, which is several times as fast as one by one.
 
     Raises:
-        CorruptFileError: A line is none; the message says which.
+        CorruptFileError: A line is not a JSON object; the message says which.
     """
     try:
         rows: list[dict[str, Any]] = json.loads(b"[" + b",".join(lines) + b"]")

@@ -55,7 +55,7 @@ def run(
         scalarisation: Combines the objectives into one reward: a name or an object, as for
             :meth:`ecnas.Benchmark.scalarisation`.
         epochs: Fidelity; the highest by default.
-        repeat: Which training of a cell a query returns: "mean", the number of one, or "random".
+        repeat: The training of a cell that a query returns: "mean", a number, or "random".
         name: Name of the method in tables and plots; its own name by default.
         path: File for the record. If it already holds a complete record of the same run, that is read instead.
         progress: Show a progress bar.
@@ -114,7 +114,7 @@ def run_task(
 
 
 class Start(NamedTuple):
-    """What a method begins a run with: the arguments of its ``run``."""
+    """The start of a run: the arguments of a method's ``run``."""
 
     evaluate: Evaluator
     rng: np.random.Generator
@@ -181,7 +181,7 @@ def make_header(method: Method, task: Task, budget: Budget, seed: int, name: str
 
 @contextlib.contextmanager
 def _bar(show: bool, budget: Budget, record: RunRecord) -> Iterator[Callable[[Candidate], object] | None]:
-    """A progress bar over what the budget limits first, with the best so far; yields what advances it."""
+    """A progress bar for the first limit of the budget, with the best so far; yields the function that advances it."""
     if not show:
         yield None
         return

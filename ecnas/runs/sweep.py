@@ -125,7 +125,7 @@ class Sweep:
         return sweep
 
     def _check(self) -> list[str]:
-        """What is wrong with benchmarks, tasks and methods."""
+        """Problems of benchmarks, tasks and methods."""
         wrong = []
         for name in self.benchmarks:
             try:
@@ -147,7 +147,7 @@ class Sweep:
         return make_method(find_method(algorithm.use, self.folder), algorithm.settings)
 
     def task(self, benchmark: str, seed: int) -> Task:
-        """What the run with a seed searches on a benchmark."""
+        """The task of the run with a seed on a benchmark."""
         world = f"{benchmark}~{seed}" if self.noise == PER_SEED else benchmark
         return Task.of(load(world), self.objectives, self.scalarisation, self.epochs, self.repeat, self.weights)
 
@@ -174,7 +174,7 @@ class Job(NamedTuple):
 
     @property
     def path(self) -> Path:
-        """Where its record lies."""
+        """The path of its record."""
         sweep = self.sweep
         limit = f"budget-{self.budget:g}"
         if sweep.currency != "evaluations":
@@ -183,11 +183,11 @@ class Job(NamedTuple):
         return sweep.out / _slug(benchmark) / _slug(self.algorithm.name) / limit / f"seed-{self.seed}" / "record.jsonl"
 
     def make_budget(self) -> Budget:
-        """A fresh account of the run."""
+        """A new budget for the run."""
         return Budget(**{CURRENCIES[self.sweep.currency].limit: self.budget})  # type: ignore[arg-type]
 
     def header(self) -> dict[str, Any]:
-        """What makes the run."""
+        """The definition of the run."""
         method, task = self.sweep.method(self.algorithm), self.sweep.task(self.benchmark, self.seed)
         return make_header(method, task, self.make_budget(), self.seed, self.algorithm.name)
 
@@ -210,13 +210,13 @@ class Outcome(NamedTuple):
 
 
 def batches(jobs: Iterable[Job], most: int) -> list[list[Job]]:
-    """Jobs that one process carries out at once: of one method that can (:class:`ManyRuns`); otherwise one by one.
+    """Jobs that one process does at once, if they are of one method with :class:`ManyRuns`; otherwise single jobs.
 
     Batches are in the order of their first jobs.
 
     Args:
         jobs: Jobs.
-        most: Of a batch.
+        most: Maximum size of a batch.
     """
     made: list[list[Job]] = []
     open_batches: dict[Any, list[Job]] = {}
@@ -232,7 +232,7 @@ def batches(jobs: Iterable[Job], most: int) -> list[list[Job]]:
 
 
 def execute(jobs: Sequence[Job]) -> list[Outcome]:
-    """Carries out a batch of runs, in whatever process, but for those whose record is there."""
+    """Does a batch of runs in the current process, except those with a record."""
     outcomes: dict[int, Outcome] = {}
     method = jobs[0].sweep.method(jobs[0].algorithm)
     starts: list[Start] = []
@@ -274,7 +274,7 @@ def execute(jobs: Sequence[Job]) -> list[Outcome]:
 
 
 def state(job: Job) -> Outcome | None:
-    """What the record that is there already says of a job; None if there is none, or none that is whole."""
+    """The outcome of a job from its existing record; None if there is no complete record."""
     try:
         found = RunRecord.read_header(job.path)
     except (FileNotFoundError, CorruptFileError):
@@ -284,7 +284,7 @@ def state(job: Job) -> Outcome | None:
 
 
 def set_aside_damaged(path: Path) -> str | None:
-    """Renames a record that is not whole, so that the run can be made again; returns what was wrong with it."""
+    """Renames an incomplete record, so that the run can be repeated; returns what was wrong with it."""
     try:
         RunRecord.read_header(path)
     except FileNotFoundError:
@@ -301,7 +301,7 @@ def set_aside_damaged(path: Path) -> str | None:
 
 
 def told(others: Iterable[tuple[Job, Outcome]]) -> Iterator[str]:
-    """A line for each method of which records are of other runs, with what differs."""
+    """A line for each method whose records belong to other runs, with the differences."""
     by_method: dict[str, Counter[str]] = {}
     for job, outcome in others:
         by_method.setdefault(job.algorithm.name, Counter())[outcome.text] += 1
@@ -315,7 +315,7 @@ def told(others: Iterable[tuple[Job, Outcome]]) -> Iterator[str]:
 
 
 def _slug(name: str) -> str:
-    """A name as that of a folder; of different names never the same."""
+    """A unique name of a folder for a name."""
     slug = re.sub(r"[^\w.,()=+~ -]+", "-", name)
     return slug if slug == name and slug.strip(". ") else f"{slug}-{sha256(name.encode()).hexdigest()[:6]}"
 
@@ -325,7 +325,7 @@ def _slug(name: str) -> str:
 
 
 def _read(data: Mapping[str, Any], path: Path, out: Path | None) -> tuple[Sweep | None, list[str]]:
-    """A sweep out of the data of its file, if that is possible, and all that is wrong with them."""
+    """A sweep from the data of its file, if possible, and all problems."""
     reader = _Reader(data)
     names = {f.name for f in fields(Sweep)} - {"folder", "algorithms"} | {"spaces", "algorithm"}
     reader.refuse_unknown(names)
@@ -366,7 +366,7 @@ def _read(data: Mapping[str, Any], path: Path, out: Path | None) -> tuple[Sweep 
 
 
 class _Reader:
-    """Takes values out of a sweep file and collects what is wrong with them."""
+    """Reads values from a sweep file and collects their problems."""
 
     def __init__(self, data: Mapping[str, Any]) -> None:
         self.data = data
@@ -407,7 +407,7 @@ class _Reader:
         return tuple(value)
 
     def numbers(self, key: str, default: tuple[float, ...] | None) -> tuple[float, ...]:
-        """A list of positive numbers; it must be there if there is no default."""
+        """A list of positive numbers, required if there is no default."""
         if key not in self.data:
             if default is None:
                 self.wrong.append(f"{key!r} is missing")

@@ -222,14 +222,14 @@ def leaderboards(
 
     Args:
         paths: Records, and folders of records.
-        checkpoints: Costs at which to look, in the currency; the runs' budgets by default.
-        currency: What costs are counted in: "evaluations", "epochs", "energy" or "time".
-        baseline: Name or path of a baseline whose methods stand beside the runs.
+        checkpoints: Costs at which methods are compared, in the currency; the runs' budgets by default.
+        currency: Unit of costs: "evaluations", "epochs", "energy" or "time".
+        baseline: Name or path of a baseline to compare with.
         statistic: "iqm" (the interquartile mean) or "mean".
 
     Raises:
-        NoRecordsError: There is no record.
-        BaselineError: There is no such baseline, or it has other tasks.
+        NoRecordsError: There are no records.
+        BaselineError: The baseline does not exist, or has other tasks.
     """
     comparisons = collect(paths)
     if baseline is not None:
@@ -245,18 +245,18 @@ def cost_text(cost: float, currency: str) -> str:
 
 
 def task_text(comparison: Comparison) -> str:
-    """What a task is, in words."""
+    """A task in words."""
     what = " and ".join(metric_label(name) for name in comparison.judge.objectives)
     return f"{comparison.name} (digest {comparison.key.expected[:12]}), {what} at {comparison.judge.epochs} epochs"
 
 
 def statistic_text(statistic: Statistic) -> str:
-    """How a table says which statistic it shows."""
+    """The statistic of a table, in words."""
     return f"{STATISTICS[statistic]} over runs [95% bootstrap interval]"
 
 
 def runs_text(method: MethodRuns) -> Entry:
-    """How many runs have values, of how many there are."""
+    """The number of runs with values, of all runs."""
     runs = len(method.traces)
     return f"{runs} of {runs + method.empty}" if method.empty else runs
 
