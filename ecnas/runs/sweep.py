@@ -220,13 +220,17 @@ def batches(jobs: Iterable[Job], most: int) -> list[list[Job]]:
     """
     made: list[list[Job]] = []
     open_batches: dict[Any, list[Job]] = {}
+    can: dict[str, bool] = {}  # finding a method takes milliseconds, and a sweep has thousands of jobs
     for job in jobs:
         key = (job.algorithm.name, job.benchmark, job.budget)
         if key in open_batches and len(open_batches[key]) < most:
             open_batches[key].append(job)
             continue
         made.append([job])
-        if isinstance(job.sweep.method(job.algorithm), ManyRuns):
+        name = job.algorithm.name
+        if name not in can:
+            can[name] = isinstance(job.sweep.method(job.algorithm), ManyRuns)
+        if can[name]:
             open_batches[key] = made[-1]
     return made
 
