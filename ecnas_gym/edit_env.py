@@ -115,6 +115,9 @@ class _EditEnv(_BuildEnv[Reward]):
         """Whether an action that is allowed now would have the cell evaluated."""
         return action == self.edits.stop
 
+    def _left(self) -> int | None:
+        return self._edits_left
+
     def _look(self) -> None:
         """Renews observation and mask, and what is rendered and evaluated."""
         builder = self._builder

@@ -168,6 +168,10 @@ class EditVectorEnv(_VectorEnv):
         observations[np.arange(len(words)), num_bits + edits_left] = 1.0
         return observations
 
+    def _left(self) -> Sequence[int | None]:
+        edits_left: list[int] = self._edits_left.tolist()
+        return edits_left
+
     def _builders(self) -> list[CellBuilder]:
         builders = []
         for edge_bits, op_code in zip(*self._tables.split(self._words), strict=True):

@@ -271,14 +271,18 @@ class _BuildEnv(gym.Env[NDArray[np.float32], np.int64], Generic[Reward]):
     def _reward(self, judgement: Judgement) -> Reward:
         raise NotImplementedError
 
+    def _left(self) -> int | None:
+        """Number of edits left, where cells are edited."""
+        return None
+
     def render(self) -> Any:
         """The cell as it stands: a string ("ansi") or uint8 pixels of shape (480, 480, 3) ("rgb_array")."""
         from ecnas_gym import rendering
 
         if self.render_mode == "ansi":
-            return rendering.text(self._builder, self._last)
+            return rendering.text(self._builder, self._last, self._left())
         if self.render_mode == "rgb_array":
-            return rendering.pixels(self._builder, self._last)
+            return rendering.pixels(self._builder, self._last, self._left())
         gym.logger.warn("render() needs a render_mode: gym.make(..., render_mode='ansi' or 'rgb_array')")
         return None
 

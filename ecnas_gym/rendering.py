@@ -39,12 +39,22 @@ def _next(decision: Decision) -> str:
     return f"operation of vertex {decision.vertex}?"
 
 
+def _edits(number: int) -> str:
+    return f"{number} edit{'' if number == 1 else 's'} left"
+
+
 def _summary(evaluation: Evaluation) -> str:
     return f"validation accuracy {evaluation.val_accuracy:.4f}, {evaluation.energy:.4f} kWh ({evaluation.provenance})"
 
 
-def text(builder: CellBuilder, evaluation: Evaluation | None) -> str:
-    """A line a vertex: its operation, and which earlier vertices lead to it."""
+def text(builder: CellBuilder, evaluation: Evaluation | None, edits_left: int | None = None) -> str:
+    """One line per vertex with its operation and the edges from earlier vertices; then the state of the episode.
+
+    Args:
+        builder: The cell.
+        evaluation: Its evaluation at the end of the episode.
+        edits_left: Number of edits left, where cells are edited.
+    """
     width = max(len(_label(builder, v)) for v in range(builder.space.num_vertices))
     lines = [
         f"{v} {_label(builder, v):<{width}} " + " ".join(_mark(builder, u, v) for u in range(v))
@@ -54,10 +64,12 @@ def text(builder: CellBuilder, evaluation: Evaluation | None) -> str:
         lines.append(f"next: {_next(builder.decisions[builder.cursor])} ({builder.num_edges} edges so far)")
     elif evaluation is not None:
         lines.append(_summary(evaluation))
+    elif edits_left is not None:
+        lines.append(_edits(edits_left))
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
-def pixels(builder: CellBuilder, evaluation: Evaluation | None) -> NDArray[np.uint8]:
+def pixels(builder: CellBuilder, evaluation: Evaluation | None, edits_left: int | None = None) -> NDArray[np.uint8]:
     """The same as a picture, uint8 of shape (480, 480, 3)."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -74,6 +86,8 @@ def pixels(builder: CellBuilder, evaluation: Evaluation | None) -> NDArray[np.ui
         axes.set_title(_next(builder.decisions[builder.cursor]), fontsize=11)
     elif evaluation is not None:
         axes.set_title(_summary(evaluation), fontsize=9)
+    elif edits_left is not None:
+        axes.set_title(_edits(edits_left), fontsize=11)
     canvas.draw()  # type: ignore[no-untyped-call]
     rgba: NDArray[np.uint8] = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
     pixels: NDArray[np.uint8] = rgba[..., :3].copy()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import gymnasium as gym
@@ -146,6 +146,10 @@ class _VectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
         """Each environment's cell as it stands, to be drawn."""
         raise NotImplementedError
 
+    def _left(self) -> Sequence[int | None]:
+        """Number of edits left in each environment, where cells are edited."""
+        return [None] * self.num_envs
+
     def _remember(self, finished: NDArray[np.intp], rows: NDArray[np.int64], rewards: NDArray[np.float64]) -> None:
         """Takes in what cells were rewarded with."""
 
@@ -266,13 +270,15 @@ class _VectorEnv(VectorEnv[Observations, NDArray[np.integer], NDArray[Any]]):
 
     def render(self) -> tuple[Any, ...]:
         """A rendering of each environment's cell, as by :class:`ecnas_gym.CellEnv`."""
-        draw: Callable[[CellBuilder, None], Any] | None = {"ansi": rendering.text, "rgb_array": rendering.pixels}.get(
-            self.render_mode or ""
-        )
+        draws: Mapping[str, Callable[[CellBuilder, None, int | None], Any]] = {
+            "ansi": rendering.text,
+            "rgb_array": rendering.pixels,
+        }
+        draw = draws.get(self.render_mode or "")
         if draw is None:
             gym.logger.warn("render() needs a render_mode: gym.make_vec(..., render_mode='ansi' or 'rgb_array')")
             return ()
-        return tuple(draw(builder, None) for builder in self._builders())
+        return tuple(draw(builder, None, left) for builder, left in zip(self._builders(), self._left(), strict=True))
 
     # How a step goes.
 

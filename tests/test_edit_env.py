@@ -256,10 +256,12 @@ def test_renders(mode):
     env.step(env.unwrapped.edits.stop)
     after = env.render()
     if mode == "ansi":
+        assert before.splitlines()[-1] == "4 edits left"
         assert "validation accuracy" in after
-        assert "validation accuracy" not in before
+        assert "edits left" not in after
     else:
         assert before.shape == (480, 480, 3)
+        assert (before[:30] < 128).any()  # a caption above the cell
 
 
 def test_max_edits_must_be_positive():
