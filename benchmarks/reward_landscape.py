@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 NEAR = 0.01
 """Rewards within this distance of the optimum count as near it."""
 BINS = 60
-
+PANEL = 3.1
+"""Width of a panel in inches."""
 
 LARGE = {"4V": 4, "5V": 5, "7V": 6}
 """Number of vertices from which a cell of a space counts as large."""
@@ -152,19 +153,20 @@ def sizes(chosen: list[ecnas.Benchmark]) -> list[str]:
 
 
 def draw(chosen: list[ecnas.Benchmark], path: Path) -> None:
-    """All cells of the embedded benchmarks by energy and accuracy, coloured by reward; below it, the fronts."""
-    columns = len(SPACES)
-    rows = 1 + -(-len(chosen) // columns)
-    with drawing.style():
-        figure = drawing.new_figure(4.2 * columns, 2.9 * rows)
-        axes = figure.subplots(rows, columns, squeeze=False)
-        for benchmark, ax in zip(chosen, axes[0], strict=False):
+    """All cells of the embedded benchmarks by energy and accuracy, coloured by reward; below them, the fronts."""
+    panels = len(SPACES) + len(chosen)
+    rows = -(-(panels + 1) // 2)
+    with drawing.style(PANEL):
+        figure = drawing.new_figure(2 * PANEL, 2.3 * rows)
+        axes = list(figure.subplots(rows, 2, squeeze=False).flat)
+        for benchmark, ax in zip(chosen, axes[: len(SPACES)], strict=False):
             cells(benchmark, ax, figure)
-        for benchmark, ax in zip(chosen, axes[1:].flat, strict=False):
+        fronts = axes[len(SPACES) : panels]
+        for benchmark, ax in zip(chosen, fronts, strict=True):
             front(benchmark, ax)
-        for ax in axes[1:].flat[len(chosen) :]:
-            ax.axis("off")
-        axes[1, 0].legend(fontsize=8)
+        for free in axes[panels + 1 :]:
+            free.set_axis_off()
+        drawing.share_legend(fronts, axes[panels])
         drawing.save(figure, path)
 
 
