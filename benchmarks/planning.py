@@ -31,6 +31,8 @@ CARDS = {
 }
 SIZES = (6, 8, 10, 12, 15, 20, 25, 30, 40, 50)
 EPOCHS = 4
+PANEL = 3.1
+"""Width of a panel in inches."""
 
 
 @dataclass
@@ -112,30 +114,24 @@ def table(random: dict[str, NDArray[np.float64]], planned: dict[str, NDArray[np.
 
 
 def draw(random: dict[str, NDArray[np.float64]], planned: dict[str, NDArray[np.float64]], path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
+    """Mean errors by the number of measured cells, a panel for each card."""
     from ecnas import drawing
 
-    figure, axes = plt.subplots(1, len(CARDS), figsize=(13, 3.2), layout="constrained")
-    for ax, (card, name) in zip(axes, CARDS.items(), strict=True):
-        runs = 100 * random[card][..., 0]
-        ax.plot(SIZES, runs.mean(axis=0), color=drawing.ORANGE, label="random, mean")
-        ax.fill_between(
-            SIZES, *np.percentile(runs, [10, 90], axis=0), color=drawing.ORANGE, alpha=0.25, linewidth=0,
-            label="random, 10 to 90%",
-        )  # fmt: skip
-        ax.plot(SIZES, 100 * planned[card][:, 0], color=drawing.BLUE, marker=".", label="planned")
-        ax.set(title=name, xlabel="measured cells", yscale="log")
-        ax.yaxis.set_major_formatter("{x:g}%")
-        ax.yaxis.set_minor_formatter("{x:g}%")
-        ax.tick_params(axis="y", which="both", labelsize=7)
-    axes[0].set_ylabel("mean error of the other cells")
-    axes[-1].legend(fontsize=7, frameon=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130)
+    with drawing.style(PANEL):
+        figure = drawing.new_figure(2 * PANEL, 2.3 * -(-len(CARDS) // 2) + 0.4)
+        axes = list(figure.subplots(-(-len(CARDS) // 2), 2, squeeze=False).flat)
+        for ax, (card, name) in zip(axes, CARDS.items(), strict=False):
+            runs = 100 * random[card][..., 0]
+            ax.plot(SIZES, runs.mean(axis=0), color=drawing.ORANGE, label="random, mean")
+            low, high = np.percentile(runs, [10, 90], axis=0)
+            ax.fill_between(SIZES, low, high, color=drawing.ORANGE, alpha=0.25, linewidth=0, label="random, 10 to 90%")
+            ax.plot(SIZES, 100 * planned[card][:, 0], color=drawing.BLUE, marker=".", label="planned")
+            ax.set(title=name, xlabel="measured cells", ylabel="mean error of the others (%)")
+            drawing.set_scale(ax, "y", np.concatenate([low, 100 * planned[card][:, 0], high]), True)
+        for free in axes[len(CARDS) :]:
+            free.set_axis_off()
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+        drawing.save(figure, path)
 
 
 if __name__ == "__main__":
