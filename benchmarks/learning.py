@@ -25,17 +25,21 @@ from numpy.typing import NDArray
 from page import write_sections
 
 import ecnas
-from ecnas import runs, search
+from ecnas import drawing, runs, search
 from ecnas.errors import ECNASError
+from ecnas.runs import charts
+from ecnas.runs.looks import looks
 from ecnas.runs.statistics import estimate
 
 METHODS = {
     "random search": search.RandomSearch(),
     "REINFORCE, categorical": REINFORCE(),
     "REINFORCE, LSTM": REINFORCE(policy="lstm"),
-    "MaskablePPO": PPO(),
+    "masked PPO": PPO(),
 }
 CONTROLLERS = tuple(METHODS)
+PANEL = 3.1
+"""Width of a panel in inches."""
 
 
 @dataclass
@@ -129,39 +133,37 @@ def _mean(values: NDArray[np.float64]) -> str:
 
 
 def draw(rewards: dict[tuple[str, str], NDArray[np.float64]], names: list[str], args: Args) -> None:
-    """Running means of the rewards: mean over seeds and its 95% bootstrap interval."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    from ecnas import drawing
-
-    columns = min(3, len(names))
-    rows = -(-len(names) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(4 * columns, 3.1 * rows), layout="constrained", squeeze=False)
+    """Running means of the rewards: mean over seeds and its 95% bootstrap interval. One panel has the legend."""
+    columns = min(2, len(names) + 1)
+    rows = -(-(len(names) + 1) // columns)
     window = max(1, args.budget // 10)
-    colours = (drawing.BLACK, drawing.ORANGE, drawing.VERMILLION, drawing.BLUE)
-    for name, ax in zip(names, axes.flat, strict=False):
-        for controller, colour in zip(CONTROLLERS, colours, strict=True):
-            every = rewards[name, controller]
-            smooth = np.stack([np.convolve(run, np.full(window, 1 / window), mode="valid") for run in every])
-            centre, low, high = estimate([smooth], "mean")
-            index = np.arange(window, args.budget + 1)
-            ax.plot(index, centre, color=colour, label=controller)
-            ax.fill_between(index, low, high, color=colour, alpha=0.2, linewidth=0)
-        ax.axhline(ecnas.load(name).optimum()[1], color="grey", linestyle="--", linewidth=1, label="optimum")
-        ax.set(title=name, xlabel="evaluations", ylabel=f"mean reward of the last {window}")
-    spare = list(axes.flat)[len(names) :]
-    for ax in spare:
-        ax.axis("off")
-    handles, labels = axes.flat[0].get_legend_handles_labels()
-    if spare:
-        spare[0].legend(handles, labels, loc="center", frameon=False)
-    else:
-        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=8, frameon=False)
-    args.figure.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(args.figure, dpi=130)
+    shown = looks(CONTROLLERS)
+    with drawing.style(PANEL):
+        figure = drawing.new_figure(PANEL * columns, 2.3 * rows)
+        panels = list(figure.subplots(rows, columns, squeeze=False).flat)
+        for name, ax in zip(names, panels, strict=False):
+            for controller in CONTROLLERS:
+                every = rewards[name, controller]
+                smooth = np.stack([np.convolve(run, np.full(window, 1 / window), mode="valid") for run in every])
+                centre, low, high = estimate([smooth], "mean")
+                index = np.arange(window, args.budget + 1)
+                look = shown[controller]
+                ax.plot(
+                    index,
+                    centre,
+                    **charts.line_style(look),
+                    marker=look.marker.matplotlib,
+                    markersize=4,
+                    markevery=max(1, len(index) // 6),
+                    label=controller,
+                )
+                ax.fill_between(index, low, high, color=look.colour, alpha=0.2, linewidth=0)
+            ax.axhline(ecnas.load(name).optimum()[1], color="black", linestyle=":", linewidth=1, label="optimum")
+            ax.set(title=name, xlabel="evaluations", ylabel=f"mean reward of the last {window}")
+        for free in panels[len(names) + 1 :]:
+            free.set_axis_off()
+        drawing.share_legend(panels[: len(names)], panels[len(names)])
+        drawing.save(figure, args.figure)
 
 
 if __name__ == "__main__":
